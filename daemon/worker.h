@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * agentfs-worker: one process per task that touches a git repository or reads a journal, so that the
+ * daemon's one thread never blocks, a crash costs one task, and work in a repository is done *as that
+ * repository's owner*. It starts with the daemon's uid, opens what it needs of STATE (view folders,
+ * images, sockets of views), then gives up all privileges for the owner's uid, gid and groups before
+ * it opens the repository (libgit2: search paths emptied, owner validation on), and runs no program
+ * that the repository names.
+ *
+ * Standard input: one JSON object, then end of file. Standard output: JSON objects, a line each:
+ *     {"progress": TEXT, "done": N, "total": N}      any number
+ *     {"record": {…}}                                op audit: one per record (type Record)
+ *     {"ok": {…}}  or  {"error": {"id", "message", "remedy", "details"}}     last, exactly one
+ * id is the error's name without "org.agentfs.". Exit 0 in both cases; any other end is a crash,
+ * which the daemon answers with Internal. Every request has:
+ *     op, state (STATE), peer_uid, peer_gid (who asked), and where a repository is meant: repo, any
+ *     path in it (the main worktree, a linked one, its git folder or a bare repository).
+ * Peer check: peer_uid is 0 or owns the repository, or the repository's owner granted it
+ * (config `agentfs.grant = <user>`, repeatable); else Denied.
+ * Every request about a view has also: view_dir (STATE/views/<agent>), sock (its viewctl socket, or
+ * absent when the server is away: the snapshot is then what the files hold).
+ *
+ * op "create": repo, agent, task, view_id (hex), base (revision, or absent: HEAD), branch (name after
+ *   the template), uid, gid, user_name, user_email (committer)
+ *   → repository (common git folder), worktree (main worktree or null), objects, base_commit, tree,
+ *     branch, target (branch the base was taken from, or ""), owner_uid, image, image_tmp, index,
+ *     index_tmp (names in STATE/images; *_tmp null where the final one is there already; the daemon
+ *     renames), seeds [{path, mode, data}] (files of the view's own .git: HEAD, config, packed-refs,
+ *     refs/heads/<branch>, info/exclude, objects/info/alternates, description; folders too),
+ *     notes [text]; made: refs/agentfs/base/<view-id>, the branch at the base commit.
+ *     Errors: NotFound (revision, repository), NameTaken, BranchElsewhere, Unsupported (SHA-256,
+ *     empty), NotFetched (partial clone lacks objects), Damaged, NoSpace, Denied.
+ * op "uncreate": repo, view_id, branch, branch_made, base_commit: undoes create after a later failure.
+ * op "materialize": message or null, force, user_name, user_email → as method Materialize; also
+ *     tip (branch's new tip), files (count).
+ * op "status": → ahead, behind, tip (branch against target; for List and Show).
+ * op "diff": patch, paths, scratch → as method Diff.   op "log": patch → as method Log.
+ * op "preserve": → preserved [refs]: keeps uncommitted work, heads and stash of the view's git under
+ *     refs/agentfs/preserved/<agent>/<view-id>/; nothing to keep: an empty list; restore: the command
+ *     that brings it back (text).
+ * op "close": delete_branch (rollback), → notes; removes refs/agentfs/base/<view-id> and, for
+ *     rollback, the branch (whose tip op preserve has kept before).
+ * op "next": new_branch, → base_commit (tip of the old branch), seeds unaffected; moves the view's own
+ *     HEAD and ref through viewctl.
+ * op "merge": repo, source (branch), into (branch or null: the view's target), dry_run, squash,
+ *     agent, task, user_name, user_email → one Merged object.
+ * op "apply": repo, worktree, source (commit) and base (commit) → as method Apply.
+ * op "audit": views [{agent, view_id, dir}], control_dir or null, and the filters of method Audit;
+ *     follow: goes on until its input is closed by the daemon's end of a socket.
+ * op "repository": repo → repository, worktree, owner_uid, head (branch or ""): what a path means.
+ */
+
+enum { WORKER_REQUEST_MAX = 4 << 20 };

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+
+/*
+ * Data segments: the bytes that agents wrote, appended and never overwritten. A data address is
+ * segment number << 32 | offset in the segment's file. Format at the head of data.c.
+ */
+struct data;
+
+/* Opens (or creates) the segments in `dir` (borrowed). Appending goes on behind the highest end
+ * told by data_mark_used() since; what lies beyond was never acknowledged. read_only: no writes,
+ * no preallocation. Errors: -EBADMSG, -EPROTONOSUPPORT, -ENOSPC, -errno. */
+int data_open(int dir, const uint8_t owner_id[16], int read_only, struct data **ret,
+	      struct err *reterr);
+void data_close(struct data *d);
+
+/* Recovery: [addr, addr + len) is referenced by a record or checkpoint. Errors: -EBADMSG when no
+ * such segment or range exists. */
+int data_mark_used(struct data *d, uint64_t addr, uint64_t len);
+
+/* Reserves room and writes the bytes; one contiguous range. Thread-safe; the write itself runs
+ * outside the lock. Errors: -ENOSPC before anything is written, -EIO. */
+int data_append(struct data *d, const void *p, size_t n, uint64_t *ret_addr);
+
+/* Reads exactly n bytes. Thread-safe. Errors: -EIO, -EBADMSG outside a segment. */
+int data_pread(struct data *d, uint64_t addr, void *p, size_t n);
+
+/* Live bytes per segment, the compactor's input: +len when an extent comes to refer to the range,
+ * -len when it goes. */
+void data_live(struct data *d, uint64_t addr, int64_t delta);
+uint64_t data_live_bytes(const struct data *d);
+uint64_t data_disk_bytes(const struct data *d);
+
+/* Descriptors of the segments written since the last sync, to be handed to journal_sync(); dup'd,
+ * the caller closes them. Returns their number. Errors: -ENOMEM, -EMFILE. Once the sync succeeded
+ * call data_synced() with the token, so that they are not synced again. */
+int data_dirty_fds(struct data *d, int *ret_fds, size_t max, uint64_t *ret_token);
+void data_synced(struct data *d, uint64_t token);
