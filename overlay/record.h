@@ -31,21 +31,21 @@ enum record_type {
 
 enum record_op {
 	OP_NONE = 0,
-	OP_MKNOD = 1,  /* parent, name, node, mode, uid, gid, rdev */
-	OP_MKDIR = 2,  /* parent, name, node, mode, uid, gid */
-	OP_SYMLINK = 3, /* parent, name, node, uid, gid, value = target */
+	OP_MKNOD = 1,  /* parent, name, node, mode, owner, group, rdev */
+	OP_MKDIR = 2,  /* parent, name, node, mode, owner, group */
+	OP_SYMLINK = 3, /* parent, name, node, owner, group, value = target */
 	OP_LINK = 4,   /* node, parent2, name2 */
 	OP_UNLINK = 5, /* parent, name, node */
 	OP_RMDIR = 6,  /* parent, name, node */
 	OP_RENAME = 7, /* parent, name, node, parent2, name2, mask = RENAME_* flags, node2 = target or absent */
-	OP_WRITE = 8,  /* node, offset, length, place, digest */
-	OP_SETATTR = 9, /* node, mask, mode, uid, gid, atime, mtime (not size) */
-	OP_TRUNCATE = 10, /* node, size; mask, mode … as in OP_SETATTR where the kernel asks for both */
+	OP_WRITE = 8,  /* node, offset, length, place, digest; mode where suid or sgid is cleared */
+	OP_SETATTR = 9, /* node and those of mode, owner, group, atime, mtime that are present */
+	OP_TRUNCATE = 10, /* node, size; others as in OP_SETATTR where the kernel asks for both */
 	OP_SETXATTR = 11, /* node, name, value */
 	OP_REMOVEXATTR = 12, /* node, name */
 	OP_FALLOCATE = 13, /* node, mask = FALLOC_FL_*, offset, length */
 	OP_COPY = 14,  /* node2 = source, offset2, node, offset, length: extents are shared */
-	OP_PUT = 15,   /* parent, name, node, mode, uid, gid, place, length: replace a whole file (viewctl) */
+	OP_PUT = 15,   /* reserved */
 	OP_OPEN = 16,  /* inferred: the kernel refused an open by mode bits (RECORD_DENIED only) */
 	OP_MAX,
 };
@@ -63,6 +63,7 @@ enum record_field {
 	F_NODE, F_NODE2, F_PARENT, F_PARENT2, F_NAME, F_NAME2, F_OFFSET, F_OFFSET2, F_LENGTH,
 	F_PLACE, F_DIGEST, F_RULE, F_RULE_TEXT, F_POLICY_HASH, F_LEASE, F_TOOL_CALL, F_OUTCOME,
 	F_MODE, F_RDEV, F_MASK, F_SIZE, F_ATIME, F_MTIME, F_VALUE, F_PATH, F_COUNT,
+	F_OWNER, F_GROUP,
 	F_MAX,
 };
 #define F_BIT(f) (UINT64_C(1) << (f))
@@ -82,7 +83,7 @@ struct record {
 
 	uint32_t op;     /* enum record_op */
 	int32_t result;  /* 0 or -errno */
-	uint32_t pid, uid, gid; /* the caller's; OP_MKNOD &c.: uid and gid of the new node */
+	uint32_t pid, uid, gid; /* the caller's */
 	struct bytes comm;      /* command name, at most 15 bytes */
 	uint64_t cgroup;        /* cgroup id (inode of its folder) */
 	uint64_t connection;    /* 64-bit session number drawn at mount */
@@ -105,6 +106,7 @@ struct record {
 	struct bytes value;
 	struct bytes path;      /* viewctl and control records: a whole path */
 	uint64_t count;
+	uint32_t owner, group;  /* the node's: of a new one, or the new owner of chown */
 };
 
 /* Sets a byte field together with its presence bit; numbers are set with RECORD_SET. */
