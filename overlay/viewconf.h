@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
+#include "buf.h"
 #include "err.h"
 
 /*
  * What a view is, as the daemon tells its server and worker: STATE/views/<agent>/view.conf, lines
  * "key value", written once at creation and replaced when branch or task change. (view.json beside it
- * is the same for people and tools.) Keys: version, view-id, agent, task, role, department, branch,
+ * is the same for people and tools.) The format is at the head of viewconf.c. Keys: version, view-id, agent, task, role, department, branch,
  * target, repository, objects, base-commit, tree, image, index, uid, gid, mount, created (ns), and
  * any number of `seed MODE PATH LENGTH\n<bytes>\n`, the files of the view's own .git.
  */
@@ -35,6 +37,11 @@ struct viewconf {
 	struct viewconf_seed *seeds;
 	size_t nseeds;
 };
+
+/* The pure half: n bytes of text, which may be hostile, to *ret (caller releases) and back. Errors:
+ * -EBADMSG with line and reason, -EPROTONOSUPPORT, -ENOMEM. */
+int viewconf_parse(const char *text, size_t n, struct viewconf *ret, struct err *reterr);
+int viewconf_format(const struct viewconf *c, struct buf *b);
 
 /* Parses STATE/views/<agent>/view.conf. Errors: -ENOENT, -EBADMSG with line, -EPROTONOSUPPORT. */
 int viewconf_read(int view_dir, struct viewconf *ret, struct err *reterr);
