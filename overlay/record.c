@@ -37,6 +37,7 @@
  *     7 cgroup u64      16 name2 bytes  25 lease u64         34 value bytes
  *     8 connection u64  17 offset u64   26 tool_call bytes   35 path bytes
  *     9 unique u64      18 offset2 u64  27 outcome bytes     36 count u64
+ *    37 owner u32       38 group u32
  *
  * checksum = XXH3-64 of the bytes from 16 to the end of the record, its seed being
  *     chain XOR (the first 8 bytes as a number * 0x9e3779b97f4a7c15);
@@ -50,7 +51,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { LONG_VALUE = 0xffff, FIELD_HEADER = 4, FIELD_HEADER_LONG = 8, MAX_TAG = 36 };
+enum { LONG_VALUE = 0xffff, FIELD_HEADER = 4, FIELD_HEADER_LONG = 8, MAX_TAG = 38 };
+_Static_assert(F_MAX == MAX_TAG, "a new field needs a line in the field table and above");
 
 enum kind { KIND_U32, KIND_U64, KIND_BYTES };
 
@@ -101,6 +103,8 @@ static const struct field fields[F_MAX] = {
 	[F_VALUE] = FIELD(34, BYTES, value),
 	[F_PATH] = FIELD(35, BYTES, path),
 	[F_COUNT] = FIELD(36, U64, count),
+	[F_OWNER] = FIELD(37, U32, owner),
+	[F_GROUP] = FIELD(38, U32, group),
 };
 
 /* The index of a tag, or F_MAX. The table holds the tags in ascending order from 1, without gaps;

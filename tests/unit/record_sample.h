@@ -51,6 +51,8 @@ static inline struct record sample_record(unsigned int i)
 	rec.value = (struct bytes){"a\0b", 3};
 	rec.path = (struct bytes){"src/main.c", 10};
 	rec.count = 17;
+	rec.owner = 1003;
+	rec.group = 1004;
 	return rec;
 }
 
@@ -82,7 +84,8 @@ static inline int sample_equal(const struct record *a, const struct record *b)
 	       SAMPLE_SAME(F_MODE, mode) && SAMPLE_SAME(F_RDEV, rdev) && SAMPLE_SAME(F_MASK, mask) &&
 	       SAMPLE_SAME(F_SIZE, size) && SAMPLE_SAME(F_ATIME, atime) &&
 	       SAMPLE_SAME(F_MTIME, mtime) && SAMPLE_SAME_BYTES(F_VALUE, value) &&
-	       SAMPLE_SAME_BYTES(F_PATH, path) && SAMPLE_SAME(F_COUNT, count);
+	       SAMPLE_SAME_BYTES(F_PATH, path) && SAMPLE_SAME(F_COUNT, count) &&
+	       SAMPLE_SAME(F_OWNER, owner) && SAMPLE_SAME(F_GROUP, group);
 }
 
 /* The checksum as record.c describes it, written a second time. Little-endian machines. */

@@ -269,7 +269,8 @@ static void test_record__tags_are_stable(void **state)
 	assert_int_equal(F_NODE, 10);
 	assert_int_equal(F_DIGEST, 20);
 	assert_int_equal(F_COUNT, 35);
-	assert_int_equal(F_MAX, 36);
+	assert_int_equal(F_GROUP, 37);
+	assert_int_equal(F_MAX, 38);
 	for (unsigned int f = 0; f < F_MAX; f++) {
 		_cleanup_buf_ struct buf b = BUF_INIT;
 		struct record rec = sample_record(0);
