@@ -18,7 +18,7 @@ enum { IMAGE_OID_MAX = 32 };
 
 /* On disk and in memory alike (little-endian, 64 bytes). */
 struct image_node {
-	uint8_t oid[IMAGE_OID_MAX]; /* object id, SHA-1 zero-padded; zeros for a gitlink's content */
+	uint8_t oid[IMAGE_OID_MAX]; /* object id, SHA-1 zero-padded; a gitlink's is its commit */
 	uint64_t size;              /* bytes of a file or symlink's target; 0 for folders */
 	uint32_t parent;            /* place of the parent; the root's is 0 */
 	uint32_t first_child;       /* folders: place of the first child */

@@ -10,6 +10,9 @@
  * owner checks do not arise and nothing can be executed. Alternates are followed. Thread-safe. */
 struct odb;
 
+/* An object's bytes as libgit2 inflated them. */
+struct odb_object;
+
 enum odb_type { ODB_COMMIT = 1, ODB_TREE = 2, ODB_BLOB = 3, ODB_TAG = 4 };
 
 /* Opens the folder `objects_dir`. Errors: -ENOENT, -errno. */
@@ -19,6 +22,12 @@ void odb_close(struct odb *odb);
 /* Reads and inflates an object and checks that its content has that id. *ret is malloc'd, caller
  * frees. Errors: -ENOENT, -EBADMSG damaged, -ENOMEM. */
 int odb_read(struct odb *odb, const uint8_t *oid, enum odb_type *ret_type, void **ret, size_t *ret_len);
+
+/* The same without a copy, so that a huge blob is in memory once: *ret is borrowed until
+ * odb_object_free() of *ret_obj. Errors: as above. */
+int odb_get(struct odb *odb, const uint8_t *oid, enum odb_type *ret_type, const void **ret,
+	    size_t *ret_len, struct odb_object **ret_obj);
+void odb_object_free(struct odb_object *obj);
 
 /* Type and size without the content. Errors: as above. */
 int odb_read_header(struct odb *odb, const uint8_t *oid, enum odb_type *ret_type, size_t *ret_len);

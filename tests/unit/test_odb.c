@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* odb: what is read is what was asked for, whatever others do to the store meanwhile. */
+#include <pthread.h>
+
+#include "store_fixture.h"
+
+static void test_odb__reads_what_was_written(void **state)
+{
+	struct store s;
+	enum odb_type type;
+	void *p;
+	size_t n;
+
+	store_init(&s);
+	git_oid id = store_blob(&s, "hello\n"), none = {.id = {1}};
+
+	assert_int_equal(odb_read(s.odb, id.id, &type, &p, &n), 0);
+	assert_int_equal(type, ODB_BLOB);
+	assert_int_equal(n, 6);
+	assert_memory_equal(p, "hello\n", 6);
+	free(p);
+	n = 0;
+	assert_int_equal(odb_read_header(s.odb, id.id, &type, &n), 0);
+	assert_int_equal(type, ODB_BLOB);
+	assert_int_equal(n, 6);
+	assert_int_equal(odb_read(s.odb, none.id, &type, &p, &n), -ENOENT);
+	assert_int_equal(odb_read_header(s.odb, none.id, &type, &n), -ENOENT);
+	store_release(&s);
+}
+
+static void test_odb__missing_folder_is_told(void **state)
+{
+	struct err e = ERR_INIT;
+	struct odb *odb = NULL;
+
+	assert_int_equal(odb_open("/tmp/agentfs-unit-none/objects", &odb, &e), -ENOENT);
+	assert_non_null(strstr(e.text, "/tmp/agentfs-unit-none/objects"));
+	err_release(&e);
+}
+
+/* Overwrites a loose object with another's bytes. */
+static void damage(struct store *s, git_oid id, git_oid with)
+{
+	char from[64], to[64];
+	struct buf b = BUF_INIT;
+	int fd;
+
+	store_object_file(id, to);
+	store_object_file(with, from);
+	assert_int_equal(io_read_file(s->dir, from, 1 << 20, &b), 0);
+	assert_int_equal(unlinkat(s->dir, to, 0), 0);
+	fd = openat(s->dir, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(io_write_full(fd, b.data, b.len), 0);
+	(void)close(fd);
+	buf_release(&b);
+}
+
+static void test_odb__wrong_content_is_refused(void **state)
+{
+	struct store s;
+	enum odb_type type;
+	void *p;
+	size_t n;
+
+	store_init(&s);
+	git_oid id = store_blob(&s, "one"), other = store_blob(&s, "two");
+
+	damage(&s, id, other);
+	assert_int_equal(odb_read(s.odb, id.id, &type, &p, &n), -EBADMSG);
+	store_release(&s);
+}
+
+/* Made after the handle first looked: loose, then only in a pack. */
+static void test_odb__finds_objects_after_repack(void **state)
+{
+	struct store s;
+	enum odb_type type;
+	char cmd[512], hexes[GIT_OID_HEXSZ + 1];
+	void *p;
+	size_t n;
+
+	store_init(&s);
+	git_oid early = store_blob(&s, "early");
+
+	assert_int_equal(odb_read_header(s.odb, early.id, &type, &n), 0);
+	git_oid late = store_blob(&s, "late");
+
+	(void)git_oid_tostr(hexes, sizeof(hexes), &late);
+	(void)snprintf(cmd, sizeof(cmd),
+		       "cd %s && git init -q --bare r && mkdir -p objects/pack && echo %s | "
+		       "GIT_OBJECT_DIRECTORY=%s git -C r pack-objects -q %s/pack/pack >/dev/null && "
+		       "rm -rf objects/??",
+		       s.path, hexes, s.objects, s.objects);
+	assert_int_equal(system(cmd), 0);
+	assert_int_equal(odb_read(s.odb, late.id, &type, &p, &n), 0);
+	assert_memory_equal(p, "late", 4);
+	free(p);
+	assert_int_equal(odb_read_header(s.odb, early.id, &type, &n), -ENOENT);
+	store_release(&s);
+}
+
+enum { THREADS = 12, BLOBS = 64 };
+
+struct crowd {
+	struct store s;
+	git_oid ids[BLOBS];
+};
+
+static void *read_all(void *arg)
+{
+	struct crowd *c = arg;
+	uintptr_t bad = 0;
+
+	for (int i = 0; i < 4 * BLOBS; i++) {
+		enum odb_type type;
+		char want[32];
+		void *p;
+		size_t n;
+
+		(void)snprintf(want, sizeof(want), "blob %d", i % BLOBS);
+		if (odb_read(c->s.odb, c->ids[i % BLOBS].id, &type, &p, &n) < 0) {
+			bad++;
+			continue;
+		}
+		bad += n != strlen(want) || memcmp(p, want, n) != 0;
+		free(p);
+	}
+	return (void *)bad;
+}
+
+/* More threads than handles. */
+static void test_odb__serves_many_threads(void **state)
+{
+	static struct crowd c;
+	pthread_t t[THREADS];
+
+	store_init(&c.s);
+	for (int i = 0; i < BLOBS; i++) {
+		char text[32];
+
+		(void)snprintf(text, sizeof(text), "blob %d", i);
+		c.ids[i] = store_blob(&c.s, text);
+	}
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, read_all, &c), 0);
+	for (int i = 0; i < THREADS; i++) {
+		void *bad;
+
+		assert_int_equal(pthread_join(t[i], &bad), 0);
+		assert_null(bad);
+	}
+	store_release(&c.s);
+}
+
+static void test_odb__git_errno_keeps_the_message(void **state)
+{
+	struct err e = ERR_INIT;
+	git_oid id;
+
+	(void)git_libgit2_init();
+	int code = git_oid_fromstr(&id, "zz");
+
+	assert_int_equal(git_errno(code, &e, "parse '%s'", "zz"), -EINVAL);
+	assert_non_null(strstr(e.text, "parse 'zz': "));
+	assert_int_equal(git_errno(GIT_ENOTFOUND, &e, "x"), -ENOENT);
+	assert_int_equal(git_errno(GIT_ELOCKED, NULL, "x"), -EBUSY);
+	err_release(&e);
+	(void)git_libgit2_shutdown();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_odb__reads_what_was_written),
+		cmocka_unit_test(test_odb__missing_folder_is_told),
+		cmocka_unit_test(test_odb__wrong_content_is_refused),
+		cmocka_unit_test(test_odb__finds_objects_after_repack),
+		cmocka_unit_test(test_odb__serves_many_threads),
+		cmocka_unit_test(test_odb__git_errno_keeps_the_message),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
