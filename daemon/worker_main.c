@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* agentfs-worker: the table of ops. worker.h says what each takes and answers. */
+#include <signal.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "worker_ops.h"
+#include "worker_run.h"
+
+/* A line each: name, what it needs, prepare (with privileges) or NULL, run, finish or NULL. */
+static const struct worker_op ops[] = {
+	{ "repository", WORKER_REPO, NULL, op_repository, NULL },
+};
+
+int main(void)
+{
+	log_setup("agentfs-worker", LOG_LEVEL_INFO);
+	(void)signal(SIGPIPE, SIG_IGN);
+	return worker_run(ops, ARRAY_SIZE(ops), STDIN_FILENO, STDOUT_FILENO);
+}
