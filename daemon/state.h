@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "err.h"
+
+/*
+ * What the daemon must know after a crash: one SQLite database, STATE/agentfs.db. This header knows
+ * no SQL; schema and crash behaviour are at the head of state_sqlite.c. One thread.
+ */
+struct state;
+
+enum view_state {
+	VIEW_CREATING, /* on its way; undone at the next start */
+	VIEW_LIVE,
+	VIEW_FROZEN,
+	VIEW_CLOSING, /* on its way out; finished at the next start */
+	VIEW_CLOSED,  /* kept for the audit; its name is free again */
+	VIEW_STATE_MAX,
+};
+
+/* "creating", "live" …; and back, -EINVAL. */
+const char *view_state_name(enum view_state s);
+int view_state_parse(const char *name);
+
+/* Facts of one view. All text is owned by the row and never NULL after state_view_init(). */
+struct view_row {
+	char *id; /* 128 random bits in hex */
+	char *agent, *task, *role, *department, *branch, *target;
+	char *repository; /* common git folder */
+	char *worktree;   /* main worktree or "" */
+	char *asked_repository, *asked_base; /* as the caller of create gave them */
+	char *base, *tree;    /* hex */
+	char *image, *index;  /* names in STATE/images */
+	char *scope;          /* patterns, one a line */
+	char *user, *mount, *git;
+	uint32_t uid, gid;    /* whose files the view shows */
+	uint32_t owner_uid;   /* whose the repository is */
+	bool mount_made;      /* the mount point is the daemon's own, to be removed */
+	bool branch_made;     /* create made the branch */
+	bool delete_branch;   /* VIEW_CLOSING: it is a rollback */
+	enum view_state state;
+	uint64_t created, closed; /* ns */
+};
+
+/* All texts empty. Errors: -ENOMEM. */
+int view_row_init(struct view_row *v);
+void view_row_release(struct view_row *v);
+int view_row_copy(const struct view_row *v, struct view_row *ret);
+
+/* Replaces a text of a row. Errors: -ENOMEM (unchanged). */
+int view_row_set(char **field, const char *text);
+
+/*
+ * Opens (or creates) the database `path`. An older one is copied beside (`path`.v<N>) and
+ * migrated. Errors: -EPROTONOSUPPORT a newer one, -EBADMSG damaged (it is left as it is), -EBUSY
+ * another program holds it, -errno.
+ */
+int state_open(const char *path, struct state **ret, struct err *reterr);
+void state_close(struct state *s);
+
+/* Adds a view. Errors: -EEXIST an open view has that agent's name, -errno; durable on 0. */
+int state_view_add(struct state *s, const struct view_row *v, struct err *reterr);
+
+/* Writes all facts of the view with that id. Errors: -ENOENT, -errno; durable on 0. */
+int state_view_update(struct state *s, const struct view_row *v, struct err *reterr);
+
+/* Forgets a view that never came to be. */
+int state_view_delete(struct state *s, const char *id, struct err *reterr);
+
+/* Calls fn for each view, closed ones too where asked for, in order of creation. A non-zero return
+ * of fn ends it and is returned. Rows are borrowed for the call. */
+typedef int (*state_view_fn)(const struct view_row *v, void *user);
+int state_views(struct state *s, bool closed, state_view_fn fn, void *user, struct err *reterr);
