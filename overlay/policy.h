@@ -65,7 +65,7 @@ bool policy_may_make_in(const struct policy *p, const char *dir);
 bool policy_hidden(const struct policy *p, const char *path, bool dir);
 
 /* The rule as the admin wrote it, with its kind and origin: "write !SPRINT.md
- * (agentfs.yaml:12)", "scope src/auth/**", "iron .github/workflows/**"; for UINT32_MAX a sentence
+ * (agentfs.yaml:12)", "scope src/auth/", "iron *.yml", "built in: …"; for UINT32_MAX a sentence
  * such as "no rule of role architect allows it". Borrowed. */
 const char *policy_rule_text(const struct policy *p, uint32_t rule);
 
