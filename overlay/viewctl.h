@@ -32,19 +32,24 @@ enum viewctl_type {
 
 enum { VIEWCTL_VERSION = 1, VIEWCTL_MSG_MAX = 128 * 1024, VIEWCTL_FDS_MAX = 4 };
 
-/* Connects to the socket file. Returns a descriptor. Errors: -ENOENT, -ECONNREFUSED, -errno. */
+/* Connects to the socket file; its path may be of any length. Returns a descriptor. Errors: -ENOENT, -ECONNREFUSED, -errno. */
 int viewctl_connect(const char *path);
 
-/* Binds and listens (replacing a dead socket file). Returns a non-blocking descriptor. */
+/* Binds and listens (replacing a dead socket file), for its own uid alone. Returns a non-blocking
+ * descriptor. Errors: -EADDRINUSE somebody serves it, -EEXIST no socket but another file, -errno. */
 int viewctl_listen(const char *path);
 
-/* Sends one message with up to VIEWCTL_FDS_MAX borrowed descriptors. Errors: -EAGAIN, -EPIPE, … */
+/* Sends one message with up to VIEWCTL_FDS_MAX borrowed descriptors. Errors: -EAGAIN,
+ * -EPIPE, -EMSGSIZE, … */
 int viewctl_send(int fd, const struct record *msg, const int *fds, size_t nfds);
 
 /* Receives one message into *ret, which borrows from `b` (cleared first); received descriptors go
- * to fds (caller closes), *ret_nfds their number. Errors: -EAGAIN, -ECONNRESET at the end,
- * -EBADMSG. */
+ * to fds[VIEWCTL_FDS_MAX] (caller closes), *ret_nfds their number. Errors: -EAGAIN, -ECONNRESET at
+ * the end, -EBADMSG. */
 int viewctl_recv(int fd, struct buf *b, struct record *ret, int *fds, size_t *ret_nfds);
+
+/* Who is at the other end, for admission. Errors: -errno. */
+int viewctl_peer(int fd, uint32_t *ret_uid, uint32_t *ret_pid);
 
 /* A blocking call for workers and tests: sends, waits at most timeout_ms for the answer with the
  * same seq. `b` holds what *ret borrows. Returns the answer's result (0 or more, or its -errno, with
