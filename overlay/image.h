@@ -8,9 +8,9 @@
 #include "err.h"
 
 /*
- * A base image: one commit's tree, compiled into a read-only file that every view on that tree maps.
- * Nodes stand in level order, so that a folder's children are contiguous and sorted bytewise by
- * name. The bytes are described at the head of image.c.
+ * A base image: one commit's tree, compiled into a read-only file that every view on that tree
+ * maps. Nodes stand in level order, so that a folder's children are contiguous and sorted bytewise
+ * by name. The bytes are described at the head of image.c.
  */
 struct image;
 
@@ -19,14 +19,14 @@ enum { IMAGE_OID_MAX = 32 };
 /* On disk and in memory alike (little-endian, 64 bytes). */
 struct image_node {
 	uint8_t oid[IMAGE_OID_MAX]; /* object id, SHA-1 zero-padded; a gitlink's is its commit */
-	uint64_t size;              /* bytes of a file or symlink's target; 0 for folders */
-	uint32_t parent;            /* place of the parent; the root's is 0 */
-	uint32_t first_child;       /* folders: place of the first child */
-	uint32_t children;          /* folders: how many */
-	uint32_t name;              /* offset in the name area */
+	uint64_t size;		    /* bytes of a file or symlink's target; 0 for folders */
+	uint32_t parent;	    /* place of the parent; the root's is 0 */
+	uint32_t first_child;	    /* folders: place of the first child */
+	uint32_t children;	    /* folders: how many */
+	uint32_t name;		    /* offset in the name area */
 	uint16_t name_len;
-	uint16_t mode;              /* git's mode & 0177777: 0040000, 0100644, 0100755, 0120000, 0160000 */
-	uint32_t subdirs;           /* folders: how many children are folders (gitlinks included) */
+	uint16_t mode;	  /* git's mode & 0177777: 0040000, 0100644, 0100755, 0120000, 0160000 */
+	uint32_t subdirs; /* folders: how many children are folders (gitlinks included) */
 };
 
 /* Maps `name` in folder `dir`, checks header and checksum of the header (the whole file's with
@@ -40,7 +40,7 @@ int image_verify(const struct image *img);
 
 uint32_t image_count(const struct image *img);
 uint64_t image_time_ns(const struct image *img); /* mtime and ctime that base nodes show */
-size_t image_oid_size(const struct image *img);  /* 20 */
+size_t image_oid_size(const struct image *img);	 /* 20 */
 const uint8_t *image_tree_oid(const struct image *img);
 
 /* The node at a place, NULL outside. Place 0 is the root. Borrowed for the image's life. */

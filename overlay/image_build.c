@@ -41,7 +41,7 @@ enum {
 	PATH_LEN_MAX = 4095,
 	PROGRESS_STEP = 4096,
 	THREADS_MAX = 4,
-	PER_THREAD_MIN = 2048,  /* fewer lookups than this are not worth a thread */
+	PER_THREAD_MIN = 2048, /* fewer lookups than this are not worth a thread */
 	LOOKUP_STEP = 256,
 	NO_TWIN = 0xffffffff,
 };
@@ -112,10 +112,11 @@ static int no_memory(struct build *b)
 static int object_error(struct err *reterr, int r, const uint8_t *oid)
 {
 	if (r == -ENOENT)
-		return err_set(reterr, r,
-			       "object %s is missing from the repository (a partial clone? fetch it "
-			       "with 'git fetch --refetch')",
-			       hex(oid).s);
+		return err_set(
+			reterr, r,
+			"object %s is missing from the repository (a partial clone? fetch it "
+			"with 'git fetch --refetch')",
+			hex(oid).s);
 	if (r == -EBADMSG)
 		return err_set(reterr, r, "object %s is damaged; 'git fsck' tells more",
 			       hex(oid).s);
@@ -177,7 +178,8 @@ static int add_node(struct build *b, uint32_t parent, const struct entry *e, uin
 	return 0;
 }
 
-/* --- reading a tree object --------------------------------------------------------------------- */
+/* --- reading a tree object ---------------------------------------------------------------------
+ */
 
 static int bad_tree(struct build *b, const uint8_t *tree, const char *why)
 {
@@ -300,7 +302,8 @@ static int sort_entries(struct build *b, const uint8_t *tree, struct entries *es
 	return 0;
 }
 
-/* --- folders ----------------------------------------------------------------------------------- */
+/* --- folders -----------------------------------------------------------------------------------
+ */
 
 static bool is_subdir(uint16_t mode)
 {
@@ -433,7 +436,8 @@ static int expand(struct build *b, uint32_t place)
 	return expand_from_git(b, place);
 }
 
-/* --- sizes ------------------------------------------------------------------------------------- */
+/* --- sizes -------------------------------------------------------------------------------------
+ */
 
 struct sizing {
 	struct build *b;
@@ -516,7 +520,8 @@ static int find_sizes(struct build *b)
 	return 0;
 }
 
-/* --- writing ----------------------------------------------------------------------------------- */
+/* --- writing -----------------------------------------------------------------------------------
+ */
 
 static int body_sum(const struct build *b, uint64_t *ret)
 {

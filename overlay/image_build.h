@@ -9,15 +9,16 @@
 struct odb;
 
 struct image_build_options {
-	uint64_t time_ns;         /* what base nodes show as mtime and ctime; whole seconds */
-	const struct image *prev; /* an image of a similar tree whose equal subtrees are copied, or NULL */
+	uint64_t time_ns; /* what base nodes show as mtime and ctime; whole seconds */
+	const struct image
+		*prev; /* an image of a similar tree whose equal subtrees are copied, or NULL */
 	void (*progress)(uint64_t done, void *user); /* nodes so far, or NULL */
 	void *user;
 };
 
 /* Compiles tree `tree_oid` into fd (empty, read-write), synced. Errors: -ENOENT a missing object
- * (err names it: a partial clone), -EBADMSG a damaged one, -ENAMETOOLONG, -EFBIG over 2^32 - 16 nodes,
- * -ENOSPC, -errno. */
+ * (err names it: a partial clone), -EBADMSG a damaged one, -ENAMETOOLONG, -EFBIG over 2^32 - 16
+ * nodes, -ENOSPC, -errno. */
 int image_build(struct odb *odb, const uint8_t *tree_oid, const struct image_build_options *opt,
 		int fd, struct err *reterr);
 

@@ -21,7 +21,8 @@ void odb_close(struct odb *odb);
 
 /* Reads and inflates an object and checks that its content has that id. *ret is malloc'd, caller
  * frees. Errors: -ENOENT, -EBADMSG damaged, -ENOMEM. */
-int odb_read(struct odb *odb, const uint8_t *oid, enum odb_type *ret_type, void **ret, size_t *ret_len);
+int odb_read(struct odb *odb, const uint8_t *oid, enum odb_type *ret_type, void **ret,
+	     size_t *ret_len);
 
 /* The same without a copy, so that a huge blob is in memory once: *ret is borrowed until
  * odb_object_free() of *ret_obj. Errors: as above. */

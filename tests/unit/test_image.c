@@ -179,7 +179,8 @@ static void refused(struct store *s, const char *mode, const char *name, size_t 
 	git_oid tree = store_tree(s, &t);
 
 	(void)git_oid_tostr(hexes, sizeof(hexes), &tree);
-	assert_int_equal(store_build(s, store_tree1(s, "40000", "sub", tree), NULL, "img", &e), want);
+	assert_int_equal(store_build(s, store_tree1(s, "40000", "sub", tree), NULL, "img", &e),
+			 want);
 	assert_non_null(strstr(e.text, hexes));
 	assert_non_null(strstr(e.text, text));
 	err_release(&e);

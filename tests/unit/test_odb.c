@@ -87,11 +87,12 @@ static void test_odb__finds_objects_after_repack(void **state)
 	git_oid late = store_blob(&s, "late");
 
 	(void)git_oid_tostr(hexes, sizeof(hexes), &late);
-	(void)snprintf(cmd, sizeof(cmd),
-		       "cd %s && git init -q --bare r && mkdir -p objects/pack && echo %s | "
-		       "GIT_OBJECT_DIRECTORY=%s git -C r pack-objects -q %s/pack/pack >/dev/null && "
-		       "rm -rf objects/??",
-		       s.path, hexes, s.objects, s.objects);
+	(void)snprintf(
+		cmd, sizeof(cmd),
+		"cd %s && git init -q --bare r && mkdir -p objects/pack && echo %s | "
+		"GIT_OBJECT_DIRECTORY=%s git -C r pack-objects -q %s/pack/pack >/dev/null && "
+		"rm -rf objects/??",
+		s.path, hexes, s.objects, s.objects);
 	assert_int_equal(system(cmd), 0);
 	assert_int_equal(odb_read(s.odb, late.id, &type, &p, &n), 0);
 	assert_memory_equal(p, "late", 4);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The files of the shared content cache: a table of object ids and the bytes they stand for.
+ * Format, sharing between processes and crash behaviour: head of content_store.c. Thread-safe. */
+struct content_store;
+
+/* Where a blob's bytes stand; a copy of the table's entry. */
+struct content_entry {
+	uint8_t oid[32];
+	uint64_t place; /* number of the data file << 48 | offset in it */
+	uint64_t size;
+	uint64_t sum;	/* XXH3-64 of the bytes */
+	uint64_t check; /* XXH3-64 of the fields before; 0: the slot is free */
+};
+
+/* Opens or begins the cache in folder `dir` (borrowed). A damaged one is set aside.
+ * Errors: -EPROTONOSUPPORT a newer format, -errno. */
+int content_store_open(int dir, struct content_store **ret);
+void content_store_close(struct content_store *s);
+
+/* Finds a blob whose bytes this process has checked (now, if it never did). A damaged one counts
+ * as missing. Errors: -ENOENT, -errno. */
+int content_store_find(struct content_store *s, const uint8_t oid[32], struct content_entry *ret);
+
+/* Reads [off, off + n) of a found blob; the caller keeps inside its size. Errors: -EIO, -errno. */
+int content_store_read(struct content_store *s, const struct content_entry *e, uint64_t off,
+		       void *buf, size_t n);
+
+/* Adds a blob (already verified against its id), or replaces a damaged one. Nothing happens when
+ * another process has added it meanwhile. Errors: -ENOSPC (also: the cache's limit), -errno; the
+ * cache is whole after any of them. */
+int content_store_add(struct content_store *s, const uint8_t oid[32], const void *p, size_t n);
