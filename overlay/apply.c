@@ -328,6 +328,19 @@ static int prepare_data(struct tree *t, const struct record *rec)
 	return extent_reserve(&n->extents, 2);
 }
 
+/* The prepared index is no node: it is named by the root's number, which is no file. */
+static int prepare_copy_index(struct tree *t, const struct record *rec)
+{
+	struct node *n = tree_node(t, rec->node);
+
+	t->spare_copy = sys_calloc(1, sizeof(struct extent));
+	if (!t->spare_copy)
+		return -ENOMEM;
+	t->spare_copy[0] = (struct extent){rec->offset, rec->length, EXTENT_INDEX, rec->offset2};
+	t->spare_ncopy = 1;
+	return extent_reserve(&n->extents, 4);
+}
+
 /* The source's extents in the range, moved to their places in the destination. */
 static int prepare_copy(struct tree *t, const struct record *rec)
 {
@@ -336,6 +349,8 @@ static int prepare_copy(struct tree *t, const struct record *rec)
 	uint32_t i;
 	int r = prepare_data(t, rec);
 
+	if (r == 0 && rec->node2 == EXTENT_INDEX)
+		return prepare_copy_index(t, rec);
 	if (r == 0)
 		r = prepare_file(t, rec->node2, &src);
 	if (r == 0)

@@ -120,6 +120,7 @@ int recover_open(int view_dir, int images_dir, const struct viewconf *conf, stru
 	r = open_files(view_dir, images_dir, conf, true, ret, reterr);
 	if (r == 0)
 		r = load_checkpoint(conf, 0, &rp, reterr);
+	ret->tree.track = true; /* what is replayed belongs into the next delta */
 	if (r == 0) {
 		r = journal_open(ret->journal_dir, &jo, ret->checkpoint_seq, replay_fn, &rp,
 				 &ret->journal, &ret->dropped, reterr);
@@ -136,7 +137,6 @@ int recover_open(int view_dir, int images_dir, const struct viewconf *conf, stru
 		return r;
 	}
 	ret->tree.live = (struct extent_live){live_fn, ret->data};
-	ret->tree.track = true;
 	return 0;
 }
 

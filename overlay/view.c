@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A view's life: opening, committing records, syncing, checkpoints, closing. Its operations are in
+ * view_name.c, view_attr.c, view_data.c; policy in view_policy.c; /.agentfs/control in
+ * view_control.c.
+ *
+ * Invariants: (1) what was answered with success is in the journal; (2) the tree in memory is always
+ * what replaying the journal gives; (3) the first record of a connection is RECORD_MOUNT with its id,
+ * before the first request is served.
+ */
+#include "view.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "apply.h"
+#include "cleanup.h"
+#include "io.h"
+#include "log.h"
+#include "sys.h"
+#include "view_internal.h"
+
+enum { SYNC_FDS = 64 };
+#define SYNC_AFTER_NS INT64_C(4000000000)
+
+bool view_in_git(const struct view *v, uint64_t dir, const char *name, size_t len)
+{
+	uint64_t git;
+
+	if (dir == NODE_ROOT)
+		return len == 4 && memcmp(name, ".git", 4) == 0;
+	return tree_lookup(&v->rec.tree, NODE_ROOT, ".git", 4, &git) == 0 &&
+	       tree_is_below(&v->rec.tree, dir, git);
+}
+
+bool view_is_git_node(const struct view *v, uint64_t id)
+{
+	uint64_t git;
+
+	return tree_lookup(&v->rec.tree, NODE_ROOT, ".git", 4, &git) == 0 &&
+	       tree_is_below(&v->rec.tree, id, git);
+}
+
+void view_record(struct view *v, const struct view_ctx *ctx, struct record *rec, enum record_op op)
+{
+	uint64_t cgroup;
+
+	*rec = (struct record){.type = RECORD_OP};
+	RECORD_SET(rec, op, F_OP, op);
+	RECORD_SET(rec, pid, F_PID, ctx->pid);
+	RECORD_SET(rec, uid, F_UID, ctx->uid);
+	RECORD_SET(rec, gid, F_GID, ctx->gid);
+	RECORD_SET(rec, connection, F_CONNECTION, v->connection);
+	RECORD_SET(rec, unique, F_UNIQUE, ctx->unique);
+	if (ctx->page)
+		rec->flags |= RECORD_F_PAGE;
+	if (!ctx->pid)
+		return;
+	RECORD_SET(rec, comm, F_COMM, comm_lookup(v->comms, ctx->pid, &cgroup));
+	if (cgroup)
+		RECORD_SET(rec, cgroup, F_CGROUP, cgroup);
+}
+
+int view_commit(struct view *v, struct record *rec)
+{
+	int r;
+
+	r = apply_prepare(&v->rec.tree, rec);
+	if (r == -EBADMSG) /* our own checks let something through */
+		return log_error(-EIO, "operation %s does not fit the tree",
+				 record_op_name(rec->op));
+	if (r == 0)
+		r = journal_append(v->rec.journal, rec);
+	if (r < 0)
+		return r;
+	apply_record(&v->rec.tree, rec);
+	if (!v->first_unsynced)
+		v->first_unsynced = (int64_t)rec->time;
+	return 0;
+}
+
+/* --- syncing --- */
+
+int view_sync(struct view *v)
+{
+	int fds[SYNC_FDS], n, r;
+	uint64_t token = 0;
+
+	pthread_mutex_lock(&v->lock);
+	v->first_unsynced = 0;
+	pthread_mutex_unlock(&v->lock);
+	n = data_dirty_fds(v->rec.data, fds, SYNC_FDS, &token);
+	if (n < 0)
+		return n;
+	r = journal_sync(v->rec.journal, fds, (size_t)n);
+	for (int i = 0; i < n; i++)
+		(void)safe_close(fds[i]);
+	if (r == 0)
+		data_synced(v->rec.data, token);
+	return r;
+}
+
+/* Deltas are folded into a full checkpoint once they outweigh it. */
+static int write_checkpoint(struct view *v)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct checkpoint_mark mark;
+	struct record rec = {.type = RECORD_CHECKPOINT};
+	uint64_t seq;
+	bool full;
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	full = !v->last_checkpoint || v->delta_bytes > v->full_bytes + 65536;
+	mark = checkpoint_mark(&v->rec.tree);
+	seq = v->rec.tree.seq;
+	r = checkpoint_collect(&v->rec.tree, v->conf.view_id, v->last_checkpoint, full, &b);
+	pthread_mutex_unlock(&v->lock);
+	if (r == 0)
+		r = view_sync(v); /* never a checkpoint ahead of the journal */
+	if (r == 0)
+		r = checkpoint_write(v->rec.checkpoint_dir, seq, &b);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&v->lock);
+	checkpoint_done(&v->rec.tree, mark);
+	v->last_checkpoint = seq;
+	RECORD_SET(&rec, length, F_LENGTH, seq);
+	r = view_commit(v, &rec);
+	pthread_mutex_unlock(&v->lock);
+	if (!full) {
+		v->delta_bytes += b.len;
+		return r;
+	}
+	if (v->last_full) /* the chain before the last stays, should this one be damaged */
+		checkpoint_prune(v->rec.checkpoint_dir, v->last_full);
+	v->last_full = seq;
+	v->full_bytes = b.len;
+	v->delta_bytes = 0;
+	return r;
+}
+
+static int checkpoint_if_due(struct view *v, uint64_t every)
+{
+	uint64_t seq;
+	int r = 0;
+
+	pthread_mutex_lock(&v->checkpoint_lock);
+	pthread_mutex_lock(&v->lock);
+	seq = v->rec.tree.seq;
+	pthread_mutex_unlock(&v->lock);
+	if (seq > v->last_checkpoint + every)
+		r = write_checkpoint(v);
+	pthread_mutex_unlock(&v->checkpoint_lock);
+	return r;
+}
+
+void view_tick(struct view *v)
+{
+	int64_t since;
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	since = v->first_unsynced;
+	pthread_mutex_unlock(&v->lock);
+	if (since && (int64_t)sys_now_ns() - since > SYNC_AFTER_NS) {
+		r = view_sync(v);
+		if (r < 0)
+			(void)log_error(r, "sync the journal: the view is read-only from now on");
+	}
+	r = checkpoint_if_due(v, CHECKPOINT_EVERY);
+	if (r < 0)
+		(void)log_warning(r, "write a checkpoint, ignoring: the journal holds everything");
+}
+
+/* --- opening --- */
+
+static int append_policy(struct view *v, const char *text)
+{
+	struct record rec = {.type = RECORD_POLICY};
+
+	RECORD_SET(&rec, policy_hash, F_POLICY_HASH,
+		   ((struct bytes){(const char *)policy_hash(v->policy), 32}));
+	RECORD_SET(&rec, value, F_VALUE, ((struct bytes){text, strlen(text)}));
+	return view_commit(v, &rec);
+}
+
+int view_set_policy(struct view *v, const char *text, struct err *reterr)
+{
+	struct policy *p = NULL, *old;
+	char *copy;
+	int r = policy_parse(text, &p, reterr);
+
+	if (r < 0)
+		return r;
+	copy = sys_strdup(policy_text(p));
+	if (!copy) {
+		policy_free(p);
+		return -ENOMEM;
+	}
+	pthread_mutex_lock(&v->lock);
+	old = v->policy;
+	v->policy = p;
+	r = append_policy(v, copy);
+	if (r < 0) {
+		v->policy = old;
+		old = p;
+		free(copy);
+	} else {
+		free(v->rec.tree.policy);
+		v->rec.tree.policy = copy;
+	}
+	pthread_mutex_unlock(&v->lock);
+	policy_free(old);
+	return r < 0 ? err_set(reterr, r, "journal the policy") : 0;
+}
+
+static int begin_connection(struct view *v)
+{
+	struct record rec = {.type = RECORD_MOUNT};
+	int r;
+
+	randombytes_buf(&v->connection, sizeof(v->connection));
+	RECORD_SET(&rec, connection, F_CONNECTION, v->connection);
+	RECORD_SET(&rec, pid, F_PID, (uint32_t)getpid());
+	RECORD_SET(&rec, path, F_PATH, ((struct bytes){v->conf.mount, strlen(v->conf.mount)}));
+	r = journal_reserve(v->rec.journal, 4096);
+	return r < 0 ? r : view_commit(v, &rec);
+}
+
+static int make_seed(struct view *v, const struct viewconf_seed *s)
+{
+	_cleanup_close_ int fd = -1;
+	struct node_attr a;
+	int r;
+
+	if (S_ISDIR(s->mode)) {
+		_cleanup_free_ char *keep = NULL;
+
+		/* A put below makes the folders; the marker goes again. */
+		if (asprintf(&keep, "%s/.keep", s->path) < 0)
+			return -ENOMEM;
+		r = view_path_lock(v, keep);
+		return r < 0 ? r : view_path_unlink(v, keep);
+	}
+	fd = memfd_create("seed", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = io_pwrite_full(fd, s->data, s->len, 0);
+	return r < 0 ? r : view_path_put(v, s->path, s->mode, fd, &a);
+}
+
+/* The prepared index becomes the content of /.git/index without a byte being copied. */
+static int make_index(struct view *v)
+{
+	const struct view_ctx self = {.pid = (uint32_t)getpid(), .internal = true};
+	struct node *n;
+	struct stat st;
+	uint64_t id;
+	int r;
+
+	if (v->index_fd < 0 || tree_lookup(&v->rec.tree, NODE_ROOT, ".git", 4, &id) < 0)
+		return 0;
+	r = view_path_lock(v, ".git/index");
+	if (r < 0)
+		return r;
+	if (fstat(v->index_fd, &st) < 0)
+		return -errno;
+	pthread_mutex_lock(&v->lock);
+	r = tree_lookup(&v->rec.tree, id, "index", 5, &id);
+	if (r == 0) {
+		struct record rec;
+
+		/* A copy from node 1, which is no file: the prepared index (EXTENT_INDEX). */
+		view_record(v, &self, &rec, OP_COPY);
+		RECORD_SET(&rec, node, F_NODE, id);
+		RECORD_SET(&rec, node2, F_NODE2, EXTENT_INDEX);
+		RECORD_SET(&rec, offset, F_OFFSET, 0);
+		RECORD_SET(&rec, offset2, F_OFFSET2, 0);
+		RECORD_SET(&rec, length, F_LENGTH, (uint64_t)st.st_size);
+		rec.flags |= RECORD_F_GIT;
+		r = st.st_size ? view_commit(v, &rec) : 0;
+		n = tree_node(&v->rec.tree, id);
+		assert(r < 0 || n);
+	}
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+static int make_git(struct view *v, struct err *reterr)
+{
+	uint64_t id;
+	int r;
+
+	if (!v->conf.nseeds || tree_lookup(&v->rec.tree, NODE_ROOT, ".git", 4, &id) == 0)
+		return 0;
+	for (size_t i = 0; i < v->conf.nseeds; i++) {
+		r = make_seed(v, &v->conf.seeds[i]);
+		if (r < 0)
+			return err_set(reterr, r, "make '%s' of the view's repository: %s",
+				       v->conf.seeds[i].path, strerror(-r));
+	}
+	r = make_index(v);
+	return r < 0 ? err_set(reterr, r, "make the index of the view's repository") : 0;
+}
+
+static int open_parts(struct view *v, int view_dir, struct err *reterr)
+{
+	_cleanup_close_ int images = -1;
+	int r;
+
+	r = viewconf_read(view_dir, &v->conf, reterr);
+	if (r < 0)
+		return r;
+	images = openat(v->state_dir, "images", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (images < 0)
+		return err_set(reterr, -errno, "open the folder of base images: %s",
+			       strerror(errno));
+	if (v->conf.index && *v->conf.index)
+		v->index_fd = openat(images, v->conf.index, O_RDONLY | O_CLOEXEC);
+	(void)io_mkdir(v->state_dir, "content", 0700);
+	v->content_dir = openat(v->state_dir, "content", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = odb_open(v->conf.objects, &v->odb, reterr);
+	if (r == 0)
+		r = content_open(v->content_dir, v->odb, &v->content, reterr);
+	if (r == 0)
+		r = policy_parse(v->conf.policy, &v->policy, reterr);
+	if (r < 0)
+		return r;
+	return recover_open(view_dir, images, &v->conf, &v->rec, reterr);
+}
+
+static struct view *view_new(void)
+{
+	struct view *v = sys_calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	pthread_mutex_init(&v->lock, NULL);
+	pthread_mutex_init(&v->checkpoint_lock, NULL);
+	v->content_dir = v->index_fd = v->state_dir = -1;
+	v->rec.journal_dir = v->rec.data_dir = v->rec.checkpoint_dir = -1;
+	v->started = (int64_t)sys_now_ns();
+	return v;
+}
+
+static void view_free(struct view *v)
+{
+	if (!v)
+		return;
+	recovered_release(&v->rec);
+	content_close(v->content);
+	odb_close(v->odb);
+	policy_free(v->policy);
+	viewconf_release(&v->conf);
+	view_denials_release(v);
+	comm_cache_free(v->comms);
+	table_release(&v->stale);
+	table_release(&v->written);
+	free(v->base_lookups);
+	(void)safe_close(v->content_dir);
+	(void)safe_close(v->index_fd);
+	(void)safe_close(v->state_dir);
+	pthread_mutex_destroy(&v->lock);
+	pthread_mutex_destroy(&v->checkpoint_lock);
+	free(v);
+}
+
+DEFINE_CLEANUP(struct view *, view_free);
+
+int view_open(int view_dir, int state_dir, const struct view_notify *notify, struct view **ret,
+	      struct err *reterr)
+{
+	_cleanup_(view_freep) struct view *v = view_new();
+	int r;
+
+	if (!v || sodium_init() < 0)
+		return err_set(reterr, -ENOMEM, "open the view");
+	v->notify = notify;
+	v->state_dir = fcntl(state_dir, F_DUPFD_CLOEXEC, 3);
+	r = open_parts(v, view_dir, reterr);
+	if (r < 0)
+		return r;
+	v->comms = comm_cache_new();
+	v->base_lookups = calloc(image_count(v->rec.image), sizeof(*v->base_lookups));
+	if (!v->comms || !v->base_lookups)
+		return err_set(reterr, -ENOMEM, "open the view");
+	v->last_checkpoint = v->rec.checkpoint_seq;
+	v->last_full = v->rec.checkpoint.full_seq;
+	v->full_bytes = v->rec.checkpoint.full_bytes;
+	v->delta_bytes = v->rec.checkpoint.delta_bytes;
+	r = begin_connection(v);
+	if (r < 0)
+		return err_set(reterr, r, "journal the new connection: %s", strerror(-r));
+	if (!v->rec.tree.policy || strcmp(v->rec.tree.policy, policy_text(v->policy)) != 0)
+		r = view_set_policy(v, v->conf.policy, reterr);
+	if (r == 0)
+		r = make_git(v, reterr);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(v);
+	return 0;
+}
+
+void view_close(struct view *v)
+{
+	int r;
+
+	if (!v)
+		return;
+	r = checkpoint_if_due(v, 16);
+	if (r == 0)
+		r = view_sync(v);
+	if (r < 0)
+		(void)log_warning(r, "write the last checkpoint, ignoring: the journal holds everything");
+	view_free(v);
+}
+
+const struct viewconf *view_conf(const struct view *v)
+{
+	return &v->conf;
+}
+
+/* --- facts --- */
+
+/* Counts what differs from the base, the view's own .git left out: by number, not by content. */
+static void count_changes(struct view *v, struct view_info *ret)
+{
+	const struct tree *t = &v->rec.tree;
+	const struct node *n;
+	size_t pos = 0;
+
+	while ((n = table_next(&t->nodes, &pos))) {
+		uint64_t base;
+
+		if (S_ISDIR(n->mode) || view_is_git_node(v, n->id))
+			continue;
+		if (!n->nlink)
+			continue;
+		if (S_ISREG(n->mode) && (n->flags & NODE_F_BASE_NAME) &&
+		    extent_is_base(&n->extents, n->size, &base) && base == n->id &&
+		    !(n->flags & NODE_F_CONTENT))
+			continue;
+		ret->changed++;
+	}
+	for (size_t i = 0; i < t->nbuckets; i++)
+		for (const struct entry *e = t->buckets[i]; e; e = e->hash_next) {
+			uint64_t base;
+
+			if (e->child || !tree_base_has(t, e->dir, e->name, e->len, &base))
+				continue;
+			n = tree_node(t, base);
+			ret->deleted += !n || !n->nlink;
+		}
+}
+
+void view_info(struct view *v, struct view_info *ret)
+{
+	pthread_mutex_lock(&v->lock);
+	*ret = (struct view_info){
+		.seq = journal_seq(v->rec.journal),
+		.durable = journal_durable(v->rec.journal),
+		.connection = v->connection,
+		.nodes = v->rec.tree.nodes.used,
+		.bytes = data_live_bytes(v->rec.data),
+		.denied = v->denied,
+		.last_write = v->last_write,
+		.last_denied = v->last_denied,
+		.started = v->started,
+		.journal_bytes = journal_bytes(v->rec.journal),
+		.data_bytes = data_disk_bytes(v->rec.data),
+		.replayed = v->rec.replayed,
+		.dropped = v->rec.dropped,
+		.checkpoint_seq = v->last_checkpoint,
+		.bad_checkpoints = v->rec.checkpoint.bad,
+	};
+	count_changes(v, ret);
+	pthread_mutex_unlock(&v->lock);
+}
+
+int view_written_nodes(struct view *v, uint64_t **ret, size_t *ret_n)
+{
+	uint64_t *ids;
+	size_t n = 0;
+
+	pthread_mutex_lock(&v->lock);
+	ids = sys_calloc(v->written.used + 1, sizeof(*ids));
+	for (size_t i = 0; ids && i < v->written.cap; i++)
+		if (v->written.slots[i].key)
+			ids[n++] = v->written.slots[i].key;
+	if (ids)
+		table_release(&v->written);
+	pthread_mutex_unlock(&v->lock);
+	if (!ids)
+		return -ENOMEM;
+	*ret = ids;
+	*ret_n = n;
+	return 0;
+}

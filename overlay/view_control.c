@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /.agentfs/control: what the agent may know about itself, as read-only files made on the fly. Found by
+ * name but not listed, as .zfs is (a listed one makes `git clean -xfd` fail). Their attributes are never
+ * cached (the caller gives timeouts of 0 to what control_is() names).
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "journal.h"
+#include "sys.h"
+#include "view_internal.h"
+
+enum control_file {
+	CONTROL_README = NODE_CONTROL + 1,
+	CONTROL_ROLE,
+	CONTROL_SCOPE,
+	CONTROL_DENIED,
+	CONTROL_STATUS,
+	CONTROL_END,
+};
+
+static const struct {
+	enum control_file id;
+	const char *name;
+} files[] = {
+	{CONTROL_README, "README"},	{CONTROL_ROLE, "role"},		 {CONTROL_SCOPE, "scope"},
+	{CONTROL_DENIED, "denied"},	{CONTROL_STATUS, "status.json"},
+};
+
+/* Number of the folder /.agentfs: the base's or made one, else the virtual one. */
+static uint64_t agentfs_dir(const struct view *v)
+{
+	uint64_t id;
+
+	return tree_lookup(&v->rec.tree, NODE_ROOT, ".agentfs", 8, &id) == 0 ? id : NODE_AGENTFS;
+}
+
+static bool agentfs_virtual(const struct view *v)
+{
+	return agentfs_dir(v) == NODE_AGENTFS && !tree_node(&v->rec.tree, NODE_AGENTFS);
+}
+
+bool control_is(const struct view *v, uint64_t id)
+{
+	return (id >= NODE_CONTROL && id < CONTROL_END) ||
+	       (id == NODE_AGENTFS && agentfs_virtual(v));
+}
+
+bool control_reserved(const struct view *v, uint64_t parent, const char *name)
+{
+	if (parent == NODE_ROOT)
+		return strcmp(name, ".agentfs") == 0;
+	if (parent >= NODE_CONTROL && parent < CONTROL_END)
+		return true;
+	return parent == agentfs_dir(v) && strcmp(name, "control") == 0;
+}
+
+static int add_readme(const struct view *v, struct buf *b)
+{
+	return buf_addf(b,
+		"This folder is a view of a git repository, made for agent %s (role %s, task %s).\n"
+		"Only you see what you write here until it is materialized: your changes become commits\n"
+		"on branch %s.\n"
+		"\n"
+		"Work as in any checkout: edit, build, git add, git commit. Commit to this branch.\n"
+		"Some paths may not be written in this role. A refused write says \"Permission denied\"\n"
+		"(or \"Read-only file system\" for a role that writes nothing) and changes nothing.\n"
+		"\n"
+		"role         your role\n"
+		"scope        what you may write: patterns as in .gitignore, the last match decides\n"
+		"denied       what was refused last, and by which rule\n"
+		"status.json  the same facts for programs\n"
+		"\n"
+		"agentfsctl why PATH   tells what you may do with a path, and which rule says so\n",
+		v->conf.agent, v->conf.role, v->conf.task, v->conf.branch);
+}
+
+/* The policy's text without its first line: role, scratch, rules. */
+static int add_scope(const struct view *v, struct buf *b)
+{
+	const char *text = policy_text(v->policy), *nl = strchr(text, '\n');
+
+	return buf_adds(b, nl ? nl + 1 : text);
+}
+
+static int add_json_string(struct buf *b, const char *s)
+{
+	int r = buf_addc(b, '"');
+
+	for (; *s && r == 0; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c == '"' || c == '\\')
+			r = buf_addf(b, "\\%c", c);
+		else if (c < 0x20)
+			r = buf_addf(b, "\\u%04x", c);
+		else
+			r = buf_addc(b, *s);
+	}
+	return r < 0 ? r : buf_addc(b, '"');
+}
+
+static int add_status(struct view *v, struct buf *b)
+{
+	const struct {
+		const char *key, *value;
+	} texts[] = {
+		{"agent", v->conf.agent},   {"task", v->conf.task},
+		{"role", v->conf.role},	    {"branch", v->conf.branch},
+		{"target", v->conf.target}, {"base", v->conf.base_commit},
+		{"mount", v->conf.mount},
+	};
+	int r = buf_adds(b, "{");
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts) && r == 0; i++) {
+		r = buf_addf(b, "\"%s\": ", texts[i].key);
+		if (r == 0)
+			r = add_json_string(b, texts[i].value ? texts[i].value : "");
+		if (r == 0)
+			r = buf_adds(b, ", ");
+	}
+	if (r == 0)
+		r = buf_addf(b,
+			     "\"sequence\": %" PRIu64 ", \"durable\": %" PRIu64
+			     ", \"denied\": %" PRIu64 ", \"changed_nodes\": %" PRIu64 "}\n",
+			     v->rec.tree.seq, journal_durable(v->rec.journal), v->denied,
+			     v->rec.tree.nchanged);
+	return r;
+}
+
+static int add_denied(const struct view *v, struct buf *b)
+{
+	int r = view_denied_list(v, b);
+
+	return r < 0 || b->len ? r : buf_adds(b, "nothing was refused\n");
+}
+
+static int render(struct view *v, uint64_t id, struct buf *b)
+{
+	switch ((enum control_file)id) {
+	case CONTROL_README:
+		return add_readme(v, b);
+	case CONTROL_ROLE:
+		return buf_addf(b, "%s\n", policy_role(v->policy));
+	case CONTROL_SCOPE:
+		return add_scope(v, b);
+	case CONTROL_DENIED:
+		return add_denied(v, b);
+	case CONTROL_STATUS:
+		return add_status(v, b);
+	case CONTROL_END:
+		break;
+	}
+	return -EISDIR;
+}
+
+int control_attr(struct view *v, uint64_t id, struct node_attr *ret)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	bool dir = id == NODE_CONTROL || id == NODE_AGENTFS;
+	int64_t now = (int64_t)sys_now_ns();
+
+	*ret = (struct node_attr){
+		.id = id, .ino = node_ino(id), .uid = v->conf.uid, .gid = v->conf.gid,
+		.mode = dir ? S_IFDIR | 0555 : S_IFREG | 0444, .nlink = dir ? 2 : 1,
+		.atime = v->started, .mtime = v->started, .ctime = v->started,
+		.btime = v->started, .size = 4096,
+	};
+	if (id == NODE_AGENTFS && policy_may_make_in(v->policy, ".agentfs"))
+		ret->mode |= 0200;
+	if (dir)
+		return 0;
+	if (id == CONTROL_DENIED || id == CONTROL_STATUS)
+		ret->mtime = ret->ctime = now;
+	if (render(v, id, &b) < 0)
+		return -ENOMEM;
+	ret->size = b.len;
+	return 0;
+}
+
+int control_lookup(struct view *v, uint64_t parent, const char *name, struct node_attr *ret)
+{
+	if (parent == NODE_ROOT && strcmp(name, ".agentfs") == 0 && agentfs_virtual(v))
+		return control_attr(v, NODE_AGENTFS, ret);
+	if (parent == agentfs_dir(v) && strcmp(name, "control") == 0)
+		return control_attr(v, NODE_CONTROL, ret);
+	if (parent == NODE_CONTROL) {
+		for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+			if (strcmp(files[i].name, name) == 0)
+				return control_attr(v, files[i].id, ret);
+		return -ENOENT;
+	}
+	if (control_is(v, parent))
+		return parent == NODE_AGENTFS ? -ENOENT : -ENOTDIR;
+	return -ENODATA; /* not ours */
+}
+
+ssize_t control_read(struct view *v, uint64_t id, uint64_t off, void *buf, size_t n)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	int r = render(v, id, &b);
+
+	if (r < 0)
+		return r;
+	if (off >= b.len)
+		return 0;
+	if (n > b.len - off)
+		n = b.len - off;
+	memcpy(buf, b.data + off, n);
+	return (ssize_t)n;
+}
+
+int control_readdir(struct view *v, uint64_t id, uint64_t cookie, view_dir_fn fn, void *user)
+{
+	struct node_attr a;
+	int r = 0;
+
+	if (id != NODE_CONTROL && id != NODE_AGENTFS)
+		return -ENOTDIR;
+	if (cookie < 1) {
+		(void)control_attr(v, id, &a);
+		r = fn(".", 1, &a, user);
+	}
+	if (r == 0 && cookie < 2) {
+		(void)tree_attr(&v->rec.tree, NODE_ROOT, &a);
+		r = fn("..", 2, &a, user);
+	}
+	if (id == NODE_AGENTFS)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(files) && r == 0; i++) {
+		if (cookie >= i + 3)
+			continue;
+		r = control_attr(v, files[i].id, &a);
+		if (r == 0)
+			r = fn(files[i].name, i + 3, &a, user);
+	}
+	return r;
+}

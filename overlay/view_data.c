@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * File content.
+ *
+ * Invariants: (1) bytes are in the data segment before the record that names them is appended; (2) a
+ * read takes the extents under the lock and the bytes outside it: base content and data segments are
+ * never written over, so they are those of one moment; (3) a read never copies anything up.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/falloc.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <xxhash.h>
+
+#include "cleanup.h"
+#include "io.h"
+#include "journal.h"
+#include "log.h"
+#include "sys.h"
+#include "view_internal.h"
+
+enum { PIECES = 64, RECORD_ROOM = 1024 };
+
+/* --- reading --- */
+
+/* Damaged or missing content is EIO for the reader and one line, with the object's id, in the log. */
+static void tell_damage(struct view *v, uint64_t node, const struct image_node *b, int r)
+{
+	char hex[2 * IMAGE_OID_MAX + 1];
+	size_t n = image_oid_size(v->rec.image);
+	_cleanup_buf_ struct buf path = BUF_INIT;
+	bool told = false;
+
+	pthread_mutex_lock(&v->lock);
+	for (size_t i = 0; i < ARRAY_SIZE(v->damage_told); i++)
+		told |= v->damage_told[i] == node;
+	v->damage_told[v->ndamage++ % ARRAY_SIZE(v->damage_told)] = node;
+	if (tree_path(&v->rec.tree, node, &path) < 0)
+		(void)buf_adds(&path, "?");
+	pthread_mutex_unlock(&v->lock);
+	if (told)
+		return;
+	for (size_t i = 0; i < n; i++)
+		(void)snprintf(hex + 2 * i, 3, "%02x", b->oid[i]);
+	(void)log_error(r, "read '%s': object %s is missing or damaged in the repository", path.data,
+			hex);
+}
+
+ssize_t view_read_base(struct view *v, uint64_t base_node, uint64_t off, void *buf, size_t n)
+{
+	const struct image_node *b = tree_base(&v->rec.tree, base_node);
+	ssize_t r;
+
+	if (!b)
+		return -EIO;
+	r = content_read(v->content, b->oid, b->size, off, buf, n);
+	if (r == -ENOMEM || r >= 0)
+		return r;
+	tell_damage(v, base_node, b, (int)r);
+	return -EIO;
+}
+
+static int read_piece(struct view *v, const struct extent *e, char *p)
+{
+	ssize_t k;
+
+	if (e->node == EXTENT_DATA)
+		return data_pread(v->rec.data, e->place, p, e->len);
+	if (e->node == EXTENT_INDEX)
+		return v->index_fd < 0 ? -EIO : io_pread_full(v->index_fd, p, e->len, e->place);
+	k = view_read_base(v, e->node, e->place, p, e->len);
+	if (k < 0)
+		return (int)k;
+	return (size_t)k == e->len ? 0 : -EIO;
+}
+
+/* The parts of the node's extents that lie in [off, off + n), at most PIECES; *ret_n becomes shorter
+ * where there are more. */
+static int gather(struct view *v, uint64_t id, uint64_t off, size_t *ret_n, struct extent *pieces)
+{
+	const struct node *n = tree_node(&v->rec.tree, id);
+	uint64_t end;
+	int k = 0;
+
+	if (!n) {
+		const struct image_node *b = tree_base(&v->rec.tree, id);
+
+		if (!b)
+			return -ENOENT;
+		if (!S_ISREG(b->mode))
+			return S_ISDIR(b->mode) ? -EISDIR : -EINVAL;
+		if (off >= b->size)
+			*ret_n = 0;
+		else if (*ret_n > b->size - off)
+			*ret_n = b->size - off;
+		pieces[0] = (struct extent){off, *ret_n, id, off};
+		return *ret_n ? 1 : 0;
+	}
+	if (!S_ISREG(n->mode))
+		return S_ISDIR(n->mode) ? -EISDIR : -EINVAL;
+	if (off >= n->size)
+		*ret_n = 0;
+	else if (*ret_n > n->size - off)
+		*ret_n = n->size - off;
+	end = off + *ret_n;
+	for (uint32_t i = extent_find(&n->extents, off);
+	     *ret_n && i < n->extents.n && n->extents.v[i].off < end; i++) {
+		struct extent e = n->extents.v[i];
+		uint64_t skip = e.off < off ? off - e.off : 0;
+
+		if (k == PIECES) {
+			*ret_n = e.off - off;
+			break;
+		}
+		e.off += skip;
+		e.place += skip;
+		e.len -= skip;
+		if (e.off + e.len > end)
+			e.len = end - e.off;
+		pieces[k++] = e;
+	}
+	return k;
+}
+
+static ssize_t read_once(struct view *v, uint64_t id, uint64_t off, char *buf, size_t n)
+{
+	struct extent pieces[PIECES];
+	uint64_t at = off;
+	int k, r;
+
+	pthread_mutex_lock(&v->lock);
+	k = gather(v, id, off, &n, pieces);
+	view_mark_stale(v, id); /* reading touches atime: the kernel drops its copy of the attributes */
+	pthread_mutex_unlock(&v->lock);
+	if (k < 0)
+		return k;
+	for (int i = 0; i < k; i++) {
+		memset(buf + (at - off), 0, pieces[i].off - at);
+		r = read_piece(v, &pieces[i], buf + (pieces[i].off - off));
+		if (r < 0)
+			return r;
+		at = pieces[i].off + pieces[i].len;
+	}
+	memset(buf + (at - off), 0, off + n - at);
+	return (ssize_t)n;
+}
+
+ssize_t view_read(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64_t off, void *buf,
+		  size_t n)
+{
+	size_t done = 0;
+
+	if (control_is(v, id)) {
+		ssize_t r;
+
+		pthread_mutex_lock(&v->lock);
+		r = control_read(v, id, off, buf, n);
+		pthread_mutex_unlock(&v->lock);
+		return r;
+	}
+	while (done < n) {
+		ssize_t r = read_once(v, id, off + done, (char *)buf + done, n - done);
+
+		if (r < 0)
+			return done ? (ssize_t)done : r;
+		if (r == 0)
+			break;
+		done += (size_t)r;
+	}
+	return (ssize_t)done;
+}
+
+int view_readlink(struct view *v, uint64_t id, struct buf *ret)
+{
+	const struct image_node *b = NULL;
+	const struct node *n;
+	ssize_t k;
+	int r = 0;
+
+	pthread_mutex_lock(&v->lock);
+	n = tree_node(&v->rec.tree, id);
+	if (n && n->target && S_ISLNK(n->mode))
+		r = buf_add(ret, n->target, n->size);
+	else
+		b = tree_base(&v->rec.tree, id);
+	pthread_mutex_unlock(&v->lock);
+	if (r < 0 || ret->len)
+		return r;
+	if (!b || !S_ISLNK(b->mode))
+		return -EINVAL;
+	if (b->size > 65535)
+		return -EIO;
+	r = buf_reserve(ret, b->size + 1);
+	if (r < 0)
+		return r;
+	k = view_read_base(v, id, 0, ret->data, b->size);
+	if (k < 0)
+		return (int)k;
+	ret->len = (size_t)k;
+	ret->data[k] = '\0';
+	return 0;
+}
+
+/* --- writing --- */
+
+/* May the node be written to now? Lock held. */
+static int writable(struct view *v, const struct view_ctx *ctx, uint64_t id, enum record_op op)
+{
+	struct node_attr a;
+	int r;
+
+	if (control_is(v, id))
+		return -EACCES;
+	r = tree_attr(&v->rec.tree, id, &a);
+	if (r < 0)
+		return r;
+	if (!S_ISREG(a.mode))
+		return S_ISDIR(a.mode) ? -EISDIR : -EINVAL;
+	return view_check_node(v, ctx, id, POLICY_WRITE, op);
+}
+
+static int begin_write(struct view *v, const struct view_ctx *ctx, uint64_t id, enum record_op op)
+{
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	r = writable(v, ctx, id, op);
+	if (r == 0)
+		r = journal_reserve(v->rec.journal, RECORD_ROOM);
+	pthread_mutex_unlock(&v->lock);
+	if ((r == -EACCES || r == -EROFS) && ctx->page && v->notify && v->notify->inode)
+		v->notify->inode(id, 0, 0, v->notify->user); /* the refused page must not stay */
+	return r;
+}
+
+static int commit_data(struct view *v, const struct view_ctx *ctx, uint64_t id, struct record *rec)
+{
+	struct node_attr a;
+	int r = tree_attr(&v->rec.tree, id, &a);
+
+	if (r < 0)
+		return r;
+	RECORD_SET(rec, node, F_NODE, id);
+	if (ctx->kill_priv && view_killed_mode(a.mode & 07777) != (a.mode & 07777))
+		RECORD_SET(rec, mode, F_MODE, view_killed_mode(a.mode & 07777));
+	rec->flags |= view_is_git_node(v, id) ? RECORD_F_GIT : 0;
+	r = view_commit(v, rec);
+	if (r < 0)
+		return r;
+	if (!(rec->flags & RECORD_F_GIT))
+		v->last_write = (int64_t)rec->time;
+	(void)table_put(&v->written, id, v);
+	return 0;
+}
+
+ssize_t view_write(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64_t off,
+		   const void *buf, size_t n)
+{
+	XXH128_canonical_t digest;
+	struct record rec;
+	uint64_t place;
+	int r;
+
+	if (off > INT64_MAX || n > INT64_MAX - off)
+		return -EFBIG;
+	r = begin_write(v, ctx, id, OP_WRITE);
+	if (r < 0 || !n)
+		return r;
+	r = data_append(v->rec.data, buf, n, &place);
+	if (r < 0)
+		return r;
+	XXH128_canonicalFromHash(&digest, XXH3_128bits(buf, n));
+	pthread_mutex_lock(&v->lock);
+	view_record(v, ctx, &rec, OP_WRITE);
+	RECORD_SET(&rec, offset, F_OFFSET, off);
+	RECORD_SET(&rec, length, F_LENGTH, n);
+	RECORD_SET(&rec, place, F_PLACE, place);
+	RECORD_SET(&rec, digest, F_DIGEST,
+		   ((struct bytes){(const char *)digest.digest, sizeof(digest.digest)}));
+	r = commit_data(v, ctx, id, &rec);
+	pthread_mutex_unlock(&v->lock);
+	return r < 0 ? r : (ssize_t)n;
+}
+
+int view_fallocate(struct view *v, const struct view_ctx *ctx, uint64_t id, int mode, uint64_t off,
+		   uint64_t len)
+{
+	struct record rec;
+	int r;
+
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		return -EOPNOTSUPP;
+	if (off > INT64_MAX || len > INT64_MAX - off)
+		return -EFBIG;
+	r = begin_write(v, ctx, id, OP_FALLOCATE);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&v->lock);
+	view_record(v, ctx, &rec, OP_FALLOCATE);
+	RECORD_SET(&rec, mask, F_MASK, (uint32_t)mode);
+	RECORD_SET(&rec, offset, F_OFFSET, off);
+	RECORD_SET(&rec, length, F_LENGTH, len);
+	r = commit_data(v, ctx, id, &rec);
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+ssize_t view_copy(struct view *v, const struct view_ctx *ctx, uint64_t src, uint64_t src_off,
+		  uint64_t dst, uint64_t dst_off, size_t len)
+{
+	struct node_attr a;
+	struct record rec;
+	int r;
+
+	if (control_is(v, src))
+		return -EXDEV;
+	if (dst_off > INT64_MAX || len > INT64_MAX - dst_off)
+		return -EFBIG;
+	r = begin_write(v, ctx, dst, OP_COPY);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&v->lock);
+	r = tree_attr(&v->rec.tree, src, &a);
+	if (r == 0 && !S_ISREG(a.mode))
+		r = S_ISDIR(a.mode) ? -EISDIR : -EINVAL;
+	if (r == 0) {
+		len = src_off >= a.size ? 0 : len < a.size - src_off ? len : a.size - src_off;
+		if (src == dst && src_off < dst_off + len && dst_off < src_off + len)
+			r = -EINVAL;
+	}
+	if (r == 0 && len) {
+		view_record(v, ctx, &rec, OP_COPY);
+		RECORD_SET(&rec, node2, F_NODE2, src);
+		RECORD_SET(&rec, offset2, F_OFFSET2, src_off);
+		RECORD_SET(&rec, offset, F_OFFSET, dst_off);
+		RECORD_SET(&rec, length, F_LENGTH, len);
+		r = commit_data(v, ctx, dst, &rec);
+	}
+	pthread_mutex_unlock(&v->lock);
+	return r < 0 ? r : (ssize_t)len;
+}
+
+/* --- holes and space --- */
+
+static int64_t seek(const struct node *n, uint64_t off, int whence)
+{
+	uint32_t i = extent_find(&n->extents, off);
+
+	if (whence == SEEK_DATA) {
+		if (i == n->extents.n)
+			return -ENXIO;
+		return (int64_t)(n->extents.v[i].off > off ? n->extents.v[i].off : off);
+	}
+	for (; i < n->extents.n && n->extents.v[i].off <= off; i++)
+		off = n->extents.v[i].off + n->extents.v[i].len;
+	return (int64_t)(off < n->size ? off : n->size);
+}
+
+int64_t view_lseek(struct view *v, uint64_t id, uint64_t off, int whence)
+{
+	const struct node *n;
+	struct node_attr a;
+	int64_t r;
+
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return -EINVAL;
+	pthread_mutex_lock(&v->lock);
+	r = control_is(v, id) ? control_attr(v, id, &a) : tree_attr(&v->rec.tree, id, &a);
+	n = tree_node(&v->rec.tree, id);
+	if (r == 0) {
+		if (off >= a.size)
+			r = -ENXIO;
+		else if (n && S_ISREG(n->mode))
+			r = seek(n, off, whence);
+		else
+			r = (int64_t)(whence == SEEK_DATA ? off : a.size);
+	}
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+int view_statfs(struct view *v, struct statvfs *ret)
+{
+	if (fstatvfs(v->state_dir, ret) < 0)
+		return -errno;
+	ret->f_namemax = 255;
+	return 0;
+}

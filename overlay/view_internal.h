@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <pthread.h>
+
+#include "content.h"
+#include "odb.h"
+#include "record.h"
+#include "recover.h"
+#include "view.h"
+
+/* What the view_*.c files share and nobody else sees. */
+
+enum { DENIED_KEPT = 64, CHECKPOINT_EVERY = 5000, BASE_LOOKUPS_STICKY = UINT16_MAX };
+
+/* The last denials, for .agentfs/control/denied. */
+struct denial {
+	int64_t time;
+	uint32_t pid, op;
+	char comm[16];
+	char *path, *rule;
+};
+
+struct view {
+	pthread_mutex_t lock; /* guards all below but what says otherwise */
+	pthread_mutex_t checkpoint_lock;
+	struct viewconf conf;  /* const after open */
+	struct recovered rec;  /* rec.data, rec.journal have locks of their own */
+	struct odb *odb;       /* thread-safe */
+	struct content *content; /* thread-safe */
+	int content_dir;
+	int index_fd;          /* the prepared git index, or -1; read-only */
+	int state_dir;
+	const struct view_notify *notify;
+	struct policy *policy;
+	uint64_t connection;
+	uint16_t *base_lookups; /* by place; sticky at the maximum: kept too long, never dropped early */
+	struct table stale;     /* denied nodes whose cached attributes the kernel dropped by itself */
+	struct table written;   /* nodes written since the last snapshot */
+	struct denial denials[DENIED_KEPT];
+	uint64_t denied;
+	int64_t last_write, last_denied, started;
+	uint64_t last_checkpoint, last_full, full_bytes, delta_bytes;
+	int64_t first_unsynced; /* ns; 0: all synced */
+	struct comm_cache *comms;
+	uint64_t damage_told[8]; /* nodes whose damaged content is in the log already */
+	unsigned int ndamage;
+};
+
+/* --- view_policy.c: called with the lock held --- */
+
+/* A name that an operation is about, as the policy sees it. */
+struct place {
+	uint64_t dir;
+	const char *name;
+	size_t len;
+};
+
+struct check {
+	enum policy_op op;
+	enum record_op rop;
+	struct place at;
+	uint64_t node;   /* 0: does not exist yet */
+	bool dir;
+	bool scratch;    /* out: allowed as scratch */
+};
+
+/* May it? 0 or -EACCES, -EROFS; a refusal is journaled. */
+int view_check(struct view *v, const struct view_ctx *ctx, struct check *c);
+
+/* The same for something done to a node by number, under all its names. */
+int view_check_node(struct view *v, const struct view_ctx *ctx, uint64_t id, enum policy_op op,
+		    enum record_op rop);
+
+/* A rename or link moves whole folders: is what is below allowed on both sides? */
+int view_check_subtree(struct view *v, const struct view_ctx *ctx, uint64_t dir,
+		       const struct place *from, const struct place *to);
+
+/* Attributes as the role may see them: no write bits where it may not write. */
+void view_mask_attr(struct view *v, struct node_attr *a, const struct place *at);
+
+/* The kernel asked for attributes that it has: a refusal by mode bits. */
+void view_infer_denial(struct view *v, const struct view_ctx *ctx, uint64_t id);
+void view_mark_stale(struct view *v, uint64_t id);
+/* The last refusals as text; lock held. */
+int view_denied_list(const struct view *v, struct buf *ret);
+void view_denials_release(struct view *v);
+bool view_in_git(const struct view *v, uint64_t dir, const char *name, size_t len);
+
+/* --- view.c --- */
+
+/* Fills who and what connection; `comm` is looked up. */
+void view_record(struct view *v, const struct view_ctx *ctx, struct record *rec, enum record_op op);
+
+/* prepare → append → apply, with the lock held. */
+int view_commit(struct view *v, struct record *rec);
+bool view_is_git_node(const struct view *v, uint64_t id);
+
+/* Command name of a process, at most 15 bytes, "" where it is gone. Cached briefly. */
+struct comm_cache;
+struct comm_cache *comm_cache_new(void);
+void comm_cache_free(struct comm_cache *c);
+struct bytes comm_lookup(struct comm_cache *c, uint32_t pid, uint64_t *ret_cgroup);
+
+/* --- view_name.c --- */
+void view_count_lookup(struct view *v, uint64_t id);
+uint64_t view_real_dir(struct view *v, uint64_t dir);
+
+/* --- view_control.c: the virtual files of /.agentfs/control --- */
+bool control_is(const struct view *v, uint64_t id);
+int control_lookup(struct view *v, uint64_t parent, const char *name, struct node_attr *ret);
+int control_attr(struct view *v, uint64_t id, struct node_attr *ret);
+ssize_t control_read(struct view *v, uint64_t id, uint64_t off, void *buf, size_t n);
+int control_readdir(struct view *v, uint64_t id, uint64_t cookie, view_dir_fn fn, void *user);
+/* Does (parent, name) name something of ours that nobody may make or remove? */
+bool control_reserved(const struct view *v, uint64_t parent, const char *name);
+
+/* --- view_attr.c --- */
+uint32_t view_killed_mode(uint32_t mode);
+
+/* --- view_data.c --- */
+ssize_t view_read_base(struct view *v, uint64_t base_node, uint64_t off, void *buf, size_t n);

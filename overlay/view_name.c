@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Operations on names: lookup, making, linking, renaming, removing, listing.
+ *
+ * Each changing one: lock → exists? (errno in the order of POSIX) → policy → reserve → append → apply →
+ * unlock. Mode bits are the kernel's business (default_permissions); here only policy and structure.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "apply.h"
+#include "cleanup.h"
+#include "journal.h"
+#include "view_internal.h"
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE (1 << 0)
+#define RENAME_EXCHANGE	 (1 << 1)
+#endif
+
+enum { NAME_BYTES_MAX = 255, RECORD_ROOM = 2048 };
+
+/* --- lookup counts --- */
+
+void view_count_lookup(struct view *v, uint64_t id)
+{
+	struct node *n = tree_node(&v->rec.tree, id);
+	uint64_t place;
+
+	if (id >> NODE_LAYER_SHIFT == 1) {
+		place = (id & 0xffffffffffff) - 2;
+		if (v->base_lookups[place] < BASE_LOOKUPS_STICKY)
+			v->base_lookups[place]++;
+	} else if (n && id != NODE_ROOT) {
+		n->lookups++;
+	}
+}
+
+static bool forget_base(struct view *v, uint64_t id, uint64_t n)
+{
+	uint64_t place = (id & 0xffffffffffff) - 2;
+	uint16_t *c;
+
+	if (!tree_base(&v->rec.tree, id))
+		return false;
+	c = &v->base_lookups[place];
+	if (*c == BASE_LOOKUPS_STICKY)
+		return false;
+	*c = n > *c ? 0 : (uint16_t)(*c - n);
+	return *c == 0;
+}
+
+void view_forget(struct view *v, uint64_t id, uint64_t n)
+{
+	struct node *node;
+	bool gone = false;
+
+	pthread_mutex_lock(&v->lock);
+	node = tree_node(&v->rec.tree, id);
+	if (id >> NODE_LAYER_SHIFT == 1) {
+		gone = forget_base(v, id, n);
+	} else if (node && id != NODE_ROOT) {
+		node->lookups = n > node->lookups ? 0 : node->lookups - n;
+		gone = !node->lookups;
+	}
+	if (gone && node && !node->nlink)
+		apply_drop_orphan(&v->rec.tree, id);
+	if (gone)
+		(void)table_remove(&v->stale, id);
+	pthread_mutex_unlock(&v->lock);
+}
+
+/* --- helpers, lock held --- */
+
+static int attr_of(struct view *v, uint64_t id, const struct place *at, struct node_attr *ret)
+{
+	int r = tree_attr(&v->rec.tree, id, ret);
+
+	if (r == 0)
+		view_mask_attr(v, ret, at);
+	return r;
+}
+
+static int check_new_name(const char *name, size_t *ret_len)
+{
+	*ret_len = strlen(name);
+	return *ret_len > NAME_BYTES_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* The folder must be there and still have a name to make something in it. */
+static int check_dir(const struct view *v, uint64_t dir)
+{
+	struct node_attr a;
+	int r = tree_attr(&v->rec.tree, dir, &a);
+
+	if (r < 0)
+		return r;
+	if (!S_ISDIR(a.mode))
+		return -ENOTDIR;
+	return a.nlink ? 0 : -ENOENT;
+}
+
+/* /.agentfs is shown even where nobody made it; the first thing made in it makes it real. */
+static int make_real(struct view *v, const struct view_ctx *ctx, uint64_t dir)
+{
+	struct record rec;
+	struct check c = {.op = POLICY_MKDIR, .rop = OP_MKDIR, .at = {NODE_ROOT, ".agentfs", 8},
+			  .dir = true};
+	uint64_t there;
+	int r;
+
+	if (dir != NODE_AGENTFS || tree_node(&v->rec.tree, NODE_AGENTFS) ||
+	    tree_lookup(&v->rec.tree, NODE_ROOT, ".agentfs", 8, &there) == 0)
+		return 0;
+	r = view_check(v, ctx, &c);
+	if (r < 0)
+		return r;
+	view_record(v, ctx, &rec, OP_MKDIR);
+	RECORD_SET(&rec, parent, F_PARENT, NODE_ROOT);
+	RECORD_SET(&rec, name, F_NAME, ((struct bytes){".agentfs", 8}));
+	RECORD_SET(&rec, node, F_NODE, NODE_AGENTFS);
+	RECORD_SET(&rec, mode, F_MODE, 0755);
+	RECORD_SET(&rec, owner, F_OWNER, v->conf.uid);
+	RECORD_SET(&rec, group, F_GROUP, v->conf.gid);
+	r = journal_reserve(v->rec.journal, RECORD_ROOM);
+	return r < 0 ? r : view_commit(v, &rec);
+}
+
+/* --- lookup and listing --- */
+
+int view_lookup(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name,
+		struct node_attr *ret)
+{
+	struct place at = {parent, name, strlen(name)};
+	uint64_t id;
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	r = control_lookup(v, parent, name, ret);
+	if (r != -ENODATA)
+		goto out;
+	r = tree_lookup(&v->rec.tree, parent, name, at.len, &id);
+	if (r == 0)
+		r = attr_of(v, id, &at, ret);
+	if (r == 0)
+		view_count_lookup(v, id);
+out:
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+static int list_dots(struct view *v, uint64_t id, uint64_t cookie, view_dir_fn fn, void *user)
+{
+	struct node_attr a;
+	uint64_t parent = NODE_ROOT;
+	const char *name;
+	size_t len;
+	int r;
+
+	if (cookie < 1) {
+		r = tree_attr(&v->rec.tree, id, &a);
+		if (r < 0)
+			return r;
+		r = fn(".", 1, &a, user);
+		if (r)
+			return r;
+	}
+	if (cookie < 2) {
+		if (tree_parent(&v->rec.tree, id, &parent, &name, &len) < 0)
+			parent = NODE_ROOT;
+		r = tree_attr(&v->rec.tree, parent, &a);
+		return r < 0 ? r : fn("..", 2, &a, user);
+	}
+	return 0;
+}
+
+static int list_names(struct view *v, uint64_t id, uint64_t cookie, bool count, view_dir_fn fn,
+		      void *user)
+{
+	struct node_attr a;
+	char name[NAME_BYTES_MAX + 1];
+	const char *p;
+	uint64_t child;
+	size_t len;
+	int r;
+
+	if (cookie <= 2)
+		cookie = 0;
+	while (tree_readdir(&v->rec.tree, id, cookie, &cookie, &child, &p, &len) > 0) {
+		struct place at = {id, name, len};
+
+		memcpy(name, p, len);
+		name[len] = '\0';
+		r = attr_of(v, child, &at, &a);
+		if (r < 0)
+			return r;
+		r = fn(name, cookie, &a, user);
+		if (r)
+			return r;
+		if (count)
+			view_count_lookup(v, child);
+	}
+	return 0;
+}
+
+int view_readdir(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64_t cookie,
+		 bool count, view_dir_fn fn, void *user)
+{
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	if (control_is(v, id)) {
+		r = control_readdir(v, id, cookie, fn, user);
+	} else if (!tree_is_dir(&v->rec.tree, id)) {
+		r = -ENOTDIR;
+	} else {
+		view_mark_stale(v, id); /* reading it touches atime: the kernel drops its copy */
+		r = list_dots(v, id, cookie, fn, user);
+		if (r == 0)
+			r = list_names(v, id, cookie, count, fn, user);
+	}
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+/* --- making --- */
+
+static int make(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name,
+		struct record *rec, struct node_attr *ret)
+{
+	struct check c = {
+		.op = rec->op == OP_MKDIR ? POLICY_MKDIR : POLICY_CREATE,
+		.rop = (enum record_op)rec->op, .at = {parent, name, 0}, .dir = rec->op == OP_MKDIR,
+	};
+	struct node_attr dir;
+	uint64_t there;
+	int r;
+
+	r = check_new_name(name, &c.at.len);
+	if (r == 0)
+		r = control_reserved(v, parent, name) ? -EEXIST : 0;
+	if (r == 0)
+		r = make_real(v, ctx, parent);
+	if (r == 0)
+		r = check_dir(v, parent);
+	if (r == 0 && tree_lookup(&v->rec.tree, parent, name, c.at.len, &there) == 0)
+		r = -EEXIST;
+	if (r == 0)
+		r = view_check(v, ctx, &c);
+	if (r == 0)
+		r = journal_reserve(v->rec.journal, RECORD_ROOM + c.at.len + rec->value.n);
+	if (r < 0)
+		return r;
+	(void)tree_attr(&v->rec.tree, parent, &dir);
+	if (dir.mode & S_ISGID) {
+		RECORD_SET(rec, group, F_GROUP, dir.gid);
+		if (rec->op == OP_MKDIR)
+			rec->mode |= S_ISGID;
+	}
+	RECORD_SET(rec, parent, F_PARENT, parent);
+	RECORD_SET(rec, name, F_NAME, ((struct bytes){name, c.at.len}));
+	RECORD_SET(rec, node, F_NODE, v->rec.tree.next_upper);
+	rec->flags |= c.scratch ? RECORD_F_SCRATCH : 0;
+	rec->flags |= view_in_git(v, parent, name, c.at.len) ? RECORD_F_GIT : 0;
+	r = view_commit(v, rec);
+	if (r == 0)
+		r = attr_of(v, rec->node, &c.at, ret);
+	if (r == 0 && !ctx->internal)
+		view_count_lookup(v, rec->node);
+	return r;
+}
+
+static int make_locked(struct view *v, const struct view_ctx *ctx, uint64_t parent,
+		       const char *name, struct record *rec, struct node_attr *ret)
+{
+	int r;
+
+	RECORD_SET(rec, owner, F_OWNER, ctx->uid);
+	RECORD_SET(rec, group, F_GROUP, ctx->gid);
+	r = make(v, ctx, parent, name, rec, ret);
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+/* A device node is refused for everyone, and that is worth knowing. */
+static int refuse_device(struct view *v, const struct view_ctx *ctx, uint64_t parent,
+			 const char *name, uint32_t mode, uint32_t rdev)
+{
+	struct record rec;
+
+	view_record(v, ctx, &rec, OP_MKNOD);
+	rec.type = RECORD_FAILED;
+	RECORD_SET(&rec, result, F_RESULT, -EPERM);
+	RECORD_SET(&rec, parent, F_PARENT, parent);
+	RECORD_SET(&rec, name, F_NAME, ((struct bytes){name, strlen(name)}));
+	RECORD_SET(&rec, mode, F_MODE, mode);
+	RECORD_SET(&rec, rdev, F_RDEV, rdev);
+	(void)view_commit(v, &rec);
+	return -EPERM;
+}
+
+int view_mknod(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name,
+	       uint32_t mode, uint32_t rdev, struct node_attr *ret)
+{
+	struct record rec;
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	if (S_ISBLK(mode) || (S_ISCHR(mode) && rdev != 0)) { /* 0/0 is an overlayfs whiteout */
+		r = refuse_device(v, ctx, parent, name, mode, rdev);
+		pthread_mutex_unlock(&v->lock);
+		return r;
+	}
+	view_record(v, ctx, &rec, OP_MKNOD);
+	if (!(mode & S_IFMT))
+		mode |= S_IFREG;
+	RECORD_SET(&rec, mode, F_MODE, mode);
+	return make_locked(v, ctx, parent, name, &rec, ret);
+}
+
+int view_mkdir(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name,
+	       uint32_t mode, struct node_attr *ret)
+{
+	struct record rec;
+
+	pthread_mutex_lock(&v->lock);
+	view_record(v, ctx, &rec, OP_MKDIR);
+	RECORD_SET(&rec, mode, F_MODE, mode & 07777);
+	return make_locked(v, ctx, parent, name, &rec, ret);
+}
+
+int view_symlink(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name,
+		 const char *target, struct node_attr *ret)
+{
+	size_t len = strlen(target);
+	struct record rec;
+
+	if (!len)
+		return -ENOENT;
+	if (len > 4095)
+		return -ENAMETOOLONG;
+	pthread_mutex_lock(&v->lock);
+	view_record(v, ctx, &rec, OP_SYMLINK);
+	RECORD_SET(&rec, value, F_VALUE, ((struct bytes){target, len}));
+	return make_locked(v, ctx, parent, name, &rec, ret);
+}
+
+static int do_link(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64_t parent,
+		   const char *name, struct node_attr *ret)
+{
+	struct check c = {.op = POLICY_LINK, .rop = OP_LINK, .at = {parent, name, 0}, .node = 0};
+	struct node_attr a;
+	struct record rec;
+	uint64_t there;
+	int r;
+
+	r = check_new_name(name, &c.at.len);
+	if (r == 0 && (control_is(v, id) || control_reserved(v, parent, name)))
+		r = -EPERM;
+	if (r == 0)
+		r = tree_attr(&v->rec.tree, id, &a);
+	if (r == 0)
+		r = S_ISDIR(a.mode) ? -EPERM : a.nlink ? 0 : -ENOENT;
+	if (r == 0)
+		r = make_real(v, ctx, parent);
+	if (r == 0)
+		r = check_dir(v, parent);
+	if (r == 0 && tree_lookup(&v->rec.tree, parent, name, c.at.len, &there) == 0)
+		r = -EEXIST;
+	if (r == 0) /* a second name is a way to write: both ends are judged */
+		r = view_check_node(v, ctx, id, POLICY_WRITE, OP_LINK);
+	if (r == 0)
+		r = view_check(v, ctx, &c);
+	if (r == 0)
+		r = journal_reserve(v->rec.journal, RECORD_ROOM);
+	if (r < 0)
+		return r;
+	view_record(v, ctx, &rec, OP_LINK);
+	RECORD_SET(&rec, node, F_NODE, id);
+	RECORD_SET(&rec, parent2, F_PARENT2, parent);
+	RECORD_SET(&rec, name2, F_NAME2, ((struct bytes){name, c.at.len}));
+	rec.flags |= c.scratch ? RECORD_F_SCRATCH : 0;
+	rec.flags |= view_in_git(v, parent, name, c.at.len) ? RECORD_F_GIT : 0;
+	r = view_commit(v, &rec);
+	if (r == 0)
+		r = attr_of(v, id, &c.at, ret);
+	if (r == 0 && !ctx->internal)
+		view_count_lookup(v, id);
+	return r;
+}
+
+int view_link(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64_t parent,
+	      const char *name, struct node_attr *ret)
+{
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	r = do_link(v, ctx, id, parent, name, ret);
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+/* --- removing --- */
+
+static int do_remove(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name,
+		     bool dir)
+{
+	struct check c = {
+		.op = dir ? POLICY_RMDIR : POLICY_UNLINK, .rop = dir ? OP_RMDIR : OP_UNLINK,
+		.at = {parent, name, strlen(name)}, .dir = dir,
+	};
+	struct record rec;
+	int r;
+
+	if (control_is(v, parent) || control_reserved(v, parent, name))
+		return dir ? -ENOTEMPTY : -EPERM;
+	r = tree_lookup(&v->rec.tree, parent, name, c.at.len, &c.node);
+	if (r < 0)
+		return r;
+	if (tree_is_dir(&v->rec.tree, c.node) != dir)
+		return dir ? -ENOTDIR : -EISDIR;
+	if (dir && !tree_dir_empty(&v->rec.tree, c.node))
+		return -ENOTEMPTY;
+	r = view_check(v, ctx, &c);
+	if (r == 0)
+		r = journal_reserve(v->rec.journal, RECORD_ROOM);
+	if (r < 0)
+		return r;
+	view_record(v, ctx, &rec, c.rop);
+	RECORD_SET(&rec, parent, F_PARENT, parent);
+	RECORD_SET(&rec, name, F_NAME, ((struct bytes){name, c.at.len}));
+	RECORD_SET(&rec, node, F_NODE, c.node);
+	rec.flags |= view_in_git(v, parent, name, c.at.len) ? RECORD_F_GIT : 0;
+	r = view_commit(v, &rec);
+	if (r == 0 && !(rec.flags & RECORD_F_GIT))
+		v->last_write = (int64_t)rec.time;
+	return r;
+}
+
+int view_unlink(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name)
+{
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	r = do_remove(v, ctx, parent, name, false);
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+int view_rmdir(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name)
+{
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	r = do_remove(v, ctx, parent, name, true);
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+/* --- rename --- */
+
+struct rename {
+	struct place from, to;
+	uint64_t node, over; /* over 0: the name is free */
+	bool dir, over_dir, exchange, scratch;
+};
+
+/* What POSIX says about the two ends, before policy is asked. 1: nothing to do. */
+static int rename_shape(struct view *v, struct rename *n, unsigned int flags)
+{
+	const struct tree *t = &v->rec.tree;
+	int r = tree_lookup(t, n->from.dir, n->from.name, n->from.len, &n->node);
+
+	if (r == 0)
+		r = check_dir(v, n->to.dir);
+	if (r < 0)
+		return r;
+	n->dir = tree_is_dir(t, n->node);
+	if (n->dir && tree_is_below(t, n->to.dir, n->node))
+		return -EINVAL;
+	r = tree_lookup(t, n->to.dir, n->to.name, n->to.len, &n->over);
+	if (r == -ENOENT) {
+		n->over = 0;
+		return n->exchange ? -ENOENT : 0;
+	}
+	if (r < 0)
+		return r;
+	if (flags & RENAME_NOREPLACE)
+		return -EEXIST;
+	if (n->over == n->node)
+		return 1;
+	n->over_dir = tree_is_dir(t, n->over);
+	if (n->over_dir && tree_is_below(t, n->from.dir, n->over))
+		return n->exchange ? -EINVAL : -ENOTEMPTY;
+	if (n->exchange)
+		return 0;
+	if (n->dir != n->over_dir)
+		return n->dir ? -ENOTDIR : -EISDIR;
+	return n->over_dir && !tree_dir_empty(t, n->over) ? -ENOTEMPTY : 0;
+}
+
+/* One direction: the name it leaves, the name it gets, what it covers, what is below it. */
+static int rename_judge(struct view *v, const struct view_ctx *ctx, const struct place *from,
+			const struct place *to, uint64_t node, uint64_t over, bool dir, bool *scratch)
+{
+	struct check a = {.op = POLICY_RENAME_FROM, .rop = OP_RENAME, .at = *from, .node = node,
+			  .dir = dir};
+	struct check b = {.op = POLICY_RENAME_TO, .rop = OP_RENAME, .at = *to, .node = over,
+			  .dir = dir};
+	int r = view_check(v, ctx, &a);
+
+	if (r == 0)
+		r = view_check(v, ctx, &b);
+	if (r == 0 && dir)
+		r = view_check_subtree(v, ctx, node, from, to);
+	*scratch = b.scratch;
+	return r;
+}
+
+static int do_rename(struct view *v, const struct view_ctx *ctx, struct rename *n,
+		     unsigned int flags)
+{
+	bool back;
+	struct record rec;
+	int r;
+
+	if (flags & ~(unsigned int)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+		return -EINVAL;
+	if (n->to.len > NAME_BYTES_MAX)
+		return -ENAMETOOLONG;
+	if (control_is(v, n->from.dir) || control_reserved(v, n->from.dir, n->from.name) ||
+	    control_reserved(v, n->to.dir, n->to.name))
+		return -EPERM;
+	r = make_real(v, ctx, n->to.dir);
+	if (r == 0)
+		r = rename_shape(v, n, flags);
+	if (r != 0)
+		return r > 0 ? 0 : r;
+	r = rename_judge(v, ctx, &n->from, &n->to, n->node, n->over, n->dir, &n->scratch);
+	if (r == 0 && n->exchange)
+		r = rename_judge(v, ctx, &n->to, &n->from, n->over, n->node, n->over_dir, &back);
+	if (r == 0)
+		r = journal_reserve(v->rec.journal, RECORD_ROOM);
+	if (r < 0)
+		return r;
+	view_record(v, ctx, &rec, OP_RENAME);
+	RECORD_SET(&rec, parent, F_PARENT, n->from.dir);
+	RECORD_SET(&rec, name, F_NAME, ((struct bytes){n->from.name, n->from.len}));
+	RECORD_SET(&rec, node, F_NODE, n->node);
+	RECORD_SET(&rec, parent2, F_PARENT2, n->to.dir);
+	RECORD_SET(&rec, name2, F_NAME2, ((struct bytes){n->to.name, n->to.len}));
+	RECORD_SET(&rec, mask, F_MASK, flags);
+	if (n->over)
+		RECORD_SET(&rec, node2, F_NODE2, n->over);
+	rec.flags |= n->scratch ? RECORD_F_SCRATCH : 0;
+	rec.flags |= view_in_git(v, n->to.dir, n->to.name, n->to.len) &&
+				     view_in_git(v, n->from.dir, n->from.name, n->from.len)
+			     ? RECORD_F_GIT
+			     : 0;
+	r = view_commit(v, &rec);
+	if (r == 0 && !(rec.flags & RECORD_F_GIT))
+		v->last_write = (int64_t)rec.time;
+	return r;
+}
+
+int view_rename(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name,
+		uint64_t parent2, const char *name2, unsigned int flags)
+{
+	struct rename n = {
+		.from = {parent, name, strlen(name)},
+		.to = {parent2, name2, strlen(name2)},
+		.exchange = flags & RENAME_EXCHANGE,
+	};
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	r = do_rename(v, ctx, &n, flags);
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
