@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "apply.h"
