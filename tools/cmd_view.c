@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Views: made, listed, shown, entered, moved on to the next task, taken down. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "client.h"
+#include "cmd.h"
+#include "json.h"
+#include "out.h"
+
+/* The folder that a command starts from: --NAME made absolute, or the current one. */
+static char *folder_option(struct ctl *c, const char *name, int *ret_status)
+{
+	const char *given = args_get(&c->args, name);
+	char *path = given ? realpath(given, NULL) : getcwd(NULL, 0);
+
+	if (!path)
+		*ret_status = ctl_fail(c, CTL_FAILED, "NotFound", "Name a folder that exists.",
+				       "cannot open %s '%s': %s", given ? name : "folder",
+				       given ? given : ".", strerror(errno));
+	return path;
+}
+
+/* A path that need not exist yet, made absolute. Caller frees. */
+static char *absolute(const char *path)
+{
+	_cleanup_free_ char *cwd = NULL;
+	char *text = NULL;
+
+	if (path[0] == '/')
+		return strdup(path);
+	cwd = getcwd(NULL, 0);
+	if (!cwd || asprintf(&text, "%s/%s", cwd, path) < 0)
+		return NULL;
+	return text;
+}
+
+static void print_scope(const json_t *view)
+{
+	json_t *list = json_object_get(view, "scope"), *item;
+	size_t i;
+
+	json_array_foreach(list, i, item) {
+		(void)fputs(i ? " " : ", scope ", stdout);
+		out_text(stdout, json_string_value(item));
+	}
+}
+
+static int run_create(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	_cleanup_free_ char *repo = NULL, *mount = NULL;
+	const struct args *a = &c->args;
+	const char *name = a->words[0];
+	const json_t *v;
+	int r = 0;
+
+	if (!ctl_is_name(name))
+		return ctl_usage(c, "'%s' cannot be an agent's name: letters, digits, '.', '_' and '-' only, "
+				 "at most 64, a letter or digit first", name);
+	repo = folder_option(c, "repo", &r);
+	if (!repo)
+		return r;
+	if (args_get(a, "mount") && !(mount = absolute(args_get(a, "mount"))))
+		return ctl_fail(c, CTL_FAILED, "Local", NULL, "the current folder no longer exists");
+	r = client_call(c, "Create",
+			json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:o*, s:s*, s:s*, s:s*}", "agent", name,
+				  "repository", repo, "role", args_get(a, "role"), "task",
+				  args_get(a, "task"), "base", args_get(a, "base"), "scope",
+				  args_list(a, "scope"), "mount", mount, "user", args_get(a, "user"), "git",
+				  args_get(a, "git")),
+			&reply);
+	if (r != 0)
+		return r;
+	ctl_notes(c, reply, "notes");
+	if (c->json)
+		return ctl_json(reply);
+	v = json_object_get(reply, "view");
+	printf("%s", out_on(OUT_BOLD));
+	out_text(stdout, jstr(v, "path"));
+	printf("%s\n%sbranch ", out_off(OUT_BOLD),
+	       json_is_true(json_object_get(reply, "created")) ? "" : "already there: ");
+	out_text(stdout, jstr(v, "branch"));
+	printf(" from %.12s", jstr(v, "base"));
+	if (*jstr(v, "target")) {
+		printf(" (");
+		out_text(stdout, jstr(v, "target"));
+		printf(")");
+	}
+	printf(", role ");
+	out_text(stdout, jstr(v, "role"));
+	print_scope(v);
+	printf("\nNext: agentfsctl shell %s, or cd there; agentfsctl merge %s when it is done.\n", name, name);
+	return CTL_OK;
+}
+
+const struct command cmd_create = {
+	.name = "create",
+	.group = "Views",
+	.args = "AGENT",
+	.help = "make a view of a repository for an agent",
+	.about = "Mounts a copy-on-write view of the repository's base commit as the agent's working folder. "
+		 "The repository and its worktree are left as they are. Asked again with the same "
+		 "repository, task and base it says so and exits 0.",
+	.example = "agentfsctl create alice --task login --scope 'src/auth/**'",
+	.opts = (const struct opt[]){
+		{"repo", 0, "PATH", "the repository (default: the one that contains the current folder)", "@dirs"},
+		{"role", 0, "ROLE", "what the agent may do (default: builder)", "@roles"},
+		{"task", 0, "TASK", "names the branch agents/AGENT/TASK (default: work)"},
+		{"base", 0, "REV", "the commit to start from (default: HEAD)"},
+		{"scope", 0, "PATTERN", "only these paths may be changed (gitignore pattern)", NULL, .repeat = true},
+		{"mount", 0, "PATH", "where the view appears (default: the configuration's)", "@dirs"},
+		{"user", 0, "NAME", "whose view it is (root only)"},
+		{"git", 0, "KIND", "the view's .git (default: private)", "private|worktree"},
+		{0}},
+	.run = run_create,
+};
+
+static enum out_color state_color(const char *state)
+{
+	return strcmp(state, "live") == 0 ? OUT_PLAIN : strcmp(state, "stale") == 0 ? OUT_RED : OUT_YELLOW;
+}
+
+static void list_row(struct out_table *t, const json_t *v)
+{
+	char changed[32], distance[64], ago[32];
+
+	(void)snprintf(changed, sizeof(changed), "%lld", jint(v, "changed"));
+	(void)snprintf(distance, sizeof(distance), "+%lld -%lld", jint(v, "ahead"), jint(v, "behind"));
+	out_row(t, state_color(jstr(v, "state")),
+		(const char *[]){jstr(v, "agent"), jstr(v, "state"), jstr(v, "role"), jstr(v, "task"),
+				 jstr(v, "branch"), changed, distance,
+				 out_ago(json_string_value(json_object_get(v, "last_write")), ago),
+				 jstr(v, "path")});
+}
+
+static int run_list(struct ctl *c)
+{
+	_cleanup_(out_table_release) struct out_table t = {.columns = 9};
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	_cleanup_free_ char *repo = NULL;
+	json_t *views, *v;
+	size_t i;
+	int r = 0;
+
+	if (args_get(&c->args, "repo") && !(repo = folder_option(c, "repo", &r)))
+		return r;
+	r = client_call(c, "List", json_pack("{s:s*}", "repository", repo), &reply);
+	if (r != 0)
+		return r;
+	if (c->json)
+		return ctl_json(reply);
+	views = json_object_get(reply, "views");
+	if (json_array_size(views) == 0) {
+		ctl_note(c, "No views. Make one: agentfsctl create AGENT");
+		return CTL_OK;
+	}
+	out_row(&t, OUT_BOLD,
+		(const char *[]){"AGENT", "STATE", "ROLE", "TASK", "BRANCH", "CHANGED", "COMMITS",
+				 "LAST WRITE", "PATH"});
+	json_array_foreach(views, i, v)
+		list_row(&t, v);
+	out_table_print(stdout, &t);
+	return CTL_OK;
+}
+
+const struct command cmd_list = {
+	.name = "list",
+	.group = "Views",
+	.args = "",
+	.help = "list the views",
+	.about = "One line a view: state, role, task, branch, changed paths, commits ahead of and behind the "
+		 "target, last write, path. --json has all fields. Without --repo those of every repository.",
+	.example = "agentfsctl list --json",
+	.opts = (const struct opt[]){{"repo", 0, "PATH", "only views of this repository", "@dirs"}, {0}},
+	.run = run_list,
+};
+
+static void show_line(struct out_table *t, const char *key, const char *value)
+{
+	if (value && *value)
+		out_row(t, OUT_PLAIN, (const char *[]){key, value});
+}
+
+static void show_form(const json_t *v)
+{
+	static const char *const plain[] = {"state", "path", "repository", "branch", "target", "base",
+					    "role",  "task", "user",	   "id"};
+	_cleanup_(out_table_release) struct out_table t = {.columns = 2};
+	char text[160], number[32];
+	json_t *s;
+	size_t i;
+
+	show_line(&t, "agent", jstr(v, "agent"));
+	for (i = 0; i < ARRAY_SIZE(plain); i++)
+		show_line(&t, plain[i], jstr(v, plain[i]));
+	json_array_foreach(json_object_get(v, "scope"), i, s)
+		show_line(&t, i ? "" : "scope", json_string_value(s));
+	(void)snprintf(text, sizeof(text), "%lld paths, %s", jint(v, "changed"),
+		       out_bytes(jint(v, "bytes"), number));
+	show_line(&t, "changed", text);
+	(void)snprintf(text, sizeof(text), "%lld ahead, %lld behind", jint(v, "ahead"), jint(v, "behind"));
+	show_line(&t, "commits", text);
+	(void)snprintf(text, sizeof(text), "%lld", jint(v, "denied"));
+	show_line(&t, "denied", text);
+	show_line(&t, "started", out_ago(jstr(v, "started"), number));
+	show_line(&t, "last write", out_ago(json_string_value(json_object_get(v, "last_write")), number));
+	out_table_print(stdout, &t);
+}
+
+/* Asks for one view. *ret_view is borrowed from *ret_reply. */
+static int ask_view(struct ctl *c, json_t **ret_reply, const json_t **ret_view)
+{
+	_cleanup_free_ char *agent = NULL;
+	int r = 0;
+
+	agent = ctl_agent(c, 0, &r);
+	if (!agent)
+		return r;
+	r = client_call(c, "Show", json_pack("{s:s}", "agent", agent), ret_reply);
+	if (r == 0)
+		*ret_view = json_object_get(*ret_reply, "view");
+	return r;
+}
+
+static int run_show(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	const json_t *v;
+	json_t *d;
+	char ago[32];
+	size_t i;
+	int r;
+
+	r = ask_view(c, &reply, &v);
+	if (r != 0)
+		return r;
+	if (c->json)
+		return ctl_json(reply);
+	show_form(v);
+	json_array_foreach(json_object_get(reply, "denials"), i, d) {
+		printf("%srefused: ", i ? "" : "\n");
+		out_text(stdout, jstr(d, "op"));
+		printf(" ");
+		out_text(stdout, jstr(d, "path"));
+		printf(" (");
+		out_text(stdout, jstr(d, "rule"));
+		printf("), %s\n", out_ago(jstr(d, "time"), ago));
+	}
+	ctl_notes(c, reply, "notes");
+	return CTL_OK;
+}
+
+const struct command cmd_show = {
+	.name = "show",
+	.group = "Views",
+	.args = "[AGENT]",
+	.help = "show all about one view",
+	.about = "Every field of the view and its latest refused operations.",
+	.example = "agentfsctl show alice",
+	.run = run_show,
+};
+
+static int run_path(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL, *o = NULL;
+	const json_t *v;
+	int r;
+
+	r = ask_view(c, &reply, &v);
+	if (r != 0)
+		return r;
+	o = json_pack("{s:s}", "path", jstr(v, "path"));
+	if (c->json)
+		return ctl_json(o);
+	if (isatty(STDOUT_FILENO))
+		out_text(stdout, jstr(v, "path"));
+	else
+		(void)fputs(jstr(v, "path"), stdout); /* for cd "$(…)": as it is */
+	(void)putchar('\n');
+	return CTL_OK;
+}
+
+const struct command cmd_path = {
+	.name = "path",
+	.group = "Views",
+	.args = "[AGENT]",
+	.help = "print the folder of a view",
+	.about = "Only the path, for use in scripts.",
+	.example = "cd \"$(agentfsctl path alice)\"",
+	.run = run_path,
+};
+
+static int set_environment(struct ctl *c, const json_t *v)
+{
+	_cleanup_free_ char *control = NULL;
+
+	if (asprintf(&control, "%s/.agentfs/control", jstr(v, "path")) < 0)
+		return -ENOMEM;
+	if (setenv("AGENTFS_AGENT", jstr(v, "agent"), 1) < 0 || setenv("AGENTFS_TASK", jstr(v, "task"), 1) < 0 ||
+	    setenv("AGENTFS_ROLE", jstr(v, "role"), 1) < 0 || setenv("AGENTFS_CONTROL", control, 1) < 0 ||
+	    setenv("AGENTFS_SOCKET", c->socket, 1) < 0 || setenv("PWD", jstr(v, "path"), 1) < 0)
+		return -errno;
+	return 0;
+}
+
+static int run_shell(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	const char *shell = getenv("SHELL");
+	const json_t *v;
+	int r;
+
+	r = ask_view(c, &reply, &v);
+	if (r != 0)
+		return r;
+	if (!shell || !*shell)
+		shell = "/bin/sh";
+	if (chdir(jstr(v, "path")) < 0)
+		return ctl_fail(c, CTL_FAILED, "Stale", NULL, "cannot enter '%s': %s", jstr(v, "path"),
+				strerror(errno));
+	r = set_environment(c, v);
+	if (r < 0)
+		return ctl_fail(c, CTL_FAILED, "Local", NULL, "cannot set the environment: %s", strerror(-r));
+	ctl_note(c, "In the view of %s (%s). Leave with exit.", jstr(v, "agent"), jstr(v, "branch"));
+	(void)fflush(NULL);
+	(void)execl(shell, shell, (char *)NULL);
+	return ctl_fail(c, CTL_FAILED, "Local", "Set $SHELL to a shell that exists.", "cannot run '%s': %s",
+			shell, strerror(errno));
+}
+
+const struct command cmd_shell = {
+	.name = "shell",
+	.group = "Views",
+	.args = "[AGENT]",
+	.help = "start a shell in a view",
+	.about = "Runs $SHELL in the view's folder with AGENTFS_AGENT, AGENTFS_TASK, AGENTFS_ROLE, "
+		 "AGENTFS_CONTROL and AGENTFS_SOCKET set.",
+	.example = "agentfsctl shell alice",
+	.run = run_shell,
+};
+
+static int run_next(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	_cleanup_free_ char *agent = NULL;
+	const char *task = args_get(&c->args, "task");
+	const json_t *v;
+	int r = 0;
+
+	if (!task)
+		return ctl_usage(c, "--task TASK is missing: what is the agent's next task called?");
+	agent = ctl_agent(c, 0, &r);
+	if (!agent)
+		return r;
+	r = client_call(c, "Next",
+			json_pack("{s:s, s:s, s:o*}", "agent", agent, "task", task, "scope",
+				  args_list(&c->args, "scope")),
+			&reply);
+	if (r != 0)
+		return r;
+	ctl_notes(c, reply, "notes");
+	if (c->json)
+		return ctl_json(reply);
+	v = json_object_get(reply, "view");
+	printf("%s: now at task ", agent);
+	out_text(stdout, jstr(v, "task"));
+	printf(" on branch ");
+	out_text(stdout, jstr(v, "branch"));
+	print_scope(v);
+	(void)putchar('\n');
+	return CTL_OK;
+}
+
+const struct command cmd_next = {
+	.name = "next",
+	.group = "Views",
+	.args = "[AGENT]",
+	.help = "commit a view's work and move it on to a new task",
+	.about = "Materializes the view, keeps its branch, and goes on in the same mounted folder on a new "
+		 "branch that starts where the old one ends.",
+	.example = "agentfsctl next alice --task logout",
+	.opts = (const struct opt[]){
+		{"task", 0, "TASK", "the new task (required)"},
+		{"scope", 0, "PATTERN", "the new task's scope (gitignore pattern)", NULL, .repeat = true},
+		{0}},
+	.run = run_next,
+};
+
+/* One preserved ref and the command that brings it back. */
+static void print_preserved(const char *ref, const char *repo, const char *agent)
+{
+	(void)fputs("kept for 14 days: ", stdout);
+	out_text(stdout, ref);
+	(void)putchar('\n');
+	if (strncmp(ref, "refs/", 5) != 0)
+		return;
+	(void)fputs("bring it back:    git -C ", stdout);
+	out_quoted(stdout, repo && *repo ? repo : ".");
+	(void)fputs(" branch ", stdout);
+	out_text(stdout, agent);
+	(void)fputs("-restored ", stdout);
+	out_quoted(stdout, ref);
+	(void)putchar('\n');
+}
+
+static int take_down(struct ctl *c, const char *method, const char *before, const char *after)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL, *shown = NULL;
+	_cleanup_free_ char *agent = NULL;
+	const json_t *v;
+	json_t *ref;
+	size_t i;
+	int r = 0;
+
+	agent = ctl_agent(c, 0, &r);
+	if (!agent)
+		return r;
+	r = client_call(c, "Show", json_pack("{s:s}", "agent", agent), &shown);
+	if (r != 0)
+		return r;
+	v = json_object_get(shown, "view");
+	r = client_call(c, method,
+			json_pack("{s:s, s:o*}", "agent", agent, "force", args_true(&c->args, "force")),
+			&reply);
+	if (r != 0)
+		return r;
+	ctl_notes(c, reply, "notes");
+	if (c->json)
+		return ctl_json(reply);
+	printf("%s: %s ", agent, before);
+	out_text(stdout, jstr(v, "branch"));
+	printf(" %s\n", after);
+	json_array_foreach(json_object_get(reply, "preserved"), i, ref)
+		print_preserved(json_string_value(ref), jstr(v, "repository"), agent);
+	return CTL_OK;
+}
+
+static int run_rollback(struct ctl *c)
+{
+	return take_down(c, "Rollback", "the view and its branch", "are gone");
+}
+
+static int run_destroy(struct ctl *c)
+{
+	return take_down(c, "Destroy", "the view is gone, its branch", "stays");
+}
+
+static const struct opt force_opts[] = {
+	{"force", 0, NULL, "also a view that is in use"},
+	{0},
+};
+
+const struct command cmd_rollback = {
+	.name = "rollback",
+	.group = "Undo",
+	.args = "[AGENT]",
+	.help = "undo an agent's work: view and branch go",
+	.about = "Work that is not merged is first kept under refs/agentfs/preserved/ for 14 days, and the "
+		 "command that brings it back is printed.",
+	.example = "agentfsctl rollback alice",
+	.opts = force_opts,
+	.run = run_rollback,
+};
+
+const struct command cmd_destroy = {
+	.name = "destroy",
+	.group = "Undo",
+	.args = "[AGENT]",
+	.help = "take a view down; its branch stays",
+	.about = "Work that is not on the branch is first kept under refs/agentfs/preserved/ for 14 days, and "
+		 "the command that brings it back is printed.",
+	.example = "agentfsctl destroy alice",
+	.opts = force_opts,
+	.run = run_destroy,
+};
+
+static int wait_reply(struct ctl *c, const json_t *reply, void *arg)
+{
+	json_decref(*(json_t **)arg);
+	*(json_t **)arg = json_incref((json_t *)reply);
+	return 0;
+}
+
+static int run_wait(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	_cleanup_free_ char *agent = NULL;
+	const char *state = args_get(&c->args, "for");
+	long timeout = args_number(&c->args, "timeout", -1);
+	int r = 0;
+
+	if (!state)
+		return ctl_usage(c, "--for STATE is missing: which state shall be waited for?");
+	agent = ctl_agent(c, 0, &r);
+	if (!agent)
+		return r;
+	r = client_more(c, "Wait",
+			json_pack("{s:s, s:s, s:o*}", "target", agent, "state", state, "timeout",
+				  timeout < 0 ? NULL : json_integer(timeout)),
+			wait_reply, &reply);
+	if (r != 0)
+		return r;
+	if (c->json)
+		return ctl_json(reply);
+	printf("%s: %s\n", agent, state);
+	return CTL_OK;
+}
+
+const struct command cmd_wait = {
+	.name = "wait",
+	.group = "Views",
+	.args = "[AGENT]",
+	.help = "wait until a view is in a state",
+	.about = "Ends when the view is in the state, or fails after --timeout.",
+	.example = "agentfsctl wait alice --for closed --timeout 60",
+	.opts = (const struct opt[]){
+		{"for", 0, "STATE", "the state (required)", "creating|live|frozen|stale|closed"},
+		{"timeout", 0, "SECONDS", "give up after so long (default: never)", NULL, .number = true},
+		{0}},
+	.run = run_wait,
+};
