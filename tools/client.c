@@ -357,15 +357,16 @@ int client_more(struct ctl *c, const char *method, json_t *params,
 		int (*fn)(struct ctl *c, const json_t *reply, void *arg), void *arg)
 {
 	_cleanup_(varlink_error_release) struct varlink_error e = VARLINK_ERROR_INIT;
-	_cleanup_(json_decrefp) json_t *owned = params;
 	struct each each = {c, fn, arg};
 	int r;
 
 	if (!params)
 		return no_params(c);
 	r = client_connect(c, true, false);
-	if (r != 0)
+	if (r != 0) {
+		json_decref(params);
 		return r;
+	}
 	r = varlink_call_more(c->vl, method, params, forward, &each, &e);
 	return r < 0 ? say_failure(c, method, r, &e) : r;
 }

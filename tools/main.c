@@ -142,11 +142,23 @@ static int help(const struct ctl *c)
 	return CTL_OK;
 }
 
+/* Requests are JSON, which is UTF-8: a word that is not could only reach the daemon as another one. */
+static int check_text(struct ctl *c, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (mbstowcs(NULL, argv[i], 0) == (size_t)-1)
+			return ctl_usage(c, "'%s' is not UTF-8", argv[i]);
+	return CTL_OK;
+}
+
 static int dispatch(struct ctl *c, int argc, char **argv)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	int pos = 1, r;
 
+	r = check_text(c, argc, argv);
+	if (r != 0)
+		return r;
 	r = args_parse(&c->args, argc, argv, &pos, true, &err);
 	c->json = args_has(&c->args, "json");
 	if (r == 0 && pos < argc) {
