@@ -4,6 +4,7 @@
  *
  * Guarantees:
  *  1. Nothing but the object folder and its alternates is opened: no repository, no configuration.
+ *     Loose objects are read by odb_loose.c, packs by libgit2.
  *  2. What odb_read() and odb_get() return hashes to the id that was asked for (libgit2's strict
  *     hash verification, switched on here whatever its default). A header is not verified.
  *  3. An object that others move while we look (repack, gc, a new pack) is found: after a failure
@@ -24,6 +25,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "odb_loose.h"
 #include "sys.h"
 
 enum { HANDLES_MAX = 8 };
@@ -123,6 +125,21 @@ int git_errno(int git_code, struct err *reterr, const char *fmt, ...)
 		       e && e->message ? e->message : strerror(-r));
 }
 
+static int handle_open(const char *path, git_odb **ret)
+{
+	git_odb *h = NULL;
+	int code = git_odb_open(&h, path);
+
+	if (code == 0)
+		code = odb_loose_add(h, path);
+	if (code < 0) {
+		git_odb_free(h);
+		return code;
+	}
+	*ret = h;
+	return 0;
+}
+
 static void odb_free(struct odb *o)
 {
 	for (int i = 0; i < o->nidle; i++)
@@ -161,7 +178,7 @@ int odb_open(const char *objects_dir, struct odb **ret, struct err *reterr)
 		odb_free(o);
 		return r;
 	}
-	r = git_odb_open(&o->idle[0], o->path);
+	r = handle_open(o->path, &o->idle[0]);
 	if (r < 0) {
 		r = git_errno(r, reterr, "open object store '%s'", objects_dir);
 		odb_free(o);
@@ -194,7 +211,7 @@ static git_odb *handle_take(struct odb *o, int *ret_code)
 	(void)pthread_mutex_unlock(&o->lock);
 	if (h)
 		return h;
-	*ret_code = git_odb_open(&h, o->path);
+	*ret_code = handle_open(o->path, &h);
 	if (*ret_code == 0)
 		return h;
 	(void)pthread_mutex_lock(&o->lock);
@@ -242,7 +259,7 @@ static int lookup_retry(struct odb *o, git_odb **h, struct lookup *l)
 		return 0;
 	/* A handle never forgets a pack that went away, nor sees alternates or a pack folder that
 	 * were made after it. */
-	if (git_odb_open(&fresh, o->path) < 0)
+	if (handle_open(o->path, &fresh) < 0)
 		return code;
 	git_odb_free(*h);
 	*h = fresh;

@@ -71,6 +71,88 @@ static void test_odb__wrong_content_is_refused(void **state)
 	store_release(&s);
 }
 
+/* Bytes of a loose object's file, whatever they are: an answer comes, and no wrong content. */
+static void try_bytes(struct store *s, git_oid id, const char *file, const void *p, size_t len)
+{
+	int fd = openat(s->dir, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), r;
+	enum odb_type type;
+	void *got;
+	size_t n;
+
+	assert_true(fd >= 0);
+	assert_int_equal(io_write_full(fd, p, len), 0);
+	(void)close(fd);
+	r = odb_read(s->odb, id.id, &type, &got, &n);
+	assert_true(r == 0 || r == -EBADMSG);
+	if (r == 0) {
+		assert_int_equal(n, 3000);
+		free(got);
+	}
+	r = odb_read_header(s->odb, id.id, &type, &n);
+	assert_true(r == 0 || r == -EBADMSG);
+}
+
+static void test_odb__damaged_loose_objects_end(void **state)
+{
+	struct store s;
+	char file[64], text[3000];
+	struct buf b = BUF_INIT;
+	int good = 0;
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (char)('a' + i * i % 13);
+	store_init(&s);
+	git_oid id = store_add(&s, GIT_OBJECT_BLOB, text, sizeof(text));
+
+	store_object_file(id, file);
+	assert_int_equal(io_read_file(s.dir, file, 1 << 20, &b), 0);
+	assert_int_equal(unlinkat(s.dir, file, 0), 0);
+	for (size_t n = 0; n < b.len; n++)
+		try_bytes(&s, id, file, b.data, n);
+	for (size_t bit = 0; bit < b.len * 8; bit += 3) {
+		b.data[bit / 8] ^= (char)(1 << bit % 8);
+		try_bytes(&s, id, file, b.data, b.len);
+		b.data[bit / 8] ^= (char)(1 << bit % 8);
+		good++;
+	}
+	assert_true(good > 100);
+	try_bytes(&s, id, file, b.data, b.len);
+	enum odb_type type;
+	void *p;
+	size_t n;
+
+	assert_int_equal(odb_read(s.odb, id.id, &type, &p, &n), 0);
+	assert_memory_equal(p, text, n);
+	free(p);
+	buf_release(&b);
+	store_release(&s);
+}
+
+static void test_odb__reads_alternates(void **state)
+{
+	struct store a, b;
+	enum odb_type type;
+	void *p;
+	size_t n;
+	int fd;
+
+	store_init(&a);
+	store_init(&b);
+	git_oid id = store_blob(&a, "over there");
+
+	assert_int_equal(odb_read_header(b.odb, id.id, &type, &n), -ENOENT);
+	assert_int_equal(mkdirat(b.dir, "objects/info", 0700), 0);
+	fd = openat(b.dir, "objects/info/alternates", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(io_write_full(fd, a.objects, strlen(a.objects)), 0);
+	assert_int_equal(io_write_full(fd, "\n", 1), 0);
+	(void)close(fd);
+	assert_int_equal(odb_read(b.odb, id.id, &type, &p, &n), 0);
+	assert_memory_equal(p, "over there", n);
+	free(p);
+	store_release(&a);
+	store_release(&b);
+}
+
 /* Made after the handle first looked: loose, then only in a pack. */
 static void test_odb__finds_objects_after_repack(void **state)
 {
@@ -176,6 +258,8 @@ int main(void)
 		cmocka_unit_test(test_odb__reads_what_was_written),
 		cmocka_unit_test(test_odb__missing_folder_is_told),
 		cmocka_unit_test(test_odb__wrong_content_is_refused),
+		cmocka_unit_test(test_odb__damaged_loose_objects_end),
+		cmocka_unit_test(test_odb__reads_alternates),
 		cmocka_unit_test(test_odb__finds_objects_after_repack),
 		cmocka_unit_test(test_odb__serves_many_threads),
 		cmocka_unit_test(test_odb__git_errno_keeps_the_message),
