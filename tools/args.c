@@ -5,7 +5,8 @@
  * 1. Options may stand before, between and after words; "--" ends them.
  * 2. "--name value", "--name=value", "-n value", "-nvalue" and letters in a row are all taken.
  * 3. An option that no table declares is refused by name with the nearest one; a command that asks
- *    for one that it did not declare stops in an assertion, so that table and code cannot drift apart.
+ *    for one that it did not declare stops in an assertion, so that table and code cannot drift
+ * apart.
  */
 #include "args.h"
 
@@ -105,7 +106,8 @@ static int check_value(const struct opt *o, const char *value, struct err *reter
 	size_t n;
 
 	if (!*value)
-		return err_set(reterr, -EINVAL, "--%s needs a %s, not an empty word", o->name, o->arg);
+		return err_set(reterr, -EINVAL, "--%s needs a %s, not an empty word", o->name,
+			       o->arg);
 	if (o->number && (strlen(value) > 9 || value[strspn(value, "0123456789")]))
 		return err_set(reterr, -EINVAL, "--%s needs a number, not '%s'", o->name, value);
 	if (!o->words || o->words[0] == '@')
@@ -113,8 +115,8 @@ static int check_value(const struct opt *o, const char *value, struct err *reter
 	for (;; part += n + 1) {
 		n = o->comma ? strcspn(part, ",") : strlen(part);
 		if (!one_of(o->words, part, n))
-			return err_set(reterr, -EINVAL, "--%s takes %s, not '%.*s'", o->name, o->words,
-				       (int)n, part);
+			return err_set(reterr, -EINVAL, "--%s takes %s, not '%.*s'", o->name,
+				       o->words, (int)n, part);
 		if (!part[n])
 			return 0;
 	}
@@ -132,7 +134,8 @@ static int add_value(struct args *a, const struct opt *o, const char *value, str
 		if (!o->repeat && !o->comma)
 			for (size_t i = 0; i < a->n_values; i++)
 				if (a->values[i].opt == o)
-					return err_set(reterr, -EINVAL, "--%s is given twice: '%s' and '%s'",
+					return err_set(reterr, -EINVAL,
+						       "--%s is given twice: '%s' and '%s'",
 						       o->name, a->values[i].value, value);
 	}
 	v = sys.realloc(a->values, (a->n_values + 1) * sizeof(*v));
@@ -167,8 +170,8 @@ static int parse_long(struct args *a, int argc, char **argv, int *pos, struct er
 		plain = strndup(name, len);
 		near = plain ? args_nearest(plain, opt_name, a) : NULL;
 		if (near)
-			return err_set(reterr, -EINVAL, "unknown option '--%s'; did you mean '--%s'?",
-				       plain, near);
+			return err_set(reterr, -EINVAL,
+				       "unknown option '--%s'; did you mean '--%s'?", plain, near);
 		return err_set(reterr, -EINVAL, "unknown option '--%.*s'", (int)len, name);
 	}
 	if (!o->arg && name[len])
@@ -191,7 +194,8 @@ static int parse_letters(struct args *a, int argc, char **argv, int *pos, struct
 	for (const char *p = argv[*pos] + 1; *p; p++) {
 		o = find(a, NULL, 0, *p);
 		if (!o)
-			return err_set(reterr, -EINVAL, "unknown option '-%c' in '%s'", *p, argv[*pos]);
+			return err_set(reterr, -EINVAL, "unknown option '-%c' in '%s'", *p,
+				       argv[*pos]);
 		if (o->arg && p[1])
 			return add_value(a, o, p + 1, reterr);
 		if (o->arg && *pos + 1 >= argc)
@@ -290,7 +294,8 @@ json_t *args_list(const struct args *a, const char *name)
 			list = json_array();
 		for (const char *p = a->values[i].value;; p += n + 1) {
 			n = o->comma ? strcspn(p, ",") : strlen(p);
-			(void)json_array_append_new(list, json_stringn(p, n)); /* not UTF-8: left out */
+			(void)json_array_append_new(list,
+						    json_stringn(p, n)); /* not UTF-8: left out */
 			if (!p[n])
 				break;
 		}

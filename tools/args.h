@@ -17,7 +17,8 @@ struct opt {
 	const char *arg;   /* "PATH"; NULL: a flag */
 	const char *help;  /* lower case, no full stop; NULL: not shown to people */
 	const char *words; /* "a|b|c": nothing else is taken; "@agents", "@files", "@dirs", "@roles"
-			      (suggested only); NULL: anything. With "comma" lists each part is checked */
+			      (suggested only); NULL: anything. With "comma" lists each part is
+			      checked */
 	bool repeat;	   /* may be given more than once */
 	bool number;	   /* takes a number, 0 or more */
 	bool comma;	   /* a,b,c: a list in one word; implies repeat */
@@ -41,13 +42,14 @@ struct args {
 
 /* Reads argv[*pos…] into `a`, moving *pos. With `first_word` it stops at the first word, which is
  * the command. Errors: -EINVAL with a sentence that names the wrong word; -ENOMEM. */
-int args_parse(struct args *a, int argc, char **argv, int *pos, bool first_word, struct err *reterr);
+int args_parse(struct args *a, int argc, char **argv, int *pos, bool first_word,
+	       struct err *reterr);
 
 /* How many words `spec` ("AGENT [PATH...]") takes; *ret_max is SIZE_MAX where it has no limit. */
 void args_limits(const char *spec, size_t *ret_min, size_t *ret_max);
 
-/* The (last) value of an option, which must be in a table: an undeclared name is our own mistake and
- * asserts. NULL, false, an empty list, `missing`: not given. */
+/* The (last) value of an option, which must be in a table: an undeclared name is our own mistake
+ * and asserts. NULL, false, an empty list, `missing`: not given. */
 const char *args_get(const struct args *a, const char *name);
 bool args_has(const struct args *a, const char *name);
 long args_number(const struct args *a, const char *name, long missing);

@@ -2,16 +2,16 @@
 /*
  * The way to a daemon.
  *
- * Which one: --socket, else $AGENTFS_SOCKET, and nothing but that. Without both: root asks the system's
- * daemon. Anybody else asks their own where it answers or has ever run (its state folder exists: its
- * views must not seem to vanish because it was stopped), else the system's where its socket may be
- * opened, else their own, which is started.
+ * Which one: --socket, else $AGENTFS_SOCKET, and nothing but that. Without both: root asks the
+ * system's daemon. Anybody else asks their own where it answers or has ever run (its state folder
+ * exists: its views must not seem to vanish because it was stopped), else the system's where its
+ * socket may be opened, else their own, which is started.
  *
- * 1. Only the default socket of an ordinary user makes a daemon start: a socket that was named is asked
- *    or it is an error.
+ * 1. Only the default socket of an ordinary user makes a daemon start: a socket that was named is
+ * asked or it is an error.
  * 2. Two commands at once start one daemon: the starter holds RUN/start.lock and looks again.
- * 3. Without XDG_RUNTIME_DIR the folder is /tmp/agentfs-UID, and is used only when it is the caller's
- *    own and closed to others, so that nobody can put a socket there first.
+ * 3. Without XDG_RUNTIME_DIR the folder is /tmp/agentfs-UID, and is used only when it is the
+ * caller's own and closed to others, so that nobody can put a socket there first.
  */
 #include "client.h"
 
@@ -62,7 +62,8 @@ static char *own_folder(struct ctl *c)
 		return text("%s/agentfs", xdg);
 	dir = text("/tmp/agentfs-%u", (unsigned)geteuid());
 	if (dir && mkdir(dir, 0700) < 0 && errno != EEXIST) {
-		(void)ctl_fail(c, CTL_AWAY, "DaemonFailed", "Set XDG_RUNTIME_DIR to a folder of your own.",
+		(void)ctl_fail(c, CTL_AWAY, "DaemonFailed",
+			       "Set XDG_RUNTIME_DIR to a folder of your own.",
 			       "cannot make '%s': %s", dir, strerror(errno));
 		return NULL;
 	}
@@ -201,7 +202,8 @@ static int wait_daemon(struct ctl *c, pid_t pid, const char *socket, const char 
 		(void)nanosleep(&step, NULL);
 	}
 	return ctl_fail(c, CTL_AWAY, "DaemonFailed", NULL,
-			"agentfsd was started but did not answer within %d s (log: %s)", START_MS / 1000, log);
+			"agentfsd was started but did not answer within %d s (log: %s)",
+			START_MS / 1000, log);
 }
 
 /* With the lock held. */
@@ -220,13 +222,13 @@ static int start_locked(struct ctl *c, const char *socket, const char *dir)
 	log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	from = log_fd < 0 ? -1 : lseek(log_fd, 0, SEEK_END);
 	if (from < 0)
-		return ctl_fail(c, CTL_AWAY, "DaemonFailed", NULL, "cannot open the log '%s': %s", log,
-				strerror(errno));
+		return ctl_fail(c, CTL_AWAY, "DaemonFailed", NULL, "cannot open the log '%s': %s",
+				log, strerror(errno));
 	(void)fflush(NULL);
 	pid = fork();
 	if (pid < 0)
-		return ctl_fail(c, CTL_AWAY, "DaemonFailed", "Try again later.", "cannot start agentfsd: %s",
-				strerror(errno));
+		return ctl_fail(c, CTL_AWAY, "DaemonFailed", "Try again later.",
+				"cannot start agentfsd: %s", strerror(errno));
 	if (pid == 0)
 		exec_daemon(daemon, dir, log_fd);
 	progress_begin("starting agentfsd");
@@ -252,22 +254,28 @@ int client_start(struct ctl *c, const char *socket)
 		r = fd < 0 || flock(fd, LOCK_EX) < 0 ? -errno : 0;
 	}
 	if (r < 0)
-		return ctl_fail(c, CTL_AWAY, "DaemonFailed", "Set XDG_RUNTIME_DIR to a folder of your own.",
+		return ctl_fail(c, CTL_AWAY, "DaemonFailed",
+				"Set XDG_RUNTIME_DIR to a folder of your own.",
 				"cannot use '%s' to start agentfsd: %s", dir, strerror(-r));
 	return start_locked(c, socket, dir);
 }
 
 /* Nobody answers: which sentence helps depends on whose daemon was meant. */
-static int say_away(struct ctl *c, const char *socket, int r)
+static int say_away(struct ctl *c, const char *socket, bool own, int r)
 {
 	if (r == -EACCES || r == -EPERM)
-		return ctl_fail(c, CTL_AWAY, "DaemonRefused", NULL, "the socket '%s' may not be opened", socket);
+		return ctl_fail(c, CTL_AWAY, "DaemonRefused", NULL,
+				"the socket '%s' may not be opened", socket);
 	if (strcmp(socket, CLIENT_SYSTEM_SOCKET) == 0)
-		return ctl_fail(c, CTL_AWAY, "DaemonAway",
-				"Start it with: systemctl start agentfsd (without systemd: agentfsd)",
-				"the system's daemon does not run at '%s'", socket);
-	return ctl_fail(c, CTL_AWAY, "DaemonAway", NULL, "no daemon answers at '%s': %s", socket,
-			strerror(-r));
+		return ctl_fail(
+			c, CTL_AWAY, "DaemonAway",
+			"Start it with: systemctl start agentfsd (without systemd: agentfsd)",
+			"the system's daemon does not run at '%s'", socket);
+	return ctl_fail(
+		c, CTL_AWAY, "DaemonAway",
+		own ? NULL
+		    : "Start the daemon it belongs to, or leave out --socket and AGENTFS_SOCKET.",
+		"no daemon answers at '%s': %s", socket, strerror(-r));
 }
 
 int client_connect(struct ctl *c, bool start, bool quiet)
@@ -289,7 +297,7 @@ int client_connect(struct ctl *c, bool start, bool quiet)
 		r = varlink_connect(socket, &c->vl, NULL);
 	}
 	if (r < 0)
-		return quiet ? CTL_AWAY : say_away(c, socket, r);
+		return quiet ? CTL_AWAY : say_away(c, socket, own, r);
 	free(c->socket);
 	c->socket = TAKE_PTR(socket);
 	return CTL_OK;
@@ -302,14 +310,16 @@ static int say_failure(struct ctl *c, const char *method, int r, const struct va
 
 	if (r == -EREMOTEIO && e->id) {
 		if (!info) /* org.varlink.service.MethodNotFound and the like */
-			return ctl_fail(c, CTL_AWAY, "DaemonOther", NULL, "the daemon refused %s: %s%s%s", method,
-					e->id, e->message ? ": " : "", e->message ? e->message : "");
+			return ctl_fail(c, CTL_AWAY, "DaemonOther", NULL,
+					"the daemon refused %s: %s%s%s", method, e->id,
+					e->message ? ": " : "", e->message ? e->message : "");
 		ctl_say_error(c, e->id, e->message, e->remedy, e->details);
 		return info->status;
 	}
 	if (r == -EBADMSG)
-		return ctl_fail(c, CTL_AWAY, "DaemonOther", NULL, "the daemon's answer to %s cannot be read%s%s",
-				method, e->message ? ": " : "", e->message ? e->message : "");
+		return ctl_fail(c, CTL_AWAY, "DaemonOther", NULL,
+				"the daemon's answer to %s cannot be read%s%s", method,
+				e->message ? ": " : "", e->message ? e->message : "");
 	return ctl_fail(c, CTL_AWAY, "DaemonAway",
 			"The daemon's log says why; what was asked may or may not have been done.",
 			"the daemon went away before it answered %s: %s", method, strerror(-r));
@@ -334,7 +344,7 @@ int client_call(struct ctl *c, const char *method, json_t *params, json_t **ret)
 		json_decref(params);
 		return r;
 	}
-	progress_begin(method);
+	progress_begin(c->cmd ? c->cmd->name : method);
 	r = varlink_call(c->vl, method, params, -1, ret, &e);
 	progress_end();
 	return r < 0 ? say_failure(c, method, r, &e) : CTL_OK;

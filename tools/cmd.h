@@ -13,12 +13,12 @@
  * read these records, so that none can say something else than the others.
  */
 struct command {
-	const char *name;	/* "create", or two words as in "daemon start" */
-	const char *group;	/* heading in the help */
-	const char *args;	/* "AGENT", "[AGENT] [PATH...]": brackets are optional, dots repeat */
-	const char *help;	/* one line, lower case, no full stop */
-	const char *about;	/* a paragraph: what it does and what it leaves alone */
-	const char *example;	/* complete lines, separated by newlines */
+	const char *name;    /* "create", or two words as in "daemon start" */
+	const char *group;   /* heading in the help */
+	const char *args;    /* "AGENT", "[AGENT] [PATH...]": brackets are optional, dots repeat */
+	const char *help;    /* one line, lower case, no full stop */
+	const char *about;   /* a paragraph: what it does and what it leaves alone */
+	const char *example; /* complete lines, separated by newlines */
 	const struct opt *opts; /* ends with a zeroed one; NULL: none */
 	int (*run)(struct ctl *c);
 };
@@ -45,9 +45,9 @@ struct ctl {
 extern const struct command *const commands[]; /* ends with NULL */
 extern const struct opt global_opts[];
 
-/* cmd_view.c: views, and the way out of them */
-extern const struct command cmd_create, cmd_list, cmd_show, cmd_path, cmd_shell, cmd_next, cmd_rollback,
-	cmd_destroy, cmd_wait;
+/* cmd_view.c: views; cmd_end.c: what becomes of them */
+extern const struct command cmd_create, cmd_list, cmd_show, cmd_path, cmd_shell, cmd_next,
+	cmd_rollback, cmd_destroy, cmd_wait;
 /* cmd_work.c: what a view holds, and the way into a branch */
 extern const struct command cmd_diff, cmd_log, cmd_materialize, cmd_merge, cmd_apply;
 /* cmd_audit.c: what happened */
@@ -92,3 +92,6 @@ size_t ctl_agent_words(const struct ctl *c);
 
 /* A path as the caller means it, relative to the top of the agent's view. Caller frees. */
 char *ctl_path_in_view(struct ctl *c, const char *agent, const char *word);
+
+/* ", scope PATTERN PATTERN" of a view, nothing where it has none. */
+void ctl_print_scope(const json_t *view);

@@ -2,8 +2,9 @@
 /*
  * What happened: the views' journals and the daemon's events.
  *
- * A cursor file holds the cursor of the last record printed, a newline, nothing else. It is replaced
- * after the records are on stdout, so that a run that was cut off repeats records and never skips one.
+ * A cursor file holds the cursor of the last record printed, a newline, nothing else. It is
+ * replaced after the records are on stdout, so that a run that was cut off repeats records and
+ * never skips one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,8 +63,9 @@ static void print_target(const json_t *rec)
 static void print_short(const json_t *rec)
 {
 	const char *result = jstr(rec, "result");
-	enum out_color color = strcmp(result, "denied") == 0 ? OUT_RED
-			       : strcmp(result, "failed") == 0 ? OUT_YELLOW : OUT_PLAIN;
+	enum out_color color = strcmp(result, "denied") == 0   ? OUT_RED
+			       : strcmp(result, "failed") == 0 ? OUT_YELLOW
+							       : OUT_PLAIN;
 	char clock[40];
 
 	printf("%s  ", out_clock(jstr(rec, "time"), clock));
@@ -98,9 +100,9 @@ static void print_short(const json_t *rec)
 	(void)putchar('\n');
 }
 
-static const char *const csv_columns[] = {"time", "agent",  "type", "op",	"result",  "errno",
-					  "path", "to",	    "offset", "length", "pid",	   "uid",
-					  "command", "rule", "value",	"cursor"};
+static const char *const csv_columns[] = {"time",    "agent", "type",	"op",	  "result", "errno",
+					  "path",    "to",    "offset", "length", "pid",    "uid",
+					  "command", "rule",  "value",	"cursor"};
 
 static void print_csv(const json_t *rec)
 {
@@ -111,7 +113,8 @@ static void print_csv(const json_t *rec)
 		const char *s = json_string_value(v);
 
 		if (json_is_integer(v)) {
-			(void)snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(v));
+			(void)snprintf(number, sizeof(number), "%lld",
+				       (long long)json_integer_value(v));
 			s = number;
 		}
 		out_csv(stdout, s, i + 1 == ARRAY_SIZE(csv_columns));
@@ -124,7 +127,9 @@ static int print_records(struct ctl *c, const json_t *reply, void *arg)
 	struct printer *p = arg;
 	size_t i;
 
-	json_array_foreach(list, i, rec) {
+	if (p->style == STYLE_SHORT && !p->follow && p->count == 0 && json_array_size(list) > 0)
+		out_pager_start();
+	json_array_foreach (list, i, rec) {
 		switch (p->style) {
 		case STYLE_SHORT:
 			print_short(rec);
@@ -154,8 +159,11 @@ static int time_option(struct ctl *c, const char *name, char buf[32], const char
 	const char *s = args_get(&c->args, name);
 
 	if (s && out_parse_time(s, time(NULL), buf) < 0)
-		return ctl_usage(c, "--%s does not understand '%s': give 2026-01-31 12:00, 12:00, 10m, "
-				 "'2h ago', today, or RFC 3339", name, s);
+		return ctl_usage(
+			c,
+			"--%s does not understand '%s': give 2026-01-31 12:00, 12:00, 10m, "
+			"'2h ago', today, or RFC 3339",
+			name, s);
 	*ret = s ? buf : NULL;
 	return CTL_OK;
 }
@@ -173,8 +181,8 @@ static int read_cursor(struct ctl *c, const char *file, char **ret)
 	if (r == -ENOENT)
 		return CTL_OK;
 	if (r < 0)
-		return ctl_fail(c, CTL_FAILED, "Local", NULL, "cannot read the cursor file '%s': %s", file,
-				strerror(-r));
+		return ctl_fail(c, CTL_FAILED, "Local", NULL,
+				"cannot read the cursor file '%s': %s", file, strerror(-r));
 	*ret = buf_take(&b);
 	if (*ret)
 		(*ret)[strcspn(*ret, "\n")] = 0;
@@ -191,27 +199,29 @@ static int write_cursor(struct ctl *c, const char *file, const char *cursor)
 	n = asprintf(&text, "%s\n", cursor);
 	r = n < 0 ? -ENOMEM : io_replace_file(AT_FDCWD, file, text, (size_t)n, 0644);
 	if (r < 0)
-		return ctl_fail(c, CTL_FAILED, "Local", NULL, "cannot write the cursor file '%s': %s", file,
-				strerror(-r));
+		return ctl_fail(c, CTL_FAILED, "Local", NULL,
+				"cannot write the cursor file '%s': %s", file, strerror(-r));
 	return CTL_OK;
 }
 
-static json_t *audit_question(struct ctl *c, const char *since, const char *until, const char *cursor)
+static json_t *audit_question(struct ctl *c, const char *since, const char *until,
+			      const char *cursor)
 {
 	const struct args *a = &c->args;
 	json_t *agents = a->n_words ? json_array() : NULL;
 
 	for (size_t i = 0; i < a->n_words; i++)
 		(void)json_array_append_new(agents, json_string(a->words[i]));
-	return json_pack("{s:o*, s:s*, s:s*, s:s*, s:o*, s:s*, s:o*, s:s*, s:o*, s:o*, s:o*, s:o*, s:o*, "
-			 "s:s*, s:s*}",
-			 "agents", agents, "since", since, "until", until, "path", args_get(a, "path"), "op",
-			 args_list(a, "op"), "result", args_get(a, "result"), "pid",
-			 args_get(a, "pid") ? json_integer(args_number(a, "pid", 0)) : NULL, "rule",
-			 args_get(a, "rule"), "control", args_true(a, "control"), "git", args_true(a, "git"),
-			 "follow", args_true(a, "follow"), "last",
-			 args_get(a, "lines") ? json_integer(args_number(a, "lines", 0)) : NULL, "reverse",
-			 args_true(a, "reverse"), "grep", args_get(a, "grep"), "cursor", cursor);
+	return json_pack(
+		"{s:o*, s:s*, s:s*, s:s*, s:o*, s:s*, s:o*, s:s*, s:o*, s:o*, s:o*, s:o*, s:o*, "
+		"s:s*, s:s*}",
+		"agents", agents, "since", since, "until", until, "path", args_get(a, "path"), "op",
+		args_list(a, "op"), "result", args_get(a, "result"), "pid",
+		args_get(a, "pid") ? json_integer(args_number(a, "pid", 0)) : NULL, "rule",
+		args_get(a, "rule"), "control", args_true(a, "control"), "git", args_true(a, "git"),
+		"follow", args_true(a, "follow"), "last",
+		args_get(a, "lines") ? json_integer(args_number(a, "lines", 0)) : NULL, "reverse",
+		args_true(a, "reverse"), "grep", args_get(a, "grep"), "cursor", cursor);
 }
 
 static int check_words(struct ctl *c)
@@ -242,8 +252,6 @@ static int ask_audit(struct ctl *c, struct printer *p, const char *file)
 		r = read_cursor(c, file, &cursor);
 	if (r != 0)
 		return r;
-	if (p->style == STYLE_SHORT && !p->follow)
-		out_pager_start();
 	if (p->style == STYLE_CSV)
 		for (size_t i = 0; i < ARRAY_SIZE(csv_columns); i++)
 			out_csv(stdout, csv_columns[i], i + 1 == ARRAY_SIZE(csv_columns));
@@ -282,27 +290,35 @@ const struct command cmd_audit = {
 	.group = "What happened",
 	.args = "[AGENT...]",
 	.help = "list what agents did and what was refused",
-	.about = "One line a record: time, agent, operation, result, path, process, command, rule. Without AGENT "
-		 "those of all views, closed ones too. The view's own .git is left out unless --git. Times "
+	.about = "One line a record: time, agent, operation, result, path, process, command, "
+		 "rule. Without AGENT "
+		 "those of all views, closed ones too. The view's own .git is left out "
+		 "unless --git. Times "
 		 "are RFC 3339, \"2026-01-31 12:00\", 12:00, 10m, \"2h ago\", today or yesterday.",
 	.example = "agentfsctl audit alice --result denied --since 1h\nagentfsctl audit -f -o json",
-	.opts = (const struct opt[]){
-		{"since", 0, "TIME", "not before"},
-		{"until", 0, "TIME", "not after"},
-		{"path", 0, "PATTERN", "only these paths (gitignore pattern)"},
-		{"op", 0, "LIST", "only these operations: write,rename,...", NULL, .comma = true},
-		{"result", 0, "RESULT", "only this result", "ok|denied|failed"},
-		{"pid", 0, "PID", "only this process", NULL, .number = true},
-		{"rule", 0, "RULE", "only what this rule decided"},
-		{"control", 0, NULL, "the changing calls to the daemon instead of the views' records"},
-		{"git", 0, NULL, "also the view's own .git"},
-		{"follow", 'f', NULL, "go on with what happens from now"},
-		{"lines", 'n', "N", "only the last N", NULL, .number = true},
-		{"reverse", 'r', NULL, "newest first"},
-		{"grep", 'g', "REGEX", "only where path, command or rule match"},
-		{"output", 'o', "STYLE", "how a record looks (default: short)", "short|json|csv"},
-		{"cursor-file", 0, "FILE", "start behind the record named there, leave the last one's name there", "@files"},
-		{0}},
+	.opts =
+		(const struct opt[]){
+			{"since", 0, "TIME", "not before"},
+			{"until", 0, "TIME", "not after"},
+			{"path", 0, "PATTERN", "only these paths (gitignore pattern)"},
+			{"op", 0, "LIST", "only these operations: write,rename,...", NULL,
+			 .comma = true},
+			{"result", 0, "RESULT", "only this result", "ok|denied|failed"},
+			{"pid", 0, "PID", "only this process", NULL, .number = true},
+			{"rule", 0, "RULE", "only what this rule decided"},
+			{"control", 0, NULL,
+			 "the changing calls to the daemon instead of the views' records"},
+			{"git", 0, NULL, "also the view's own .git"},
+			{"follow", 'f', NULL, "go on with what happens from now"},
+			{"lines", 'n', "N", "only the last N", NULL, .number = true},
+			{"reverse", 'r', NULL, "newest first"},
+			{"grep", 'g', "REGEX", "only where path, command or rule match"},
+			{"output", 'o', "STYLE", "how a record looks (default: short)",
+			 "short|json|csv"},
+			{"cursor-file", 0, "FILE",
+			 "start behind the record named there, leave the last one's name there",
+			 "@files"},
+			{0}},
 	.run = run_audit,
 };
 

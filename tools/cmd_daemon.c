@@ -18,7 +18,11 @@ static bool print_check(const json_t *check)
 	bool warning = strcmp(jstr(check, "state"), "warning") == 0;
 	enum out_color color = problem ? OUT_RED : warning ? OUT_YELLOW : OUT_GREEN;
 
-	printf("%s%-8s%s", out_on(color), problem ? "problem" : warning ? "warning" : "ok", out_off(color));
+	printf("%s%-8s%s", out_on(color),
+	       problem	 ? "problem"
+	       : warning ? "warning"
+			 : "ok",
+	       out_off(color));
 	out_text(stdout, jstr(check, "name"));
 	printf(": ");
 	out_text(stdout, jstr(check, "text"));
@@ -38,7 +42,7 @@ static int run_doctor(struct ctl *c)
 	r = client_call(c, "Doctor", json_object(), &reply);
 	if (r != 0)
 		return r;
-	json_array_foreach(json_object_get(reply, "checks"), i, check) {
+	json_array_foreach (json_object_get(reply, "checks"), i, check) {
 		if (c->json)
 			problems += strcmp(jstr(check, "state"), "problem") == 0;
 		else
@@ -54,7 +58,8 @@ const struct command cmd_doctor = {
 	.group = "Daemon",
 	.args = "",
 	.help = "check the machine, the daemon and the views",
-	.about = "A line per check, with what to do where something is wrong. Exits 1 when there is a problem; "
+	.about = "A line per check, with what to do where something is wrong. Exits 1 when "
+		 "there is a problem; "
 		 "warnings alone leave it at 0.",
 	.example = "agentfsctl doctor",
 	.run = run_doctor,
@@ -75,13 +80,16 @@ static int run_start(struct ctl *c)
 	} else {
 		if (!own && geteuid() == 0 && strcmp(socket, CLIENT_SYSTEM_SOCKET) == 0)
 			return ctl_fail(c, CTL_FAILED, "DaemonAway",
-					"Start it with: systemctl start agentfsd (without systemd: agentfsd)",
+					"Start it with: systemctl start agentfsd (without systemd: "
+					"agentfsd)",
 					"the system's daemon does not run at '%s'", socket);
 		if (!own)
-			return ctl_fail(c, CTL_FAILED, "DaemonAway",
-					"Start that one where it is configured: agentfsd --run FOLDER.",
-					"no daemon answers at '%s', and only your own can be started from here",
-					socket);
+			return ctl_fail(
+				c, CTL_FAILED, "DaemonAway",
+				"Start that one where it is configured: agentfsd --run FOLDER.",
+				"no daemon answers at '%s', and only your own can be "
+				"started from here",
+				socket);
 		r = client_start(c, socket);
 		if (r != 0)
 			return r;
@@ -96,7 +104,8 @@ const struct command cmd_daemon_start = {
 	.group = "Daemon",
 	.args = "",
 	.help = "start your own daemon unless it runs",
-	.about = "Other commands start it by themselves. The system's daemon is started by root: systemctl start "
+	.about = "Other commands start it by themselves. The system's daemon is started by "
+		 "root: systemctl start "
 		 "agentfsd.",
 	.example = "agentfsctl daemon start",
 	.run = run_start,
@@ -109,12 +118,15 @@ static int run_stop(struct ctl *c)
 
 	r = client_connect(c, false, false);
 	if (r == 0)
-		r = client_call(c, "Stop",
-				json_pack("{s:o*}", "keep_views", args_true(&c->args, "keep-views")), &reply);
+		r = client_call(
+			c, "Stop",
+			json_pack("{s:o*}", "keep_views", args_true(&c->args, "keep-views")),
+			&reply);
 	if (r != 0)
 		return r;
 	ctl_note(c, "The daemon at %s has stopped%s.", c->socket,
-		 args_has(&c->args, "keep-views") ? "; its views serve on" : "; its views come back with it");
+		 args_has(&c->args, "keep-views") ? "; its views serve on"
+						  : "; its views come back with it");
 	return c->json ? ctl_json(reply) : CTL_OK;
 }
 
@@ -125,7 +137,8 @@ const struct command cmd_daemon_stop = {
 	.help = "end the daemon",
 	.about = "Unmounts the views, which come back when it is started again; nothing is lost.",
 	.example = "agentfsctl daemon stop --keep-views",
-	.opts = (const struct opt[]){{"keep-views", 0, NULL, "leave the views mounted and serving"}, {0}},
+	.opts = (const struct opt[]){{"keep-views", 0, NULL, "leave the views mounted and serving"},
+				     {0}},
 	.run = run_stop,
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may do what: one question to the policy, the rules that touch an agent, the paragraph for its prompt. */
+/* Who may do what: one question to the policy, the rules that touch an agent, the paragraph for its
+ * prompt. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +48,8 @@ static int run_policy_check(struct ctl *c)
 		return r;
 	path = ctl_path_in_view(c, agent, c->args.words[first + 1]);
 	r = client_call(c, "PolicyCheck",
-			json_pack("{s:s, s:s, s:s}", "agent", agent, "op", c->args.words[first], "path",
-				  path ? path : ""),
+			json_pack("{s:s, s:s, s:s}", "agent", agent, "op", c->args.words[first],
+				  "path", path ? path : ""),
 			&reply);
 	if (r != 0)
 		return r;
@@ -65,7 +66,8 @@ const struct command cmd_policy_check = {
 	.group = "Rules",
 	.args = "[AGENT] OP PATH",
 	.help = "ask whether an agent may do something to a path",
-	.about = "Answers with the rule that decides, and exits 0 when it is allowed, 1 when not. OP is an "
+	.about = "Answers with the rule that decides, and exits 0 when it is allowed, 1 when "
+		 "not. OP is an "
 		 "operation of the journal: write, create, mkdir, unlink, rename, setattr, ...",
 	.example = "agentfsctl policy check alice write SPRINT.md",
 	.run = run_policy_check,
@@ -78,10 +80,10 @@ static void print_denials(const json_t *denials)
 	json_t *d;
 	size_t i;
 
-	json_array_foreach((json_t *)denials, i, d)
+	json_array_foreach ((json_t *)denials, i, d)
 		out_row(&t, OUT_PLAIN,
-			(const char *[]){out_ago(jstr(d, "time"), ago), jstr(d, "op"), jstr(d, "path"),
-					 jstr(d, "rule"), jstr(d, "command")});
+			(const char *[]){out_ago(jstr(d, "time"), ago), jstr(d, "op"),
+					 jstr(d, "path"), jstr(d, "rule"), jstr(d, "command")});
 	out_table_print(stdout, &t);
 }
 
@@ -107,7 +109,7 @@ static int run_why(struct ctl *c)
 		return ctl_json(reply);
 	if (*jstr(reply, "text"))
 		out_block(stdout, jstr(reply, "text"), 0);
-	json_array_foreach(json_object_get(reply, "decisions"), i, d)
+	json_array_foreach (json_object_get(reply, "decisions"), i, d)
 		print_decision(d);
 	if (json_array_size(json_object_get(reply, "denials")) > 0) {
 		printf("Refused lately:\n");
@@ -121,7 +123,8 @@ const struct command cmd_why = {
 	.group = "Rules",
 	.args = "[AGENT] [PATH]",
 	.help = "say which rule refuses or allows, and what was refused lately",
-	.about = "With a PATH: what the agent may do there and the rule that decides. Without: its role, its "
+	.about = "With a PATH: what the agent may do there and the rule that decides. "
+		 "Without: its role, its "
 		 "scope and its latest refusals. Words after -- are always paths.",
 	.example = "agentfsctl why alice SPRINT.md",
 	.run = run_why,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Views: made, listed, shown, entered, moved on to the next task, taken down. */
+/* Views: made, listed, shown, entered. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,12 +40,12 @@ static char *absolute(const char *path)
 	return text;
 }
 
-static void print_scope(const json_t *view)
+void ctl_print_scope(const json_t *view)
 {
 	json_t *list = json_object_get(view, "scope"), *item;
 	size_t i;
 
-	json_array_foreach(list, i, item) {
+	json_array_foreach (list, i, item) {
 		(void)fputs(i ? " " : ", scope ", stdout);
 		out_text(stdout, json_string_value(item));
 	}
@@ -61,19 +61,23 @@ static int run_create(struct ctl *c)
 	int r = 0;
 
 	if (!ctl_is_name(name))
-		return ctl_usage(c, "'%s' cannot be an agent's name: letters, digits, '.', '_' and '-' only, "
-				 "at most 64, a letter or digit first", name);
+		return ctl_usage(
+			c,
+			"'%s' cannot be an agent's name: letters, digits, '.', '_' and '-' only, "
+			"at most 64, a letter or digit first",
+			name);
 	repo = folder_option(c, "repo", &r);
 	if (!repo)
 		return r;
 	if (args_get(a, "mount") && !(mount = absolute(args_get(a, "mount"))))
-		return ctl_fail(c, CTL_FAILED, "Local", NULL, "the current folder no longer exists");
+		return ctl_fail(c, CTL_FAILED, "Local", NULL,
+				"the current folder no longer exists");
 	r = client_call(c, "Create",
-			json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:o*, s:s*, s:s*, s:s*}", "agent", name,
-				  "repository", repo, "role", args_get(a, "role"), "task",
+			json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:o*, s:s*, s:s*, s:s*}", "agent",
+				  name, "repository", repo, "role", args_get(a, "role"), "task",
 				  args_get(a, "task"), "base", args_get(a, "base"), "scope",
-				  args_list(a, "scope"), "mount", mount, "user", args_get(a, "user"), "git",
-				  args_get(a, "git")),
+				  args_list(a, "scope"), "mount", mount, "user",
+				  args_get(a, "user"), "git", args_get(a, "git")),
 			&reply);
 	if (r != 0)
 		return r;
@@ -94,8 +98,9 @@ static int run_create(struct ctl *c)
 	}
 	printf(", role ");
 	out_text(stdout, jstr(v, "role"));
-	print_scope(v);
-	printf("\nNext: agentfsctl shell %s, or cd there; agentfsctl merge %s when it is done.\n", name, name);
+	ctl_print_scope(v);
+	printf("\nNext: agentfsctl shell %s, or cd there; agentfsctl merge %s when it is done.\n",
+	       name, name);
 	return CTL_OK;
 }
 
@@ -104,26 +109,36 @@ const struct command cmd_create = {
 	.group = "Views",
 	.args = "AGENT",
 	.help = "make a view of a repository for an agent",
-	.about = "Mounts a copy-on-write view of the repository's base commit as the agent's working folder. "
+	.about = "Mounts a copy-on-write view of the repository's base commit as the agent's "
+		 "working folder. "
 		 "The repository and its worktree are left as they are. Asked again with the same "
 		 "repository, task and base it says so and exits 0.",
 	.example = "agentfsctl create alice --task login --scope 'src/auth/**'",
-	.opts = (const struct opt[]){
-		{"repo", 0, "PATH", "the repository (default: the one that contains the current folder)", "@dirs"},
-		{"role", 0, "ROLE", "what the agent may do (default: builder)", "@roles"},
-		{"task", 0, "TASK", "names the branch agents/AGENT/TASK (default: work)"},
-		{"base", 0, "REV", "the commit to start from (default: HEAD)"},
-		{"scope", 0, "PATTERN", "only these paths may be changed (gitignore pattern)", NULL, .repeat = true},
-		{"mount", 0, "PATH", "where the view appears (default: the configuration's)", "@dirs"},
-		{"user", 0, "NAME", "whose view it is (root only)"},
-		{"git", 0, "KIND", "the view's .git (default: private)", "private|worktree"},
-		{0}},
+	.opts =
+		(const struct opt[]){
+			{"repo", 0, "PATH",
+			 "the repository (default: the one that contains the current folder)",
+			 "@dirs"},
+			{"role", 0, "ROLE", "what the agent may do (default: builder)", "@roles"},
+			{"task", 0, "TASK", "names the branch agents/AGENT/TASK (default: work)"},
+			{"base", 0, "REV", "the commit to start from (default: HEAD)"},
+			{"scope", 0, "PATTERN",
+			 "only these paths may be changed (gitignore pattern)", NULL,
+			 .repeat = true},
+			{"mount", 0, "PATH",
+			 "where the view appears (default: the configuration's)", "@dirs"},
+			{"user", 0, "NAME", "whose view it is (root only)"},
+			{"git", 0, "KIND", "the view's .git (default: private)",
+			 "private|worktree"},
+			{0}},
 	.run = run_create,
 };
 
 static enum out_color state_color(const char *state)
 {
-	return strcmp(state, "live") == 0 ? OUT_PLAIN : strcmp(state, "stale") == 0 ? OUT_RED : OUT_YELLOW;
+	return strcmp(state, "live") == 0    ? OUT_PLAIN
+	       : strcmp(state, "stale") == 0 ? OUT_RED
+					     : OUT_YELLOW;
 }
 
 static void list_row(struct out_table *t, const json_t *v)
@@ -131,10 +146,11 @@ static void list_row(struct out_table *t, const json_t *v)
 	char changed[32], distance[64], ago[32];
 
 	(void)snprintf(changed, sizeof(changed), "%lld", jint(v, "changed"));
-	(void)snprintf(distance, sizeof(distance), "+%lld -%lld", jint(v, "ahead"), jint(v, "behind"));
+	(void)snprintf(distance, sizeof(distance), "+%lld -%lld", jint(v, "ahead"),
+		       jint(v, "behind"));
 	out_row(t, state_color(jstr(v, "state")),
-		(const char *[]){jstr(v, "agent"), jstr(v, "state"), jstr(v, "role"), jstr(v, "task"),
-				 jstr(v, "branch"), changed, distance,
+		(const char *[]){jstr(v, "agent"), jstr(v, "state"), jstr(v, "role"),
+				 jstr(v, "task"), jstr(v, "branch"), changed, distance,
 				 out_ago(json_string_value(json_object_get(v, "last_write")), ago),
 				 jstr(v, "path")});
 }
@@ -163,7 +179,7 @@ static int run_list(struct ctl *c)
 	out_row(&t, OUT_BOLD,
 		(const char *[]){"AGENT", "STATE", "ROLE", "TASK", "BRANCH", "CHANGED", "COMMITS",
 				 "LAST WRITE", "PATH"});
-	json_array_foreach(views, i, v)
+	json_array_foreach (views, i, v)
 		list_row(&t, v);
 	out_table_print(stdout, &t);
 	return CTL_OK;
@@ -174,10 +190,13 @@ const struct command cmd_list = {
 	.group = "Views",
 	.args = "",
 	.help = "list the views",
-	.about = "One line a view: state, role, task, branch, changed paths, commits ahead of and behind the "
-		 "target, last write, path. --json has all fields. Without --repo those of every repository.",
+	.about = "One line a view: state, role, task, branch, changed paths, commits ahead "
+		 "of and behind the "
+		 "target, last write, path. --json has all fields. Without --repo those of "
+		 "every repository.",
 	.example = "agentfsctl list --json",
-	.opts = (const struct opt[]){{"repo", 0, "PATH", "only views of this repository", "@dirs"}, {0}},
+	.opts = (const struct opt[]){{"repo", 0, "PATH", "only views of this repository", "@dirs"},
+				     {0}},
 	.run = run_list,
 };
 
@@ -189,8 +208,8 @@ static void show_line(struct out_table *t, const char *key, const char *value)
 
 static void show_form(const json_t *v)
 {
-	static const char *const plain[] = {"state", "path", "repository", "branch", "target", "base",
-					    "role",  "task", "user",	   "id"};
+	static const char *const plain[] = {"state", "path", "repository", "branch", "target",
+					    "base",  "role", "task",	   "user",   "id"};
 	_cleanup_(out_table_release) struct out_table t = {.columns = 2};
 	char text[160], number[32];
 	json_t *s;
@@ -199,17 +218,19 @@ static void show_form(const json_t *v)
 	show_line(&t, "agent", jstr(v, "agent"));
 	for (i = 0; i < ARRAY_SIZE(plain); i++)
 		show_line(&t, plain[i], jstr(v, plain[i]));
-	json_array_foreach(json_object_get(v, "scope"), i, s)
+	json_array_foreach (json_object_get(v, "scope"), i, s)
 		show_line(&t, i ? "" : "scope", json_string_value(s));
 	(void)snprintf(text, sizeof(text), "%lld paths, %s", jint(v, "changed"),
 		       out_bytes(jint(v, "bytes"), number));
 	show_line(&t, "changed", text);
-	(void)snprintf(text, sizeof(text), "%lld ahead, %lld behind", jint(v, "ahead"), jint(v, "behind"));
+	(void)snprintf(text, sizeof(text), "%lld ahead, %lld behind", jint(v, "ahead"),
+		       jint(v, "behind"));
 	show_line(&t, "commits", text);
 	(void)snprintf(text, sizeof(text), "%lld", jint(v, "denied"));
 	show_line(&t, "denied", text);
 	show_line(&t, "started", out_ago(jstr(v, "started"), number));
-	show_line(&t, "last write", out_ago(json_string_value(json_object_get(v, "last_write")), number));
+	show_line(&t, "last write",
+		  out_ago(json_string_value(json_object_get(v, "last_write")), number));
 	out_table_print(stdout, &t);
 }
 
@@ -243,7 +264,7 @@ static int run_show(struct ctl *c)
 	if (c->json)
 		return ctl_json(reply);
 	show_form(v);
-	json_array_foreach(json_object_get(reply, "denials"), i, d) {
+	json_array_foreach (json_object_get(reply, "denials"), i, d) {
 		printf("%srefused: ", i ? "" : "\n");
 		out_text(stdout, jstr(d, "op"));
 		printf(" ");
@@ -302,8 +323,10 @@ static int set_environment(struct ctl *c, const json_t *v)
 
 	if (asprintf(&control, "%s/.agentfs/control", jstr(v, "path")) < 0)
 		return -ENOMEM;
-	if (setenv("AGENTFS_AGENT", jstr(v, "agent"), 1) < 0 || setenv("AGENTFS_TASK", jstr(v, "task"), 1) < 0 ||
-	    setenv("AGENTFS_ROLE", jstr(v, "role"), 1) < 0 || setenv("AGENTFS_CONTROL", control, 1) < 0 ||
+	if (setenv("AGENTFS_AGENT", jstr(v, "agent"), 1) < 0 ||
+	    setenv("AGENTFS_TASK", jstr(v, "task"), 1) < 0 ||
+	    setenv("AGENTFS_ROLE", jstr(v, "role"), 1) < 0 ||
+	    setenv("AGENTFS_CONTROL", control, 1) < 0 ||
 	    setenv("AGENTFS_SOCKET", c->socket, 1) < 0 || setenv("PWD", jstr(v, "path"), 1) < 0)
 		return -errno;
 	return 0;
@@ -322,16 +345,18 @@ static int run_shell(struct ctl *c)
 	if (!shell || !*shell)
 		shell = "/bin/sh";
 	if (chdir(jstr(v, "path")) < 0)
-		return ctl_fail(c, CTL_FAILED, "Stale", NULL, "cannot enter '%s': %s", jstr(v, "path"),
-				strerror(errno));
+		return ctl_fail(c, CTL_FAILED, "Stale", NULL, "cannot enter '%s': %s",
+				jstr(v, "path"), strerror(errno));
 	r = set_environment(c, v);
 	if (r < 0)
-		return ctl_fail(c, CTL_FAILED, "Local", NULL, "cannot set the environment: %s", strerror(-r));
-	ctl_note(c, "In the view of %s (%s). Leave with exit.", jstr(v, "agent"), jstr(v, "branch"));
+		return ctl_fail(c, CTL_FAILED, "Local", NULL, "cannot set the environment: %s",
+				strerror(-r));
+	ctl_note(c, "In the view of %s (%s). Leave with exit.", jstr(v, "agent"),
+		 jstr(v, "branch"));
 	(void)fflush(NULL);
 	(void)execl(shell, shell, (char *)NULL);
-	return ctl_fail(c, CTL_FAILED, "Local", "Set $SHELL to a shell that exists.", "cannot run '%s': %s",
-			shell, strerror(errno));
+	return ctl_fail(c, CTL_FAILED, "Local", "Set $SHELL to a shell that exists.",
+			"cannot run '%s': %s", shell, strerror(errno));
 }
 
 const struct command cmd_shell = {
@@ -343,185 +368,4 @@ const struct command cmd_shell = {
 		 "AGENTFS_CONTROL and AGENTFS_SOCKET set.",
 	.example = "agentfsctl shell alice",
 	.run = run_shell,
-};
-
-static int run_next(struct ctl *c)
-{
-	_cleanup_(json_decrefp) json_t *reply = NULL;
-	_cleanup_free_ char *agent = NULL;
-	const char *task = args_get(&c->args, "task");
-	const json_t *v;
-	int r = 0;
-
-	if (!task)
-		return ctl_usage(c, "--task TASK is missing: what is the agent's next task called?");
-	agent = ctl_agent(c, 0, &r);
-	if (!agent)
-		return r;
-	r = client_call(c, "Next",
-			json_pack("{s:s, s:s, s:o*}", "agent", agent, "task", task, "scope",
-				  args_list(&c->args, "scope")),
-			&reply);
-	if (r != 0)
-		return r;
-	ctl_notes(c, reply, "notes");
-	if (c->json)
-		return ctl_json(reply);
-	v = json_object_get(reply, "view");
-	printf("%s: now at task ", agent);
-	out_text(stdout, jstr(v, "task"));
-	printf(" on branch ");
-	out_text(stdout, jstr(v, "branch"));
-	print_scope(v);
-	(void)putchar('\n');
-	return CTL_OK;
-}
-
-const struct command cmd_next = {
-	.name = "next",
-	.group = "Views",
-	.args = "[AGENT]",
-	.help = "commit a view's work and move it on to a new task",
-	.about = "Materializes the view, keeps its branch, and goes on in the same mounted folder on a new "
-		 "branch that starts where the old one ends.",
-	.example = "agentfsctl next alice --task logout",
-	.opts = (const struct opt[]){
-		{"task", 0, "TASK", "the new task (required)"},
-		{"scope", 0, "PATTERN", "the new task's scope (gitignore pattern)", NULL, .repeat = true},
-		{0}},
-	.run = run_next,
-};
-
-/* One preserved ref and the command that brings it back. */
-static void print_preserved(const char *ref, const char *repo, const char *agent)
-{
-	(void)fputs("kept for 14 days: ", stdout);
-	out_text(stdout, ref);
-	(void)putchar('\n');
-	if (strncmp(ref, "refs/", 5) != 0)
-		return;
-	(void)fputs("bring it back:    git -C ", stdout);
-	out_quoted(stdout, repo && *repo ? repo : ".");
-	(void)fputs(" branch ", stdout);
-	out_text(stdout, agent);
-	(void)fputs("-restored ", stdout);
-	out_quoted(stdout, ref);
-	(void)putchar('\n');
-}
-
-static int take_down(struct ctl *c, const char *method, const char *before, const char *after)
-{
-	_cleanup_(json_decrefp) json_t *reply = NULL, *shown = NULL;
-	_cleanup_free_ char *agent = NULL;
-	const json_t *v;
-	json_t *ref;
-	size_t i;
-	int r = 0;
-
-	agent = ctl_agent(c, 0, &r);
-	if (!agent)
-		return r;
-	r = client_call(c, "Show", json_pack("{s:s}", "agent", agent), &shown);
-	if (r != 0)
-		return r;
-	v = json_object_get(shown, "view");
-	r = client_call(c, method,
-			json_pack("{s:s, s:o*}", "agent", agent, "force", args_true(&c->args, "force")),
-			&reply);
-	if (r != 0)
-		return r;
-	ctl_notes(c, reply, "notes");
-	if (c->json)
-		return ctl_json(reply);
-	printf("%s: %s ", agent, before);
-	out_text(stdout, jstr(v, "branch"));
-	printf(" %s\n", after);
-	json_array_foreach(json_object_get(reply, "preserved"), i, ref)
-		print_preserved(json_string_value(ref), jstr(v, "repository"), agent);
-	return CTL_OK;
-}
-
-static int run_rollback(struct ctl *c)
-{
-	return take_down(c, "Rollback", "the view and its branch", "are gone");
-}
-
-static int run_destroy(struct ctl *c)
-{
-	return take_down(c, "Destroy", "the view is gone, its branch", "stays");
-}
-
-static const struct opt force_opts[] = {
-	{"force", 0, NULL, "also a view that is in use"},
-	{0},
-};
-
-const struct command cmd_rollback = {
-	.name = "rollback",
-	.group = "Undo",
-	.args = "[AGENT]",
-	.help = "undo an agent's work: view and branch go",
-	.about = "Work that is not merged is first kept under refs/agentfs/preserved/ for 14 days, and the "
-		 "command that brings it back is printed.",
-	.example = "agentfsctl rollback alice",
-	.opts = force_opts,
-	.run = run_rollback,
-};
-
-const struct command cmd_destroy = {
-	.name = "destroy",
-	.group = "Undo",
-	.args = "[AGENT]",
-	.help = "take a view down; its branch stays",
-	.about = "Work that is not on the branch is first kept under refs/agentfs/preserved/ for 14 days, and "
-		 "the command that brings it back is printed.",
-	.example = "agentfsctl destroy alice",
-	.opts = force_opts,
-	.run = run_destroy,
-};
-
-static int wait_reply(struct ctl *c, const json_t *reply, void *arg)
-{
-	json_decref(*(json_t **)arg);
-	*(json_t **)arg = json_incref((json_t *)reply);
-	return 0;
-}
-
-static int run_wait(struct ctl *c)
-{
-	_cleanup_(json_decrefp) json_t *reply = NULL;
-	_cleanup_free_ char *agent = NULL;
-	const char *state = args_get(&c->args, "for");
-	long timeout = args_number(&c->args, "timeout", -1);
-	int r = 0;
-
-	if (!state)
-		return ctl_usage(c, "--for STATE is missing: which state shall be waited for?");
-	agent = ctl_agent(c, 0, &r);
-	if (!agent)
-		return r;
-	r = client_more(c, "Wait",
-			json_pack("{s:s, s:s, s:o*}", "target", agent, "state", state, "timeout",
-				  timeout < 0 ? NULL : json_integer(timeout)),
-			wait_reply, &reply);
-	if (r != 0)
-		return r;
-	if (c->json)
-		return ctl_json(reply);
-	printf("%s: %s\n", agent, state);
-	return CTL_OK;
-}
-
-const struct command cmd_wait = {
-	.name = "wait",
-	.group = "Views",
-	.args = "[AGENT]",
-	.help = "wait until a view is in a state",
-	.about = "Ends when the view is in the state, or fails after --timeout.",
-	.example = "agentfsctl wait alice --for closed --timeout 60",
-	.opts = (const struct opt[]){
-		{"for", 0, "STATE", "the state (required)", "creating|live|frozen|stale|closed"},
-		{"timeout", 0, "SECONDS", "give up after so long (default: never)", NULL, .number = true},
-		{0}},
-	.run = run_wait,
 };

@@ -38,7 +38,8 @@ static void print_changes(const json_t *changes)
 	for (size_t i = 0; i < n && (i < SHOWN_CHANGES || n <= SHOWN_CHANGES + 5); i++)
 		print_change(json_array_get(changes, i), "  ");
 	if (n > SHOWN_CHANGES + 5)
-		printf("  … and %zu more (agentfsctl diff --name-status lists all)\n", n - SHOWN_CHANGES);
+		printf("  … and %zu more (agentfsctl diff --name-status lists all)\n",
+		       n - SHOWN_CHANGES);
 }
 
 static const char *files(size_t n)
@@ -53,15 +54,16 @@ static void print_stat(const json_t *changes)
 	size_t i, width = 0, w;
 	json_t *ch;
 
-	json_array_foreach((json_t *)changes, i, ch) {
+	json_array_foreach ((json_t *)changes, i, ch) {
 		_cleanup_free_ char *e = out_escape(jstr(ch, "path"));
 
 		w = out_width(e);
 		width = w > width ? w : width;
 		most = jint(ch, "added") + jint(ch, "removed") > most
-			       ? jint(ch, "added") + jint(ch, "removed") : most;
+			       ? jint(ch, "added") + jint(ch, "removed")
+			       : most;
 	}
-	json_array_foreach((json_t *)changes, i, ch) {
+	json_array_foreach ((json_t *)changes, i, ch) {
 		_cleanup_free_ char *e = out_escape(jstr(ch, "path"));
 		long long scale = most > 40 ? most : 40;
 
@@ -111,7 +113,8 @@ char *ctl_path_in_view(struct ctl *c, const char *agent, const char *word)
 	_cleanup_(json_decrefp) json_t *reply = NULL;
 	_cleanup_free_ char *cwd = getcwd(NULL, 0);
 
-	/* Without an answer the word goes on as it is: the question itself will say what is wrong. */
+	/* Without an answer the word goes on as it is: the question itself will say what is wrong.
+	 */
 	(void)client_try(c, "Show", json_pack("{s:s}", "agent", agent), &reply);
 	return path_in_view(jstr(json_object_get(reply, "view"), "path"), cwd, word);
 }
@@ -143,8 +146,9 @@ static int run_diff(struct ctl *c)
 		(void)json_array_append_new(paths, json_string(path));
 	}
 	r = client_call(c, "Diff",
-			json_pack("{s:s, s:b, s:O*, s:o*}", "agent", agent, "patch", !stat && !names, "paths",
-				  paths, "scratch", args_true(&c->args, "scratch")),
+			json_pack("{s:s, s:b, s:O*, s:o*}", "agent", agent, "patch",
+				  !stat && !names, "paths", paths, "scratch",
+				  args_true(&c->args, "scratch")),
 			&reply);
 	if (r != 0)
 		return r;
@@ -172,14 +176,16 @@ const struct command cmd_diff = {
 	.group = "Work",
 	.args = "[AGENT] [PATH...]",
 	.help = "show what a view changed since its base",
-	.about = "A patch, as git shows it, of what materialize would bring to the branch. The first word is "
+	.about = "A patch, as git shows it, of what materialize would bring to the branch. "
+		 "The first word is "
 		 "the agent; words after -- are always paths.",
 	.example = "agentfsctl diff alice --stat\nagentfsctl diff -- src/main.c",
-	.opts = (const struct opt[]){
-		{"stat", 0, NULL, "only how many lines of each file"},
-		{"name-status", 0, NULL, "only the paths, with A, M, D, R or T"},
-		{"scratch", 0, NULL, "the scratch files, which materialize leaves out"},
-		{0}},
+	.opts =
+		(const struct opt[]){
+			{"stat", 0, NULL, "only how many lines of each file"},
+			{"name-status", 0, NULL, "only the paths, with A, M, D, R or T"},
+			{"scratch", 0, NULL, "the scratch files, which materialize leaves out"},
+			{0}},
 	.run = run_diff,
 };
 
@@ -187,7 +193,8 @@ static void print_commit(const json_t *commit, bool patch)
 {
 	char ago[32];
 
-	printf("%scommit %s%s\nAuthor: ", out_on(OUT_YELLOW), jstr(commit, "id"), out_off(OUT_YELLOW));
+	printf("%scommit %s%s\nAuthor: ", out_on(OUT_YELLOW), jstr(commit, "id"),
+	       out_off(OUT_YELLOW));
 	out_text(stdout, jstr(commit, "author"));
 	printf("\nDate:   %s\n\n", out_ago(jstr(commit, "time"), ago));
 	out_block(stdout, jstr(commit, "subject"), 4);
@@ -223,7 +230,7 @@ static int run_log(struct ctl *c)
 		return CTL_OK;
 	}
 	out_pager_start();
-	json_array_foreach(json_object_get(reply, "commits"), i, commit) {
+	json_array_foreach (json_object_get(reply, "commits"), i, commit) {
 		if (i)
 			(void)putchar('\n');
 		print_commit(commit, patch);
@@ -255,7 +262,8 @@ static int run_materialize(struct ctl *c)
 		return r;
 	r = client_call(c, "Materialize",
 			json_pack("{s:s, s:s*, s:o*}", "agent", agent, "message",
-				  args_get(&c->args, "message"), "force", args_true(&c->args, "force")),
+				  args_get(&c->args, "message"), "force",
+				  args_true(&c->args, "force")),
 			&reply);
 	if (r != 0)
 		return r;
@@ -281,13 +289,16 @@ const struct command cmd_materialize = {
 	.group = "Work",
 	.args = "[AGENT]",
 	.help = "commit a view's work on its branch",
-	.about = "Takes a consistent snapshot while the agent goes on: first the agent's own commits, each "
-		 "judged by the policy, then what is uncommitted. Without changes it makes no commit and says so.",
+	.about = "Takes a consistent snapshot while the agent goes on: first the agent's own "
+		 "commits, each "
+		 "judged by the policy, then what is uncommitted. Without changes it makes "
+		 "no commit and says so.",
 	.example = "agentfsctl materialize alice -m 'login: check the token'",
-	.opts = (const struct opt[]){
-		{"message", 'm', "MESSAGE", "of the commit (default: AGENT: TASK (n files))"},
-		{"force", 0, NULL, "also a folder with very many or very large new files"},
-		{0}},
+	.opts = (const struct opt[]){{"message", 'm', "MESSAGE",
+				      "of the commit (default: AGENT: TASK (n files))"},
+				     {"force", 0, NULL,
+				      "also a folder with very many or very large new files"},
+				     {0}},
 	.run = run_materialize,
 };
 
@@ -334,7 +345,7 @@ static bool print_merged(struct ctl *c, const json_t *m)
 		printf(", %s", jstr(m, "tier"));
 	(void)putchar('\n');
 	if (conflict)
-		json_array_foreach(json_object_get(m, "conflicts"), i, item)
+		json_array_foreach (json_object_get(m, "conflicts"), i, item)
 			print_conflict(item);
 	else
 		print_changes(json_object_get(m, "changes"));
@@ -370,17 +381,18 @@ static int run_merge(struct ctl *c)
 		(void)json_array_append_new(sources, json_string(agent));
 	}
 	r = client_call(c, "Merge",
-			json_pack("{s:O, s:s*, s:s*, s:o*, s:o*, s:o*, s:o*}", "sources", sources, "repository",
-				  cwd, "into", args_get(&c->args, "into"), "dry_run",
+			json_pack("{s:O, s:s*, s:s*, s:o*, s:o*, s:o*, s:o*}", "sources", sources,
+				  "repository", cwd, "into", args_get(&c->args, "into"), "dry_run",
 				  args_true(&c->args, "dry-run"), "no_materialize",
 				  args_true(&c->args, "no-materialize"), "squash",
-				  args_true(&c->args, "squash"), "destroy", args_true(&c->args, "destroy")),
+				  args_true(&c->args, "squash"), "destroy",
+				  args_true(&c->args, "destroy")),
 			&reply);
 	if (r != 0)
 		return r;
 	if (c->json)
 		(void)ctl_json(reply);
-	json_array_foreach(json_object_get(reply, "merges"), i, m) {
+	json_array_foreach (json_object_get(reply, "merges"), i, m) {
 		if (c->json ? strcmp(jstr(m, "state"), "conflict") == 0 : print_merged(c, m))
 			stuck = m;
 	}
@@ -394,17 +406,22 @@ const struct command cmd_merge = {
 	.group = "Work",
 	.args = "[AGENT|BRANCH...]",
 	.help = "merge agents' work into the branch it started from",
-	.about = "Materializes first, then merges in the object store: fast-forward or a merge commit. A "
-		 "conflict changes nothing, lists each path with its kind, and exits 1. A target that is checked "
+	.about = "Materializes first, then merges in the object store: fast-forward or a "
+		 "merge commit. A "
+		 "conflict changes nothing, lists each path with its kind, and exits 1. A "
+		 "target that is checked "
 		 "out is updated as git would.",
 	.example = "agentfsctl merge alice bob --dry-run\nagentfsctl merge alice --into main",
-	.opts = (const struct opt[]){
-		{"into", 0, "BRANCH", "the target (default: the branch that the base was taken from)"},
-		{"dry-run", 0, NULL, "only say what would happen; exits as the real one would"},
-		{"no-materialize", 0, NULL, "merge the branches as they are"},
-		{"squash", 0, NULL, "one commit instead of the agent's own"},
-		{"destroy", 0, NULL, "take the views down after a merge that worked"},
-		{0}},
+	.opts =
+		(const struct opt[]){
+			{"into", 0, "BRANCH",
+			 "the target (default: the branch that the base was taken from)"},
+			{"dry-run", 0, NULL,
+			 "only say what would happen; exits as the real one would"},
+			{"no-materialize", 0, NULL, "merge the branches as they are"},
+			{"squash", 0, NULL, "one commit instead of the agent's own"},
+			{"destroy", 0, NULL, "take the views down after a merge that worked"},
+			{0}},
 	.run = run_merge,
 };
 
@@ -418,10 +435,12 @@ static int run_apply(struct ctl *c)
 	agent = ctl_agent(c, 0, &r);
 	if (!agent)
 		return r;
-	/* Without a word the current folder lies in the view itself: the daemon's default is meant then. */
-	r = client_call(c, "Apply",
-			json_pack("{s:s, s:s*}", "agent", agent, "worktree", c->args.n_words ? cwd : NULL),
-			&reply);
+	/* Without a word the current folder lies in the view itself: the daemon's default is meant
+	 * then. */
+	r = client_call(
+		c, "Apply",
+		json_pack("{s:s, s:s*}", "agent", agent, "worktree", c->args.n_words ? cwd : NULL),
+		&reply);
 	if (r != 0)
 		return r;
 	ctl_notes(c, reply, "notes");
@@ -438,7 +457,8 @@ const struct command cmd_apply = {
 	.group = "Work",
 	.args = "[AGENT]",
 	.help = "bring a view's change into your worktree, uncommitted",
-	.about = "Into the worktree that contains the current folder. Refused where a path that it would "
+	.about = "Into the worktree that contains the current folder. Refused where a path "
+		 "that it would "
 		 "change is modified or untracked there.",
 	.example = "agentfsctl apply alice",
 	.run = run_apply,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Completion for bash, zsh and fish. One shape for the three: the first word that is a command (or two
- * words) selects its options; an option with an argument completes from its words; a free word completes
- * from what the command's args name: agents (asked of a running daemon, never starting one) or files.
+ * Completion for bash, zsh and fish. One shape for the three: the first word that is a command (or
+ * two words) selects its options; an option with an argument completes from its words; a free word
+ * completes from what the command's args name: agents (asked of a running daemon, never starting
+ * one) or files.
  */
 #include <stdio.h>
 #include <string.h>
@@ -98,7 +99,8 @@ void generate_bash(void)
 	for (const struct command *const *p = commands; *p; p++)
 		if (first_of_two(p, first))
 			printf("\t\t%s) [ -z \"$cmd\" ] && { cmd=\"$w ${COMP_WORDS[i+1]}\"; "
-			       "((i + 1 < COMP_CWORD)) || cmd=$w; ((++i)); };;\n", first);
+			       "((i + 1 < COMP_CWORD)) || cmd=$w; ((++i)); };;\n",
+			       first);
 	printf("\t\t*) [ -z \"$cmd\" ] && cmd=$w;;\n\t\tesac\n\tdone\n\tcase $prev in\n");
 	for (const struct opt *o = global_opts; o->name; o++)
 		if (o->help)
@@ -115,7 +117,8 @@ void generate_bash(void)
 			continue;
 		printf("\t%s) opts=\"", first);
 		for (const struct command *const *q = p; *q; q++)
-			if (strncmp((*q)->name, first, strlen(first)) == 0 && (*q)->name[strlen(first)] == ' ')
+			if (strncmp((*q)->name, first, strlen(first)) == 0 &&
+			    (*q)->name[strlen(first)] == ' ')
 				printf("%s ", (*q)->name + strlen(first) + 1);
 		printf("\";;\n");
 	}
@@ -124,7 +127,8 @@ void generate_bash(void)
 	printf("\tesac\n\tcase $cur in -*) opts=\"$opts ");
 	option_words(global_opts);
 	printf("\";; esac\n"
-	       "\t[ -n \"$agents\" ] && opts=\"$opts $(\"${COMP_WORDS[0]}\" ${socket:+--socket \"$socket\"} "
+	       "\t[ -n \"$agents\" ] && opts=\"$opts $(\"${COMP_WORDS[0]}\" "
+	       "${socket:+--socket \"$socket\"} "
 	       "--complete agents 2>/dev/null)\"\n"
 	       "\tCOMPREPLY=($(compgen -W \"$opts\" -- \"$cur\"))\n"
 	       "\t[ -n \"$files\" ] && COMPREPLY+=($(compgen -f -- \"$cur\"))\n"
@@ -168,7 +172,8 @@ static void zsh_opts(const struct opt *opts)
 	for (const struct opt *o = opts; o && o->name; o++) {
 		if (!o->help)
 			continue;
-		printf("\t\t\t'%s--%s%s[", o->repeat || o->comma ? "*" : "", o->name, o->arg ? "=" : "");
+		printf("\t\t\t'%s--%s%s[", o->repeat || o->comma ? "*" : "", o->name,
+		       o->arg ? "=" : "");
 		quoted(o->help, "[]:");
 		printf("]");
 		zsh_action(o);
@@ -199,7 +204,8 @@ void generate_zsh(void)
 {
 	char first[32];
 
-	printf("#compdef agentfsctl\n# Completion of agentfsctl for zsh; generated from its command table.\n\n"
+	printf("#compdef agentfsctl\n# Completion of agentfsctl for zsh; generated from its "
+	       "command table.\n\n"
 	       "_agentfsctl_words() {\n"
 	       "\tlocal -a agents\n"
 	       "\tagents=(${(f)\"$(agentfsctl --complete agents 2>/dev/null)\"})\n"
@@ -213,8 +219,10 @@ void generate_zsh(void)
 	       "\tcase $cmd in\n");
 	for (const struct command *const *p = commands; *p; p++)
 		if (first_of_two(p, first))
-			printf("\t%s) ((skip + 1 < CURRENT)) && cmd+=\" $words[++skip]\";;\n", first);
-	printf("\tesac\n\t(( skip > 1 )) && { words=(agentfsctl ${words[skip+1,-1]}); ((CURRENT -= skip - 1)); }\n"
+			printf("\t%s) ((skip + 1 < CURRENT)) && cmd+=\" $words[++skip]\";;\n",
+			       first);
+	printf("\tesac\n\t(( skip > 1 )) && { words=(agentfsctl ${words[skip+1,-1]}); "
+	       "((CURRENT -= skip - 1)); }\n"
 	       "\tcase $cmd in\n\t'')\n\t\tlist=(\n");
 	for (const struct command *const *p = commands; *p; p++) {
 		if (strchr((*p)->name, ' ')) {
@@ -234,7 +242,8 @@ void generate_zsh(void)
 			continue;
 		printf("\t%s)\n\t\tlist=(", first);
 		for (const struct command *const *q = p; *q; q++)
-			if (strncmp((*q)->name, first, strlen(first)) == 0 && (*q)->name[strlen(first)] == ' ') {
+			if (strncmp((*q)->name, first, strlen(first)) == 0 &&
+			    (*q)->name[strlen(first)] == ' ') {
 				printf("'%s:", (*q)->name + strlen(first) + 1);
 				quoted((*q)->help, ":");
 				printf("' ");
@@ -250,11 +259,12 @@ static void fish_opt(const struct opt *o, const char *condition)
 {
 	if (!o->help)
 		return;
-	printf("complete -c agentfsctl%s%s%s -l %s", *condition ? " -n '" : "", condition, *condition ? "'" : "",
-	       o->name);
+	printf("complete -c agentfsctl%s%s%s -l %s", *condition ? " -n '" : "", condition,
+	       *condition ? "'" : "", o->name);
 	if (o->letter)
 		printf(" -s %c", o->letter);
-	if (o->arg && o->words && (strcmp(o->words, "@files") == 0 || strcmp(o->words, "@dirs") == 0)) {
+	if (o->arg && o->words &&
+	    (strcmp(o->words, "@files") == 0 || strcmp(o->words, "@dirs") == 0)) {
 		printf(" -r -F");
 	} else if (o->arg && o->words) {
 		printf(" -x -a '");
@@ -282,16 +292,21 @@ static void fish_command(const struct command *const *p)
 		int n = (int)(space - (*p)->name);
 
 		if (first_of_two(p, first))
-			printf("complete -c agentfsctl -n __agentfsctl_none -a %s -d 'more commands'\n", first);
-		printf("complete -c agentfsctl -n '__agentfsctl_last %.*s' -a %s -d '", n, (*p)->name, space + 1);
+			printf("complete -c agentfsctl -n __agentfsctl_none -a %s -d 'more "
+			       "commands'\n",
+			       first);
+		printf("complete -c agentfsctl -n '__agentfsctl_last %.*s' -a %s -d '", n,
+		       (*p)->name, space + 1);
 		quoted((*p)->help, "\\");
 		printf("'\n");
-		(void)snprintf(condition, sizeof(condition), "__agentfsctl_is %.*s %s", n, (*p)->name, space + 1);
+		(void)snprintf(condition, sizeof(condition), "__agentfsctl_is %.*s %s", n,
+			       (*p)->name, space + 1);
 	}
 	for (const struct opt *o = (*p)->opts; o && o->name; o++)
 		fish_opt(o, condition);
 	if (strstr((*p)->args, "AGENT") && strcmp((*p)->name, "create") != 0)
-		printf("complete -c agentfsctl -n '%s' -a '(agentfsctl --complete agents 2>/dev/null)' -d agent\n",
+		printf("complete -c agentfsctl -n '%s' -a '(agentfsctl --complete agents "
+		       "2>/dev/null)' -d agent\n",
 		       condition);
 	if (strstr((*p)->args, "PATH"))
 		printf("complete -c agentfsctl -n '%s' -F\n", condition);
@@ -306,7 +321,8 @@ void generate_fish(void)
 	       "\t\tif test $skip = 1\n\t\t\tset skip 0\n\t\t\tcontinue\n\t\tend\n"
 	       "\t\tswitch $w\n\t\t\tcase --socket --color\n\t\t\t\tset skip 1\n\t\t\tcase '-*'\n"
 	       "\t\t\tcase '*'\n\t\t\t\techo $w\n\t\tend\n\tend\nend\n"
-	       "function __agentfsctl_none\n\tset -l w (__agentfsctl_words)\n\ttest (count $w) = 0\nend\n"
+	       "function __agentfsctl_none\n\tset -l w (__agentfsctl_words)\n\ttest (count "
+	       "$w) = 0\nend\n"
 	       "function __agentfsctl_last\n\tset -l w (__agentfsctl_words)\n"
 	       "\ttest (count $w) = 1; and test \"$w[1]\" = $argv[1]\nend\n"
 	       "function __agentfsctl_is\n\tset -l w (__agentfsctl_words)\n"

@@ -17,10 +17,10 @@
 #include "usage.h"
 
 const struct command *const commands[] = {
-	&cmd_create,	   &cmd_list,	  &cmd_show,	     &cmd_path,	       &cmd_shell,
-	&cmd_next,	   &cmd_wait,	  &cmd_diff,	     &cmd_log,	       &cmd_materialize,
-	&cmd_merge,	   &cmd_apply,	  &cmd_rollback,     &cmd_destroy,     &cmd_audit,
-	&cmd_events,	   &cmd_policy_check, &cmd_why,	     &cmd_brief,       &cmd_doctor,
+	&cmd_create,	   &cmd_list,	      &cmd_show,	  &cmd_path,	&cmd_shell,
+	&cmd_next,	   &cmd_wait,	      &cmd_diff,	  &cmd_log,	&cmd_materialize,
+	&cmd_merge,	   &cmd_apply,	      &cmd_rollback,	  &cmd_destroy, &cmd_audit,
+	&cmd_events,	   &cmd_policy_check, &cmd_why,		  &cmd_brief,	&cmd_doctor,
 	&cmd_daemon_start, &cmd_daemon_stop,  &cmd_daemon_status, NULL,
 };
 
@@ -88,7 +88,8 @@ static int find_command(struct ctl *c, int argc, char **argv, int *pos)
 		const char *name = (*p)->name;
 
 		if (strcmp(name, first) == 0 ||
-		    (second && strncmp(name, first, n) == 0 && name[n] == ' ' && strcmp(name + n + 1, second) == 0)) {
+		    (second && strncmp(name, first, n) == 0 && name[n] == ' ' &&
+		     strcmp(name + n + 1, second) == 0)) {
 			*pos += strchr(name, ' ') ? 2 : 1;
 			c->cmd = *p;
 			c->args.opts = (*p)->opts;
@@ -126,7 +127,7 @@ static int complete_agents(struct ctl *c)
 
 	if (client_try(c, "List", json_object(), &reply) < 0)
 		return CTL_OK;
-	json_array_foreach(json_object_get(reply, "views"), i, v) {
+	json_array_foreach (json_object_get(reply, "views"), i, v) {
 		if (ctl_is_name(jstr(v, "agent")))
 			(void)puts(jstr(v, "agent"));
 	}
@@ -142,7 +143,8 @@ static int help(const struct ctl *c)
 	return CTL_OK;
 }
 
-/* Requests are JSON, which is UTF-8: a word that is not could only reach the daemon as another one. */
+/* Requests are JSON, which is UTF-8: a word that is not could only reach the daemon as another one.
+ */
 static int check_text(struct ctl *c, int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)

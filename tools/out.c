@@ -38,8 +38,8 @@ void out_setup(const char *color)
 const char *out_on(enum out_color color)
 {
 	static const char *const codes[] = {
-		[OUT_PLAIN] = "",	   [OUT_BOLD] = "\033[1m",    [OUT_DIM] = "\033[2m",
-		[OUT_RED] = "\033[31m",	   [OUT_GREEN] = "\033[32m",  [OUT_YELLOW] = "\033[33m",
+		[OUT_PLAIN] = "",	 [OUT_BOLD] = "\033[1m",   [OUT_DIM] = "\033[2m",
+		[OUT_RED] = "\033[31m",	 [OUT_GREEN] = "\033[32m", [OUT_YELLOW] = "\033[33m",
 		[OUT_CYAN] = "\033[36m",
 	};
 
@@ -119,7 +119,8 @@ void out_text(FILE *f, const char *s)
 void out_quoted(FILE *f, const char *s)
 {
 	_cleanup_free_ char *e = out_escape(s);
-	const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./@:+=,";
+	const char *plain =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./@:+=,";
 
 	if (*e && !e[strspn(e, plain)]) {
 		(void)fputs(e, f);
@@ -230,7 +231,8 @@ void out_table_print(FILE *f, const struct out_table *t)
 		if (last)
 			(void)fprintf(f, "%s\n", out_off(color));
 		else
-			(void)fprintf(f, "%*s", (int)(widths[col] - out_width(t->cells[i]) + 2), "");
+			(void)fprintf(f, "%*s", (int)(widths[col] - out_width(t->cells[i]) + 2),
+				      "");
 	}
 }
 

@@ -9,7 +9,8 @@
 
 enum out_color { OUT_PLAIN, OUT_BOLD, OUT_DIM, OUT_RED, OUT_GREEN, OUT_YELLOW, OUT_CYAN };
 
-/* Decides on colours, once: "auto" (a terminal, and neither NO_COLOR nor TERM=dumb), "always", "never". */
+/* Decides on colours, once: "auto" (a terminal, and neither NO_COLOR nor TERM=dumb), "always",
+ * "never". */
 void out_setup(const char *color);
 
 /* The sequences that begin and end a colour; empty strings where colours are off. */

@@ -21,8 +21,8 @@ int out_time(const char *s, time_t *ret, long *ret_nsec)
 			nsec += (*p - '0') * scale;
 	*ret = timegm(&tm);
 	if (strcmp(p, "Z") != 0) {
-		if ((*p != '+' && *p != '-') || sscanf(p + 1, "%2d:%2d%n", &hours, &minutes, &n) != 2 ||
-		    p[1 + n])
+		if ((*p != '+' && *p != '-') ||
+		    sscanf(p + 1, "%2d:%2d%n", &hours, &minutes, &n) != 2 || p[1 + n])
 			return -EINVAL;
 		*ret -= (*p == '+' ? 1 : -1) * (hours * 3600 + minutes * 60);
 	}
@@ -66,7 +66,8 @@ const char *out_clock(const char *s, char buf[40])
 		return s ? s : "-";
 	localtime_r(&t, &tm);
 	localtime_r(&now, &today);
-	n = strftime(buf, 32, tm.tm_year == today.tm_year ? "%b %d %H:%M:%S" : "%Y-%m-%d %H:%M:%S", &tm);
+	n = strftime(buf, 32, tm.tm_year == today.tm_year ? "%b %d %H:%M:%S" : "%Y-%m-%d %H:%M:%S",
+		     &tm);
 	(void)snprintf(buf + n, 40 - n, ".%03ld", nsec / 1000000);
 	return buf;
 }
@@ -77,8 +78,10 @@ static int parse_span(const char *s, time_t now, time_t *ret)
 	static const struct {
 		const char *names;
 		long seconds;
-	} units[] = {{" s sec second seconds ", 1},	  {" m min minute minutes ", 60},
-		     {" h hour hours ", 3600},		  {" d day days ", 86400},
+	} units[] = {{" s sec second seconds ", 1},
+		     {" m min minute minutes ", 60},
+		     {" h hour hours ", 3600},
+		     {" d day days ", 86400},
 		     {" w week weeks ", 7 * 86400}};
 	char unit[16], word[20], *end;
 	long n;
@@ -148,8 +151,8 @@ int out_parse_time(const char *s, time_t now, char buf[32])
 		t = strtoll(s + 1, &end, 10);
 		if (*end)
 			return -EINVAL;
-	} else if (strcmp(s, "now") != 0 && out_time(s, &t, &nsec) < 0 && parse_local(s, now, &t) < 0 &&
-		   parse_span(s, now, &t) < 0) {
+	} else if (strcmp(s, "now") != 0 && out_time(s, &t, &nsec) < 0 &&
+		   parse_local(s, now, &t) < 0 && parse_span(s, now, &t) < 0) {
 		return -EINVAL;
 	}
 	if (!gmtime_r(&t, &tm) || tm.tm_year > 8099 || tm.tm_year < 0)

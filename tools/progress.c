@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thread that writes "what … 3 s" once a second: the call itself blocks and knows nothing of it. */
+/* A thread that writes "what … 3 s" once a second: the call itself blocks and knows nothing of it.
+ */
 #include "progress.h"
 
 #include <pthread.h>

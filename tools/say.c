@@ -29,10 +29,11 @@ static void say_details(const json_t *details)
 	json_t *value, *item;
 	size_t i;
 
-	json_object_foreach((json_t *)details, key, value) {
-		json_array_foreach(value, i, item) {
-			const char *s = json_is_string(item) ? json_string_value(item)
-							     : json_string_value(json_object_get(item, "path"));
+	json_object_foreach ((json_t *)details, key, value) {
+		json_array_foreach (value, i, item) {
+			const char *s = json_is_string(item)
+						? json_string_value(item)
+						: json_string_value(json_object_get(item, "path"));
 			const char *kind = json_string_value(json_object_get(item, "kind"));
 
 			if (!s)
@@ -69,7 +70,8 @@ void ctl_say_error(struct ctl *c, const char *id, const char *message, const cha
 		(void)fputc('\n', stderr);
 	}
 	if (c->json) {
-		(void)snprintf(full, sizeof(full), "%s%s", strchr(id, '.') ? "" : "org.agentfs.", id);
+		(void)snprintf(full, sizeof(full), "%s%s", strchr(id, '.') ? "" : "org.agentfs.",
+			       id);
 		_cleanup_(json_decrefp) json_t *o =
 			json_pack("{s:s, s:s, s:s, s:o}", "id", full, "message", message, "remedy",
 				  remedy ? remedy : "", "details",
@@ -101,9 +103,11 @@ int ctl_usage(struct ctl *c, const char *fmt, ...)
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
 	va_end(ap);
-	if (asprintf(&whole, "%s%s%s", name ? name : "", name ? ": " : "", text ? text : "usage") < 0)
+	if (asprintf(&whole, "%s%s%s", name ? name : "", name ? ": " : "", text ? text : "usage") <
+	    0)
 		whole = NULL;
-	if (asprintf(&remedy, "See `agentfsctl %s%s--help`.", name ? name : "", name ? " " : "") < 0)
+	if (asprintf(&remedy, "See `agentfsctl %s%s--help`.", name ? name : "", name ? " " : "") <
+	    0)
 		remedy = NULL;
 	ctl_say_error(c, "Usage", whole, remedy, NULL);
 	return CTL_USAGE;
@@ -129,7 +133,7 @@ void ctl_notes(struct ctl *c, const json_t *reply, const char *key)
 	json_t *note;
 	size_t i;
 
-	json_array_foreach(json_object_get(reply, key), i, note) {
+	json_array_foreach (json_object_get(reply, key), i, note) {
 		if (json_is_string(note))
 			ctl_note(c, "%s", json_string_value(note));
 	}
@@ -159,7 +163,8 @@ char *ctl_agent(struct ctl *c, size_t at, int *ret_status)
 		*ret_status = ctl_usage(c, "'%s' is no agent's name", c->args.words[at]);
 		return NULL;
 	}
-	/* getcwd() asks the kernel's name cache alone: it answers in a view whose server is away. */
+	/* getcwd() asks the kernel's name cache alone: it answers in a view whose server is away.
+	 */
 	cwd = getcwd(NULL, 0);
 	if (!cwd || cwd[0] != '/') {
 		*ret_status = ctl_fail(c, CTL_FAILED, "Local", "Name the agent.",
@@ -170,9 +175,10 @@ char *ctl_agent(struct ctl *c, size_t at, int *ret_status)
 	if (*ret_status != CTL_OK)
 		return NULL;
 	if (client_try(c, "Which", json_pack("{s:s}", "path", cwd), &reply) < 0 ||
-	    !(agent = json_string_value(json_object_get(json_object_get(reply, "view"), "agent")))) {
-		*ret_status = ctl_usage(c, "no AGENT given, and the current folder '%s' is in no view",
-					cwd);
+	    !(agent = json_string_value(
+		      json_object_get(json_object_get(reply, "view"), "agent")))) {
+		*ret_status = ctl_usage(
+			c, "no AGENT given, and the current folder '%s' is in no view", cwd);
 		return NULL;
 	}
 	return strdup(agent);

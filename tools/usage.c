@@ -8,8 +8,10 @@
 #include "out.h"
 
 const char usage_socket_rule[] =
-	"--socket, else $AGENTFS_SOCKET; root asks the system's daemon; others their own where it runs or has "
-	"ever run, else the system's where its socket may be opened, else their own, which is started.";
+	"--socket, else $AGENTFS_SOCKET; root asks the system's daemon; others their own "
+	"where it runs or has "
+	"ever run, else the system's where its socket may be opened, else their own, which "
+	"is started.";
 
 const char *const usage_environment[][2] = {
 	{"AGENTFS_SOCKET", "the daemon's socket, where --socket is not given"},
@@ -17,14 +19,16 @@ const char *const usage_environment[][2] = {
 	{"PAGER", "what long answers on a terminal go through (default: less)"},
 	{"LESS", "options of less (default: FRX)"},
 	{"SHELL", "what `agentfsctl shell` runs"},
-	{"XDG_RUNTIME_DIR", "holds agentfs/agentfsd.sock; without it /tmp/agentfs-UID/agentfsd.sock is used"},
+	{"XDG_RUNTIME_DIR",
+	 "holds agentfs/agentfsd.sock; without it /tmp/agentfs-UID/agentfsd.sock is used"},
 	{NULL, NULL},
 };
 
 const char *const usage_files[][2] = {
 	{"/run/agentfs/agentfsd.sock", "the system daemon's socket"},
 	{"$XDG_RUNTIME_DIR/agentfs/agentfsd.sock", "your own daemon's socket"},
-	{"$XDG_RUNTIME_DIR/agentfs/agentfsd.log", "your own daemon's log, where agentfsctl started it"},
+	{"$XDG_RUNTIME_DIR/agentfs/agentfsd.log",
+	 "your own daemon's log, where agentfsctl started it"},
 	{NULL, NULL},
 };
 
@@ -119,7 +123,8 @@ void usage_all(FILE *f)
 		(void)snprintf(text, sizeof(text), "%s %s", (*p)->name, (*p)->args);
 		(void)fprintf(f, "  %-27s %s\n", text, (*p)->help);
 	}
-	(void)fprintf(f, "\n%sOptions, before or after the command:%s\n", out_on(OUT_BOLD), out_off(OUT_BOLD));
+	(void)fprintf(f, "\n%sOptions, before or after the command:%s\n", out_on(OUT_BOLD),
+		      out_off(OUT_BOLD));
 	print_opts(f, global_opts);
 	(void)fprintf(f, "\nAGENT left out is the view that contains the current folder.\n");
 }
@@ -129,8 +134,9 @@ int generate(const char *kind)
 	static const struct {
 		const char *kind;
 		void (*run)(void);
-	} kinds[] = {{"man", generate_man},   {"bash", generate_bash},	       {"zsh", generate_zsh},
-		     {"fish", generate_fish}, {"commands", generate_commands}, {"errors", generate_errors}};
+	} kinds[] = {{"man", generate_man},	      {"bash", generate_bash},
+		     {"zsh", generate_zsh},	      {"fish", generate_fish},
+		     {"commands", generate_commands}, {"errors", generate_errors}};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (strcmp(kind, kinds[i].kind) == 0) {

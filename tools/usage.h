@@ -23,7 +23,8 @@ void generate_fish(void);
 void generate_commands(void);
 void generate_errors(void);
 
-/* The environment variables and files that people may want to know: {name, what} pairs, NULL ends. */
+/* The environment variables and files that people may want to know: {name, what} pairs, NULL ends.
+ */
 extern const char *const usage_environment[][2];
 extern const char *const usage_files[][2];
 extern const char *const usage_exits[][2];

@@ -5,6 +5,7 @@ Usage: test_ctl.py AGENTFSCTL SOURCE_ROOT [unittest arguments]
 """
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -261,6 +262,53 @@ class Ctl(unittest.TestCase):
         self.assertIn("\033[32m+b\033[0m", self.ctl("diff", "alice", "--color", "always")[0])
         self.assertNotIn("\033", self.ctl("diff", "alice", "--color", "never")[0])
         self.assertNotIn("\033", self.ctl("list")[0])  # no terminal
+
+    def terminal(self, *args, env=None, stderr=False):
+        """What a terminal as stdout (or stderr) gets."""
+        master, slave = pty.openpty()
+        full = dict(os.environ, TERM="xterm", HOME=self.dir, **(env or {}))
+        if not (env and "NO_COLOR" in env):
+            full.pop("NO_COLOR", None)
+        p = subprocess.Popen([CTL, "--socket", self.socket] + list(args), cwd=self.cwd, env=full,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL if stderr else slave,
+                             stderr=slave if stderr else subprocess.DEVNULL)
+        os.close(slave)
+        data = b""
+        while True:
+            try:
+                piece = os.read(master, 65536)
+            except OSError:  # EIO: the last writer has gone
+                break
+            if not piece:
+                break
+            data += piece
+        os.close(master)
+        self.assertEqual(p.wait(timeout=60), 0)
+        return data.decode()
+
+    def test_terminal__has_colours_unless_told_otherwise(self):
+        self.assertIn("\033[1mAGENT", self.terminal("list"))
+        for args, env in [(["--color", "never"], {}), ([], {"NO_COLOR": "1"})]:
+            self.assertNotIn("\033", self.terminal("list", *args, env=env))
+
+    def test_terminal__long_answers_go_through_the_pager(self):
+        for argv in [["diff", "alice"], ["log", "alice"], ["audit"]]:
+            self.assertIn("PAGED:", self.terminal(*argv, env={"PAGER": "sed s/^/PAGED:/"}))
+            self.assertNotIn("PAGED:", self.terminal(*argv, env={"PAGER": "cat"}))
+        self.assertIn("agents/alice", self.terminal("list", env={"PAGER": "false"}))
+
+    def test_terminal__a_patch_cannot_play_with_it(self):
+        self.server.answers["Diff"] = {"changes": CHANGES, "patch": "+x\033]0;evil\007\ty\n"}
+        self.assertIn("+x\\x1b]0;evil\\x07\ty", self.terminal("diff", "alice", env={"PAGER": "cat"}))
+        self.assertEqual(self.ctl("diff", "alice")[0], "+x\033]0;evil\007\ty\n")  # a file gets the patch itself
+
+    def test_terminal__progress_after_a_second(self):
+        self.server.answers["List"] = lambda params: time.sleep(1.5) or {"views": [VIEW]}
+        text = self.terminal("list", stderr=True)
+        self.assertIn("list … 1 s", text)
+        self.assertTrue(text.endswith("\r\033[K"))
+        self.server.answers["List"] = {"views": [VIEW]}
+        self.assertEqual(self.terminal("list", stderr=True), "")
 
     def test_log__looks_like_git_log(self):
         out, _ = self.ctl("log", "alice", "-p")
