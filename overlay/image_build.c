@@ -392,6 +392,12 @@ static int expand_from_git(struct build *b, uint32_t place)
 	return r;
 }
 
+static int bad_prev(struct build *b)
+{
+	return err_set(b->reterr, -EBADMSG,
+		       "build image: the previous image is damaged; remove it");
+}
+
 /* Guarantee 3: an equal subtree. `prev` is checked by image_node() as it is read. */
 static int expand_from_prev(struct build *b, uint32_t place, const struct image_node *twin)
 {
@@ -408,9 +414,8 @@ static int expand_from_prev(struct build *b, uint32_t place, const struct image_
 		const struct image_node *t = image_node(prev, twin->first_child + i);
 		struct entry e;
 
-		if (!t)
-			return err_set(b->reterr, -EBADMSG,
-				       "the previous image is damaged; remove it");
+		if (!t || t->parent != b->aside[place].twin)
+			return bad_prev(b);
 		e = (struct entry){.oid = t->oid, .mode = t->mode};
 		e.name = image_name(prev, t, &e.len);
 		r = add_node(b, place, &e, twin->first_child + i);
@@ -581,8 +586,13 @@ int image_build(struct odb *odb, const uint8_t *tree_oid, const struct image_bui
 		int fd, struct err *reterr)
 {
 	_cleanup_(build_release) struct build b = {.odb = odb, .opt = opt, .reterr = reterr};
-	int r = add_root(&b, tree_oid);
+	int r = 0;
 
+	/* Its damage must not live on in a new image with a right checksum. */
+	if (opt->prev && image_verify(opt->prev) < 0)
+		r = bad_prev(&b);
+	if (r == 0)
+		r = add_root(&b, tree_oid);
 	for (size_t i = 0; r == 0 && i < b.count; i++)
 		r = expand(&b, (uint32_t)i);
 	if (r == 0)

@@ -142,3 +142,21 @@ static inline struct image *store_image(struct store *s, git_oid tree, const str
 	assert_int_equal(image_verify(img), 0);
 	return img;
 }
+
+/* Every mode; a folder "a" beside "a.c" and "a0", where git's order and ours differ. */
+static inline git_oid store_sample_tree(struct store *s, const char *readme)
+{
+	git_oid blob = store_blob(s, "int main;\n"), commit = {.id = {9, 9, 9}};
+	struct buf t = BUF_INIT;
+	git_oid sub = store_tree1(s, "100755", "run", store_blob(s, "#!/bin/sh\n"));
+	git_oid deep = store_tree1(s, "40000", "x", sub);
+
+	tree_adds(&t, "100644", "README", store_blob(s, readme));
+	tree_adds(&t, "100644", "a.c", blob);
+	tree_adds(&t, "40000", "a", sub);
+	tree_adds(&t, "100644", "a0", blob);
+	tree_adds(&t, "40000", "deep", deep);
+	tree_adds(&t, "120000", "link", store_blob(s, "a.c"));
+	tree_adds(&t, "160000", "module", commit);
+	return store_tree(s, &t);
+}

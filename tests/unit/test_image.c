@@ -27,30 +27,12 @@ static const struct image_node *node_at(const struct image *img, const char *pat
 	return image_node(img, (uint32_t)place);
 }
 
-/* Every mode; a folder "a" beside "a.c" and "a0", where git's order and ours differ. */
-static git_oid sample_tree(struct store *s, const char *readme)
-{
-	git_oid blob = store_blob(s, "int main;\n"), commit = {.id = {9, 9, 9}};
-	struct buf t = BUF_INIT;
-	git_oid sub = store_tree1(s, "100755", "run", store_blob(s, "#!/bin/sh\n"));
-	git_oid deep = store_tree1(s, "40000", "x", sub);
-
-	tree_adds(&t, "100644", "README", store_blob(s, readme));
-	tree_adds(&t, "100644", "a.c", blob);
-	tree_adds(&t, "40000", "a", sub);
-	tree_adds(&t, "100644", "a0", blob);
-	tree_adds(&t, "40000", "deep", deep);
-	tree_adds(&t, "120000", "link", store_blob(s, "a.c"));
-	tree_adds(&t, "160000", "module", commit);
-	return store_tree(s, &t);
-}
-
 static void test_image__every_mode(void **state)
 {
 	struct store s;
 
 	store_init(&s);
-	git_oid tree = sample_tree(&s, "readme\n");
+	git_oid tree = store_sample_tree(&s, "readme\n");
 	struct image *img = store_image(&s, tree, NULL, "img");
 	const struct image_node *root = image_node(img, 0);
 	static const char *const order[] = {"README", "a", "a.c", "a0", "deep", "link", "module"};
@@ -280,7 +262,7 @@ static void test_image__from_prev_equals_from_scratch(void **state)
 	char file[64];
 
 	store_init(&s);
-	git_oid first = sample_tree(&s, "one"), second = sample_tree(&s, "number two");
+	git_oid first = store_sample_tree(&s, "one"), second = store_sample_tree(&s, "number two");
 	git_oid run = store_blob(&s, "#!/bin/sh\n");
 	git_oid sub = store_tree1(&s, "100755", "run", run);
 	struct image *prev = store_image(&s, first, NULL, "first");
@@ -365,7 +347,7 @@ static void test_image__cut_files_are_refused(void **state)
 	struct err e = ERR_INIT;
 
 	store_init(&s);
-	image_close(store_image(&s, sample_tree(&s, "readme"), NULL, "img"));
+	image_close(store_image(&s, store_sample_tree(&s, "readme"), NULL, "img"));
 	assert_int_equal(io_read_file(s.dir, "img", 1 << 20, &b), 0);
 	for (size_t n = 0; n < b.len; n++) {
 		write_file(&s, "cut", b.data, n);
@@ -388,7 +370,7 @@ static void test_image__flipped_bits_are_noticed_and_bounded(void **state)
 	struct err e = ERR_INIT;
 
 	store_init(&s);
-	image_close(store_image(&s, sample_tree(&s, "readme"), NULL, "img"));
+	image_close(store_image(&s, store_sample_tree(&s, "readme"), NULL, "img"));
 	assert_int_equal(io_read_file(s.dir, "img", 1 << 20, &b), 0);
 	for (size_t bit = 0; bit < b.len * 8; bit++) {
 		struct image *img;
@@ -435,7 +417,7 @@ static void test_image__full_disk_and_memory_are_errors(void **state)
 	int r, n = 0;
 
 	store_init(&s);
-	git_oid tree = sample_tree(&s, "readme");
+	git_oid tree = store_sample_tree(&s, "readme");
 
 	sys.pwritev = full_pwritev;
 	calls_left = 0;
