@@ -105,8 +105,10 @@ static int take_down(struct ctl *c, const char *method, const char *before, cons
 	printf("%s: %s ", agent, before);
 	out_text(stdout, jstr(v, "branch"));
 	printf(" %s\n", after);
-	json_array_foreach (json_object_get(reply, "preserved"), i, ref)
-		print_preserved(json_string_value(ref), jstr(v, "repository"), agent);
+	json_array_foreach (json_object_get(reply, "preserved"), i, ref) {
+		if (json_is_string(ref))
+			print_preserved(json_string_value(ref), jstr(v, "repository"), agent);
+	}
 	return CTL_OK;
 }
 

@@ -90,7 +90,8 @@ static int run_create(struct ctl *c)
 	printf("%s\n%sbranch ", out_off(OUT_BOLD),
 	       json_is_true(json_object_get(reply, "created")) ? "" : "already there: ");
 	out_text(stdout, jstr(v, "branch"));
-	printf(" from %.12s", jstr(v, "base"));
+	printf(" from ");
+	out_id(stdout, jstr(v, "base"));
 	if (*jstr(v, "target")) {
 		printf(" (");
 		out_text(stdout, jstr(v, "target"));

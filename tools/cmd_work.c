@@ -21,7 +21,9 @@ static void print_change(const json_t *ch, const char *indent)
 	const char *status = jstr(ch, "status");
 	enum out_color color = *status == 'A' ? OUT_GREEN : *status == 'D' ? OUT_RED : OUT_PLAIN;
 
-	printf("%s%s%s%s\t", indent, out_on(color), *status ? status : "?", out_off(color));
+	printf("%s%s", indent, out_on(color));
+	out_text(stdout, *status ? status : "?");
+	printf("%s\t", out_off(color));
 	if (from) {
 		out_text(stdout, from);
 		printf(" -> ");
@@ -81,7 +83,8 @@ static void print_stat(const json_t *changes)
 				(void)putchar('-');
 			printf("%s\n", out_off(OUT_RED));
 		} else {
-			printf("%s\n", jstr(ch, "status"));
+			out_text(stdout, jstr(ch, "status"));
+			(void)putchar('\n');
 		}
 	}
 	printf(" %zu %s changed, %lld insertions(+), %lld deletions(-)\n", json_array_size(changes),
@@ -193,8 +196,9 @@ static void print_commit(const json_t *commit, bool patch)
 {
 	char ago[32];
 
-	printf("%scommit %s%s\nAuthor: ", out_on(OUT_YELLOW), jstr(commit, "id"),
-	       out_off(OUT_YELLOW));
+	printf("%scommit ", out_on(OUT_YELLOW));
+	out_text(stdout, jstr(commit, "id"));
+	printf("%s\nAuthor: ", out_off(OUT_YELLOW));
 	out_text(stdout, jstr(commit, "author"));
 	printf("\nDate:   %s\n\n", out_ago(jstr(commit, "time"), ago));
 	out_block(stdout, jstr(commit, "subject"), 4);
@@ -279,7 +283,9 @@ static int run_materialize(struct ctl *c)
 	}
 	printf("%s: %lld %s on ", agent, commits, commits == 1 ? "commit" : "commits");
 	out_text(stdout, jstr(reply, "branch"));
-	printf(", now at %.12s\n", jstr(reply, "commit"));
+	printf(", now at ");
+	out_id(stdout, jstr(reply, "commit"));
+	(void)putchar('\n');
 	print_changes(json_object_get(reply, "changes"));
 	return CTL_OK;
 }
@@ -335,14 +341,19 @@ static bool print_merged(struct ctl *c, const json_t *m)
 	out_text(stdout, jstr(m, "source"));
 	printf(" -> ");
 	out_text(stdout, jstr(m, "into"));
-	printf(": %s%s%s", out_on(conflict ? OUT_RED : OUT_GREEN), merge_state(jstr(m, "state")),
-	       out_off(conflict ? OUT_RED : OUT_GREEN));
-	if (*jstr(m, "commit"))
-		printf(" as %.12s", jstr(m, "commit"));
+	printf(": %s", out_on(conflict ? OUT_RED : OUT_GREEN));
+	out_text(stdout, merge_state(jstr(m, "state")));
+	printf("%s", out_off(conflict ? OUT_RED : OUT_GREEN));
+	if (*jstr(m, "commit")) {
+		printf(" as ");
+		out_id(stdout, jstr(m, "commit"));
+	}
 	if (json_is_true(json_object_get(m, "fast_forward")))
 		printf(", fast-forward");
-	if (*jstr(m, "tier"))
-		printf(", %s", jstr(m, "tier"));
+	if (*jstr(m, "tier")) {
+		printf(", ");
+		out_text(stdout, jstr(m, "tier"));
+	}
 	(void)putchar('\n');
 	if (conflict)
 		json_array_foreach (json_object_get(m, "conflicts"), i, item)

@@ -193,8 +193,10 @@ static void zsh_case(const struct command *cmd)
 	printf("\t'%s')\n\t\t_arguments -s \\\n", cmd->name);
 	zsh_opts(cmd->opts);
 	zsh_opts(global_opts);
-	if (strstr(cmd->args, "AGENT") && strcmp(cmd->name, "create") != 0)
-		printf("\t\t\t'*:agent:_agentfsctl_words'\n");
+	if (strstr(cmd->args, "PATH"))
+		printf("\t\t\t'*:agent or file:_agentfsctl_words'\n");
+	else if (strstr(cmd->args, "AGENT") && strcmp(cmd->name, "create") != 0)
+		printf("\t\t\t'*:agent:_agentfsctl_agents'\n");
 	else
 		printf("\t\t\t'*:word:'\n");
 	printf("\t\t;;\n");
@@ -206,10 +208,12 @@ void generate_zsh(void)
 
 	printf("#compdef agentfsctl\n# Completion of agentfsctl for zsh; generated from its "
 	       "command table.\n\n"
-	       "_agentfsctl_words() {\n"
+	       "_agentfsctl_agents() {\n"
 	       "\tlocal -a agents\n"
 	       "\tagents=(${(f)\"$(agentfsctl --complete agents 2>/dev/null)\"})\n"
-	       "\t_alternative 'agents:agent:compadd -a agents' 'files:file:_files'\n}\n\n"
+	       "\tcompadd -a agents\n}\n\n"
+	       "_agentfsctl_words() {\n"
+	       "\t_alternative 'agents:agent:_agentfsctl_agents' 'files:file:_files'\n}\n\n"
 	       "_agentfsctl() {\n\tlocal cmd= skip=1\n\tlocal -a list\n"
 	       "\tlocal i\n"
 	       "\tfor ((i = 2; i < CURRENT; i++)); do\n"
@@ -221,7 +225,7 @@ void generate_zsh(void)
 		if (first_of_two(p, first))
 			printf("\t%s) ((skip + 1 < CURRENT)) && cmd+=\" $words[++skip]\";;\n",
 			       first);
-	printf("\tesac\n\t(( skip > 1 )) && { words=(agentfsctl ${words[skip+1,-1]}); "
+	printf("\tesac\n\t(( skip > 1 )) && { words=(agentfsctl \"${(@)words[skip+1,-1]}\"); "
 	       "((CURRENT -= skip - 1)); }\n"
 	       "\tcase $cmd in\n\t'')\n\t\tlist=(\n");
 	for (const struct command *const *p = commands; *p; p++) {

@@ -116,6 +116,13 @@ void out_text(FILE *f, const char *s)
 		(void)fputs(e, f);
 }
 
+void out_id(FILE *f, const char *id)
+{
+	_cleanup_free_ char *e = out_escape(id);
+
+	(void)fprintf(f, "%.12s", e);
+}
+
 void out_quoted(FILE *f, const char *s)
 {
 	_cleanup_free_ char *e = out_escape(s);

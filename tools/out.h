@@ -25,6 +25,9 @@ char *out_escape(const char *s);
 /* The same, written to f. NULL writes nothing. */
 void out_text(FILE *f, const char *s);
 
+/* The beginning of a commit's id, escaped like any text. */
+void out_id(FILE *f, const char *id);
+
 /* A word as a shell reads it back; escaped, so that a strange one is shown and not run. */
 void out_quoted(FILE *f, const char *s);
 
@@ -51,10 +54,11 @@ void out_table_release(struct out_table *t);
 /* Seconds since the epoch of an RFC 3339 time. Errors: -EINVAL. */
 int out_time(const char *rfc3339, time_t *ret, long *ret_nsec);
 
-/* "12 s ago", "3 h ago", "2 d ago"; "never" for NULL, the text itself where it is no time. */
+/* "12 s ago", "3 h ago", "2 d ago"; "never" for NULL, "?" where it is no time. */
 const char *out_ago(const char *rfc3339, char buf[32]);
 
-/* "Nov 23 22:47:01.123" in local time, with the year where it is not this one. */
+/* "Nov 23 22:47:01.123" in local time, with the year where it is not this one;
+ * "?" where it is no time. */
 const char *out_clock(const char *rfc3339, char buf[40]);
 
 /* A moment as a person writes it (RFC 3339, "2026-11-23 10:00", "10:00", "10m", "2h ago", "today",

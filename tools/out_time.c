@@ -43,7 +43,7 @@ const char *out_ago(const char *s, char buf[32])
 	if (!s || !*s)
 		return "never";
 	if (out_time(s, &t, NULL) < 0)
-		return s;
+		return "?";
 	d = (long)(time(NULL) - t);
 	if (d < 1)
 		return "now";
@@ -63,7 +63,7 @@ const char *out_clock(const char *s, char buf[40])
 	size_t n;
 
 	if (!s || out_time(s, &t, &nsec) < 0)
-		return s ? s : "-";
+		return "?";
 	localtime_r(&t, &tm);
 	localtime_r(&now, &today);
 	n = strftime(buf, 32, tm.tm_year == today.tm_year ? "%b %d %H:%M:%S" : "%Y-%m-%d %H:%M:%S",

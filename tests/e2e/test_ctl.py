@@ -159,6 +159,8 @@ class Ctl(unittest.TestCase):
         argv = [CTL] + (["--socket", self.socket] if socket else []) + list(args)
         p = subprocess.run(argv, capture_output=True, cwd=cwd or self.cwd, env=full, timeout=60)
         self.assertEqual(p.returncode, status, f"{args}: {p.stdout!r} {p.stderr!r}")
+        for word in (b"Sanitizer", b"runtime error"):
+            self.assertNotIn(word, p.stderr, args)
         return p.stdout.decode(), p.stderr.decode()
 
     def last(self, method):
@@ -506,6 +508,38 @@ class Ctl(unittest.TestCase):
             self.assertEqual(len(self.ctl("list", status=3)[1].splitlines()), 2, raw)
         self.server.answers["List"] = None
         self.assertIn("versions", self.ctl("list", status=3)[1])
+
+    def test_daemon__fields_of_the_wrong_type_do_no_harm(self):
+        """A newer or broken daemon: whatever stands in a field, no command crashes."""
+        def spoilt(value, wrong):
+            if isinstance(value, dict):
+                for key in value:
+                    yield dict(value, **{key: wrong})
+                    for sub in spoilt(value[key], wrong):
+                        yield dict(value, **{key: sub})
+            elif isinstance(value, list) and value:
+                yield [wrong]
+                for sub in spoilt(value[0], wrong):
+                    yield [sub]
+        for argv, method in [(["create", "alice"], "Create"), (["list"], "List"), (["show", "alice"], "Show"),
+                             (["diff", "alice"], "Diff"), (["diff", "alice", "--stat"], "Diff"),
+                             (["log", "alice", "-p"], "Log"), (["materialize", "alice"], "Materialize"),
+                             (["merge", "alice"], "Merge"), (["rollback", "alice"], "Rollback"), (["audit"], "Audit"),
+                             (["policy", "check", "alice", "write", "a"], "PolicyCheck"), (["why", "alice"], "Why"),
+                             (["doctor"], "Doctor"), (["daemon", "status"], "Status")]:
+            good, worse = ANSWERS[method], [{}]
+            for i, answer in enumerate(spoilt(good, 0)):
+                wrong = [None, 7, "x\033", [], {}, [[1]], 1e300][i % 7]
+                worse.append(json.loads(json.dumps(answer)))
+                worse += list(spoilt(good, wrong))[i:i + 1]
+            for answer in worse:
+                if '"patch": "x\\u001b"' in json.dumps(answer):
+                    continue  # a patch goes to a file as it is
+                self.server.answers[method] = answer
+                p = subprocess.run([CTL, "--socket", self.socket] + argv, capture_output=True, cwd=self.cwd, timeout=60)
+                self.assertIn(p.returncode, (0, 1, 3), answer)
+                for word in (b"Sanitizer", b"runtime error", b"\033"):
+                    self.assertNotIn(word, p.stderr + p.stdout, answer)
 
     def test_daemon__start_says_when_it_runs_already(self):
         out, err = self.ctl("daemon", "start")
