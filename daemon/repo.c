@@ -167,6 +167,7 @@ int repo_setup(struct err *reterr)
 	}
 	(void)git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 1);
 	(void)git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 1);
+	(void)git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
 	return 0;
 }
 

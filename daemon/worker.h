@@ -26,13 +26,15 @@
  *   the template), uid, gid, user_name, user_email (committer)
  *   → repository (common git folder), worktree (main worktree or null), objects, base_commit, tree,
  *     branch, target (branch the base was taken from, or ""), owner_uid, image, image_tmp, index,
- *     index_tmp (names in STATE/images; *_tmp null where the final one is there already; the daemon
- *     renames), seeds [{path, mode, data}] (files of the view's own .git: HEAD, config, packed-refs,
- *     refs/heads/<branch>, info/exclude, objects/info/alternates, description; folders too),
+ *     index_tmp (names in STATE/images; *_tmp is null: the worker has put the files in place, and
+ *     never replaces one that is there), branch_made (it was not there before), branch_was (where a
+ *     branch that was taken over and moved stood, or null), seeds [{path, mode, data}] (files of the
+ *     view's own .git, paths from the view's root: .git/HEAD, .git/config, .git/packed-refs,
+ *     .git/info/exclude, .git/objects/info/alternates, .git/description, .git/shallow; folders too),
  *     notes [text]; made: refs/agentfs/base/<view-id>, the branch at the base commit.
  *     Errors: NotFound (revision, repository), NameTaken, BranchElsewhere, Unsupported (SHA-256,
  *     empty), NotFetched (partial clone lacks objects), Damaged, NoSpace, Denied.
- * op "uncreate": repo, view_id, branch, branch_made, base_commit: undoes create after a later failure.
+ * op "uncreate": repo, view_id, branch, branch_made, branch_was, base_commit: undoes create after a later failure.
  * op "materialize": message or null, force, user_name, user_email → as method Materialize; also
  *     tip (branch's new tip), files (count).
  * op "status": → ahead, behind, tip (branch against target; for List and Show).

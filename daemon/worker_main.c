@@ -10,6 +10,8 @@
 
 /* A line each: name, what it needs, prepare (with privileges) or NULL, run, finish or NULL. */
 static const struct worker_op ops[] = {
+	{ "create", WORKER_REPO, create_prepare, op_create, create_finish },
+	{ "uncreate", WORKER_REPO, NULL, op_uncreate, NULL },
 	{ "repository", WORKER_REPO, NULL, op_repository, NULL },
 };
 

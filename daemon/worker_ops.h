@@ -8,4 +8,8 @@
 /* The functions behind the ops of worker.h; their contract is struct worker_op's. */
 struct worker;
 
+int create_prepare(struct worker *w, struct err *reterr);
+int op_create(struct worker *w, json_t *ret, struct err *reterr);
+void create_finish(struct worker *w);
+int op_uncreate(struct worker *w, json_t *ret, struct err *reterr);
 int op_repository(struct worker *w, json_t *ret, struct err *reterr);

@@ -306,6 +306,7 @@ static json_t *error_line(struct worker *w, int r, struct err *e)
 static void worker_release(struct worker *w)
 {
 	repo_release(&w->repo);
+	viewconf_release(&w->conf);
 	(void)safe_close(w->state_fd);
 	(void)safe_close(w->view_dir);
 	(void)safe_close(w->viewctl);

@@ -7,6 +7,7 @@
 
 #include "err.h"
 #include "repo.h"
+#include "viewconf.h"
 
 /*
  * One run of agentfs-worker: the request, what was opened for it, and how it answers (worker.h is
@@ -18,7 +19,6 @@ enum worker_needs {
 	WORKER_VIEW = 1 << 1, /* w->view_dir is open */
 };
 
-struct viewgit;
 struct snapshot;
 struct create;
 
@@ -30,9 +30,11 @@ struct worker {
 	uid_t peer_uid;
 	gid_t peer_gid;
 	struct repo repo;   /* WORKER_REPO */
+	struct viewconf conf; /* worker_view.h */
 	int viewctl;        /* connection to the view's server, -1: it is away (worker_view.h) */
 	uint64_t viewctl_seq;
 	bool locked;        /* we hold the view's .git/index.lock */
+	int64_t snapshot_s; /* when it was taken, seconds */
 	struct snapshot *snapshot; /* worker_view.h; NULL unless the op opened it */
 	struct create *create;     /* op create: what was opened with privileges */
 	char *remedy;       /* worker_remedy() */

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Refs in the shared repository. Guarantees: (1) no ref that we did not make is ever moved off
+ * commits that would then be lost: a branch is taken over only where the base contains its tip;
+ * (2) every move states the value it expects, so that a push or commit of somebody else in between
+ * is refused, not overwritten; (3) refs are on disk when a call returns.
+ */
+#include "branch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "odb.h"
+
+enum { PRESERVE_TRIES = 1000 };
+
+/* Walks back from `outer` by hand, skipping parents that are not there. For shallow repositories. */
+static int contains_slowly(git_repository *git, const git_oid *outer, const git_oid *inner,
+			   bool *ret)
+{
+	git_revwalk *walk = NULL;
+	git_oid at;
+	int r = git_revwalk_new(&walk, git);
+
+	*ret = false;
+	if (r == 0)
+		r = git_revwalk_push(walk, outer);
+	while (r == 0 && !*ret) {
+		r = git_revwalk_next(&at, walk);
+		if (r == 0 && git_oid_equal(&at, inner))
+			*ret = true;
+	}
+	git_revwalk_free(walk);
+	return r == GIT_ITEROVER || r == GIT_ENOTFOUND ? 0 : r;
+}
+
+int branch_contains(git_repository *git, const git_oid *outer, const git_oid *inner, bool *ret,
+		    struct err *reterr)
+{
+	int r;
+
+	if (git_oid_equal(outer, inner)) {
+		*ret = true;
+		return 0;
+	}
+	r = git_graph_descendant_of(git, outer, inner);
+	if (r == GIT_ENOTFOUND)
+		r = contains_slowly(git, outer, inner, ret);
+	else if (r >= 0)
+		*ret = r == 1;
+	return r < 0 ? git_errno(r, reterr, "comparing commits") : 0;
+}
+
+int branch_distance(git_repository *git, const git_oid *branch, const git_oid *target,
+		    size_t *ret_ahead, size_t *ret_behind, struct err *reterr)
+{
+	int r = git_graph_ahead_behind(ret_ahead, ret_behind, git, branch, target);
+
+	if (r == GIT_ENOTFOUND) {
+		*ret_ahead = *ret_behind = 0;
+		return 0;
+	}
+	return r < 0 ? git_errno(r, reterr, "comparing commits") : 0;
+}
+
+static int full_name(const char *name, char **ret, struct err *reterr)
+{
+	int valid = 0;
+
+	if (asprintf(ret, "refs/heads/%s", name) < 0) {
+		*ret = NULL;
+		return -ENOMEM;
+	}
+	if (git_reference_name_is_valid(&valid, *ret) < 0 || !valid)
+		return err_set_id(reterr, -EINVAL, "Invalid", "'%s' is no valid branch name", name);
+	return 0;
+}
+
+int branch_tip(struct repo *r, const char *name, git_oid *ret, struct err *reterr)
+{
+	_cleanup_free_ char *full = NULL;
+	int q = full_name(name, &full, reterr);
+
+	if (q < 0)
+		return q;
+	q = git_reference_name_to_id(ret, r->git, full);
+	if (q == GIT_ENOTFOUND)
+		return err_set_id(reterr, -ENOENT, "NotFound", "no branch '%s' in the repository '%s'",
+				  name, r->common);
+	return q < 0 ? git_errno(q, reterr, "reading branch '%s'", name) : 0;
+}
+
+int branch_check_free(struct repo *r, const char *name, struct err *reterr)
+{
+	_cleanup_free_ char *full = NULL;
+	git_reference *ref = NULL;
+	int q = full_name(name, &full, reterr);
+
+	if (q < 0)
+		return q;
+	q = git_reference_lookup(&ref, r->git, full);
+	if (q < 0)
+		return q == GIT_ENOTFOUND ? 0 : git_errno(q, reterr, "reading branch '%s'", name);
+	q = git_branch_is_checked_out(ref);
+	git_reference_free(ref);
+	if (q > 0)
+		return err_set_id(reterr, -EBUSY, "BranchElsewhere",
+				  "the branch '%s' is checked out in a worktree of '%s': switch it to "
+				  "another branch first", name, r->common);
+	return 0;
+}
+
+static int set_ref(struct repo *r, const char *full, const git_oid *to, const git_oid *from,
+		   const char *why)
+{
+	git_reference *ref = NULL;
+	int q;
+
+	if (from)
+		q = git_reference_create_matching(&ref, r->git, full, to, 1, from, why);
+	else
+		q = git_reference_create(&ref, r->git, full, to, 0, why);
+	git_reference_free(ref);
+	return q;
+}
+
+static int take_over(struct repo *r, const char *name, const char *full, const git_oid *at,
+		     struct branch_made *made, struct err *reterr)
+{
+	bool inside = false;
+	int q = branch_check_free(r, name, reterr);
+
+	if (q < 0)
+		return q;
+	q = branch_contains(r->git, at, &made->was, &inside, reterr);
+	if (q < 0)
+		return q;
+	if (!inside)
+		return err_set_id(reterr, -EEXIST, "NameTaken",
+				  "the branch '%s' exists and has commits that the base lacks: choose "
+				  "another --task, or go on from it with --base %s", name, name);
+	if (git_oid_equal(&made->was, at))
+		return 0;
+	q = set_ref(r, full, at, &made->was, "agentfs: taken over at the base");
+	if (q < 0)
+		return git_errno(q, reterr, "moving branch '%s'", name);
+	made->moved = true;
+	return 0;
+}
+
+int branch_claim(struct repo *r, const char *name, const git_oid *at, struct branch_made *ret,
+		 struct err *reterr)
+{
+	_cleanup_free_ char *full = NULL;
+	struct branch_made made = { 0 };
+	int q = full_name(name, &full, reterr);
+
+	if (q < 0)
+		return q;
+	q = git_reference_name_to_id(&made.was, r->git, full);
+	if (q == 0) {
+		q = take_over(r, name, full, at, &made, reterr);
+		if (q < 0)
+			return q;
+	} else {
+		q = set_ref(r, full, at, NULL, "agentfs: created");
+		if (q == GIT_EEXISTS || q == GIT_ELOCKED || q == GIT_EDIRECTORY)
+			return err_set_id(reterr, -EEXIST, "NameTaken",
+					  "the branch '%s' cannot be made beside one that has its name as a "
+					  "part: choose another --task", name);
+		if (q < 0)
+			return git_errno(q, reterr, "making branch '%s'", name);
+		made.made = true;
+	}
+	*ret = made;
+	return 0;
+}
+
+void branch_unclaim(struct repo *r, const char *name, const git_oid *at,
+		    const struct branch_made *made)
+{
+	_cleanup_free_ char *full = NULL;
+	git_reference *ref = NULL;
+
+	if (full_name(name, &full, NULL) < 0 || git_reference_lookup(&ref, r->git, full) < 0)
+		return;
+	if (git_reference_target(ref) && git_oid_equal(git_reference_target(ref), at)) {
+		if (made->made)
+			(void)git_reference_delete(ref);
+		else if (made->moved)
+			(void)set_ref(r, full, &made->was, at, "agentfs: given back");
+	}
+	git_reference_free(ref);
+}
+
+static char *base_name(const char *view_id)
+{
+	char *s = NULL;
+
+	return asprintf(&s, "refs/agentfs/base/%s", view_id) < 0 ? NULL : s;
+}
+
+int branch_keep_base(struct repo *r, const char *view_id, const git_oid *at, struct err *reterr)
+{
+	_cleanup_free_ char *full = base_name(view_id);
+	int q = full ? set_ref(r, full, at, NULL, "agentfs: base of a view") : -ENOMEM;
+
+	return q < 0 ? git_errno(q, reterr, "keeping the base commit alive") : 0;
+}
+
+void branch_drop_base(struct repo *r, const char *view_id)
+{
+	_cleanup_free_ char *full = base_name(view_id);
+
+	if (full)
+		(void)git_reference_remove(r->git, full);
+}
+
+int branch_preserve(struct repo *r, const char *agent, const char *view_id, const char *name,
+		    const git_oid *at, char **ret_ref, struct err *reterr)
+{
+	for (unsigned n = 0; n < PRESERVE_TRIES; n++) {
+		_cleanup_free_ char *full = NULL;
+		char suffix[16] = "";
+		git_oid there;
+		int q;
+
+		if (n)
+			(void)snprintf(suffix, sizeof(suffix), "-%u", n);
+		if (asprintf(&full, "refs/agentfs/preserved/%s/%s/%s%s", agent, view_id, name, suffix) < 0) {
+			full = NULL;
+			return -ENOMEM;
+		}
+		q = git_reference_name_to_id(&there, r->git, full);
+		if (q == GIT_ENOTFOUND)
+			q = set_ref(r, full, at, NULL, "agentfs: preserved");
+		else if (q == 0 && !git_oid_equal(&there, at))
+			continue;
+		if (q == GIT_EEXISTS)
+			continue;
+		if (q < 0)
+			return git_errno(q, reterr, "preserving '%s'", name);
+		*ret_ref = TAKE_PTR(full);
+		return 0;
+	}
+	return err_set(reterr, -EEXIST, "preserving '%s': too many are kept already", name);
+}
+
+int branch_move(struct repo *r, const char *name, const git_oid *from, const git_oid *to,
+		const char *why, struct err *reterr)
+{
+	_cleanup_free_ char *full = NULL;
+	int q = full_name(name, &full, reterr);
+
+	if (q < 0)
+		return q;
+	q = set_ref(r, full, to, from, why);
+	if (q == GIT_EMODIFIED || q == GIT_ELOCKED || q == GIT_ENOTFOUND)
+		return err_set_id(reterr, -EAGAIN, "Busy",
+				  "the branch '%s' was moved by somebody else meanwhile: try again", name);
+	return q < 0 ? git_errno(q, reterr, "moving branch '%s'", name) : 0;
+}

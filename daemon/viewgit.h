@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <git2.h>
+#include <stdbool.h>
+
+#include "buf.h"
+#include "err.h"
+#include "repo.h"
+
+/*
+ * The view's own .git, read from a snapshot as hostile input: nothing in it is trusted to be what
+ * git would write, no path of it leads anywhere else, and sizes are bounded.
+ */
+struct snapshot;
+
+/* Appends a file of it (path below .git). Errors: -ENOENT, -EFBIG, -EINVAL no regular file, -EIO. */
+int viewgit_read(struct snapshot *s, const char *path, size_t max, struct buf *b);
+
+/* A ref: loose, else packed. Errors: -ENOENT, -EBADMSG no plain object id. */
+int viewgit_ref(struct snapshot *s, const char *name, git_oid *ret);
+
+/* Tip of `branch`, on which HEAD must stand, with no rebase, merge, cherry-pick, revert or bisect
+ * under way. Errors: Conflict, with a sentence that says what to do. */
+int viewgit_head(struct snapshot *s, const char *agent, const char *branch, git_oid *ret,
+		 struct err *reterr);
+
+/* Each branch (and refs/stash) with its tip. A non-zero return ends it. */
+typedef int (*viewgit_ref_fn)(const char *name, const git_oid *tip, void *user);
+int viewgit_refs(struct snapshot *s, viewgit_ref_fn fn, void *user);
+
+/*
+ * The view's objects beside the shared ones. Only what the shared store lacks is copied, to a
+ * private temporary folder; objects are checked against their ids as they are read.
+ */
+struct viewgit_objects {
+	char dir[64];        /* temporary folder, "" before viewgit_import() */
+	git_odb *odb;        /* both: for reading only */
+	git_repository *git; /* a repository without refs or configuration over odb */
+	bool imported;
+};
+
+/* Makes the temporary folder. Errors: -errno. */
+int viewgit_open(struct viewgit_objects *o, struct repo *r, struct err *reterr);
+
+/* Copies the objects in; once. Errors: TooLarge, -errno. */
+int viewgit_import(struct viewgit_objects *o, struct repo *r, struct snapshot *s,
+		   struct err *reterr);
+
+/* Removes everything. */
+void viewgit_close(struct viewgit_objects *o);
+
+/* Copies an object and all it refers to (parents of commits not included) into the shared store,
+ * where it is not there yet, trees checked for legal names and order. Children come first, so an
+ * object that is there is complete. Errors: Damaged, Denied (a name such as .git), -errno. */
+int viewgit_copy(struct viewgit_objects *o, git_odb *to, const git_oid *oid, struct err *reterr);

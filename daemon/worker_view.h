@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "viewconf.h"
+
+struct worker;
+
+/* What ops on a view share: its view.conf, the connection to its server, a snapshot. All of these
+ * are opened with privileges (struct worker_op, prepare) and used without. */
+
+/* Reads view.conf into w->conf. */
+int view_open_conf(struct worker *w, struct err *reterr);
+
+/* Connects (request member sock) and snapshots what the view is now; with the server away, what its
+ * files hold. `need_server`: away is an error (Stale). `lock`: first takes the view's
+ * .git/index.lock, waiting up to 5 s for whoever holds it (Locked). */
+int view_open_snapshot(struct worker *w, bool need_server, bool lock, struct err *reterr);
+
+/* Replaces a file of the view by the bytes of fd. *ret_mtime may be NULL. */
+int view_put(struct worker *w, const char *path, uint32_t mode, int fd, struct err *reterr);
+int view_put_text(struct worker *w, const char *path, const char *text, struct err *reterr);
+
+/* Frees lock and snapshot; the `finish` of each op that opened one. */
+void view_finish(struct worker *w);
+
+/* prepare functions: the snapshot alone (diff, log, preserve, status …), and with lock and server. */
+int view_prepare_conf(struct worker *w, struct err *reterr);
+int view_prepare_read(struct worker *w, struct err *reterr);
+int view_prepare_lock(struct worker *w, struct err *reterr);
+
+/* The view id as 32 hex digits, into room[33]. */
+void view_id_hex(const struct worker *w, char *room);
