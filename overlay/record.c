@@ -52,7 +52,7 @@
 #include <xxhash.h>
 
 enum { LONG_VALUE = 0xffff, FIELD_HEADER = 4, FIELD_HEADER_LONG = 8, MAX_TAG = 38 };
-_Static_assert(F_MAX == MAX_TAG, "a new field needs a line in the field table and above");
+_Static_assert((int)F_MAX == (int)MAX_TAG, "a new field needs a line in the field table and above");
 
 enum kind { KIND_U32, KIND_U64, KIND_BYTES };
 
