@@ -38,6 +38,7 @@ uint64_t data_disk_bytes(const struct data *d);
 
 /* Descriptors of the segments written since the last sync, to be handed to journal_sync(); dup'd,
  * the caller closes them. Returns their number. Errors: -ENOMEM, -EMFILE. Once the sync succeeded
- * call data_synced() with the token, so that they are not synced again. */
+ * call data_synced() with the token, so that they are not synced again. `max` is 4 or more; segments
+ * beyond it are synced here. The folder is among them after a new segment. Errors: also -EIO. */
 int data_dirty_fds(struct data *d, int *ret_fds, size_t max, uint64_t *ret_token);
 void data_synced(struct data *d, uint64_t token);

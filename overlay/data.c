@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Data segments.
+ *
+ * (1) Bytes once written are never written again: an address means the same bytes for good.
+ * (2) data_append() returns when the bytes are in the page cache. They outlive the process; a sync of
+ *     data_dirty_fds() makes them outlive a power cut.
+ * (3) -ENOSPC is decided before a byte is written: space comes from the current segment or a spare.
+ * (4) No more than FDS_MAX descriptors are open, but for those in use at this moment.
+ * (5) After opening, appends go behind the highest end told by data_mark_used(), so nothing that a
+ *     record or checkpoint names is overwritten.
+ *
+ * Segments are files NNNNNNNNNN.dat, from 1, ascending, with gaps where one was reclaimed. The first
+ * has 32 KiB, later ones twice as much as the one before up to 256 MiB, and less where the disk has
+ * no more; bytes longer than that get a segment of their own size. An address is number << 32 | offset.
+ * A segment is a header, little-endian,
+ *
+ *       0  8   magic "AFSDATA\n"
+ *       8  u16 version, 1
+ *      10  u16 hash algorithm of this header's checksum; 1: XXH3-64
+ *      12  u32 size of this header, 128
+ *      16  u32 compatible features: none yet
+ *      20  u32 incompatible features (unknown ones refuse the file): none yet
+ *      24  u64 number of this segment
+ *      32  16  owner id (the view's)
+ *      48  u64 creation time, CLOCK_REALTIME ns
+ *      56  64  zeros
+ *     120  u64 XXH3-64 of bytes 0 to 119; here in every version
+ *
+ * and bytes, without any structure of their own: digests and lengths stand in the journal.
+ *
+ * What a crash leaves, by step:
+ *   append: bytes that no record names; the next process writes over them.
+ *   a new segment: a header in a spare (wiped when taken over); or, renamed and after a power cut, a
+ *           segment without header: it holds nothing that was synced, is refused where something
+ *           names it, and is left alone otherwise.
+ */
+#include "data.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "cleanup.h"
+#include "io.h"
+#include "segfile.h"
+#include "sys.h"
+
+#define SUFFIX "dat"
+
+enum { HEADER_SIZE = 128, VERSION = 1, HASH_XXH3_64 = 1, FDS_MAX = 32 };
+enum { SEGMENT_MAX = 256 << 20, APPEND_MAX = 1 << 30 };
+
+struct disk_head {
+	char magic[8];
+	uint16_t version;
+	uint16_t hash;
+	uint32_t header_size;
+	uint32_t compat;
+	uint32_t incompat;
+	uint64_t number;
+	uint8_t owner_id[16];
+	uint64_t created;
+	uint8_t reserved[64];
+	uint64_t checksum;
+};
+_Static_assert(sizeof(struct disk_head) == HEADER_SIZE, "no padding");
+
+static const char head_magic[8] = {'A', 'F', 'S', 'D', 'A', 'T', 'A', '\n'};
+
+struct segment {
+	uint64_t number;
+	uint64_t size;
+	uint64_t end;   /* behind the last byte that is used */
+	int64_t live;
+	uint64_t dirty; /* generation of its last write that is not known to be synced; 0: clean */
+	uint64_t used_at; /* for the descriptor cache */
+	unsigned int users;
+	int fd;         /* -1: closed */
+	bool broken;    /* its header is not there */
+};
+
+struct data {
+	int dir; /* borrowed */
+	uint8_t owner_id[16];
+	bool read_only;
+	bool failed; /* a sync did: for good, as in journal_sync.c */
+
+	pthread_mutex_t lock; /* guards all below; a new segment is made under it, all else is not */
+	struct segment **segs; /* by number, ascending */
+	size_t n, cap;
+	bool appending;       /* the last segment is the one that we append to */
+	struct spares spares;
+	uint64_t clock;       /* of the descriptor cache */
+	uint64_t generation;
+	uint64_t dir_dirty;   /* as segment.dirty, of the folder */
+	unsigned int open_fds;
+	int64_t live;
+	uint64_t bytes;
+};
+
+static void head_write(uint8_t p[HEADER_SIZE], uint64_t number, const uint8_t owner_id[16])
+{
+	struct disk_head d = {
+		.version = htole16(VERSION),
+		.hash = htole16(HASH_XXH3_64),
+		.header_size = htole32(HEADER_SIZE),
+		.number = htole64(number),
+		.created = htole64(sys_now_ns()),
+	};
+
+	memcpy(d.magic, head_magic, sizeof(d.magic));
+	memcpy(d.owner_id, owner_id, sizeof(d.owner_id));
+	d.checksum = htole64(XXH3_64bits(&d, offsetof(struct disk_head, checksum)));
+	memcpy(p, &d, sizeof(d));
+}
+
+/* Errors: -EBADMSG no valid header, -EUCLEAN another segment's or owner's, -EPROTONOSUPPORT. */
+static int head_check(const uint8_t p[HEADER_SIZE], uint64_t number, const uint8_t owner_id[16])
+{
+	struct disk_head d;
+
+	memcpy(&d, p, sizeof(d));
+	if (memcmp(d.magic, head_magic, sizeof(d.magic)) != 0 ||
+	    le64toh(d.checksum) != XXH3_64bits(&d, offsetof(struct disk_head, checksum)))
+		return -EBADMSG;
+	if (le16toh(d.version) != VERSION || le16toh(d.hash) != HASH_XXH3_64 ||
+	    le32toh(d.header_size) != HEADER_SIZE || d.incompat != 0)
+		return -EPROTONOSUPPORT;
+	if (le64toh(d.number) != number || memcmp(d.owner_id, owner_id, 16) != 0)
+		return -EUCLEAN;
+	return 0;
+}
+
+/* Room for one more in the list. */
+static int reserve_segment(struct data *d)
+{
+	struct segment **p;
+
+	if (d->n < d->cap)
+		return 0;
+	p = sys.realloc(d->segs, (d->cap + 64) * sizeof(struct segment *));
+	if (!p)
+		return -ENOMEM;
+	d->segs = p;
+	d->cap += 64;
+	return 0;
+}
+
+static struct segment *find_segment(struct data *d, uint64_t number)
+{
+	size_t lo = 0, hi = d->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (d->segs[mid]->number == number)
+			return d->segs[mid];
+		if (d->segs[mid]->number < number)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static int load_segment(struct data *d, uint64_t number, struct err *reterr)
+{
+	_cleanup_free_ struct segment *s = sys_calloc(1, sizeof(*s));
+	_cleanup_close_ int fd = -1;
+	uint8_t head[HEADER_SIZE] = {0};
+	char name[SEGFILE_NAME_SIZE];
+	int r;
+
+	if (!s || reserve_segment(d) < 0)
+		return -ENOMEM;
+	segfile_name(name, number, SUFFIX);
+	fd = segfile_open(d->dir, number, SUFFIX, O_RDONLY);
+	r = fd < 0 ? fd : segfile_size(fd, &s->size);
+	if (r == 0 && s->size >= HEADER_SIZE)
+		r = io_pread_full(fd, head, sizeof(head), 0);
+	if (r < 0)
+		return err_set(reterr, r, "read data segment %s: %s", name, strerror(-r));
+	r = number > UINT32_MAX ? -EUCLEAN : head_check(head, number, d->owner_id);
+	if (r == -EUCLEAN)
+		return err_set_id(reterr, -EBADMSG, "Damaged",
+				  "data segment %s belongs to another place or another view; put the "
+				  "right file back", name);
+	if (r == -EPROTONOSUPPORT)
+		return err_set_id(reterr, r, "Unsupported",
+				  "data segment %s was written by a newer agentfs; use that one", name);
+	s->number = number;
+	s->end = HEADER_SIZE;
+	s->fd = -1;
+	s->broken = r < 0;
+	/* What the process before us wrote may not be on disk yet. */
+	s->dirty = d->read_only || s->broken ? 0 : d->generation;
+	d->bytes += s->size;
+	d->segs[d->n++] = TAKE_PTR(s);
+	return 0;
+}
+
+int data_open(int dir, const uint8_t owner_id[16], int read_only, struct data **ret,
+	      struct err *reterr)
+{
+	_cleanup_free_ uint64_t *numbers = NULL;
+	struct data *d = sys_calloc(1, sizeof(*d));
+	size_t n = 0;
+	int r;
+
+	assert(dir >= 0 && ret);
+	if (!d)
+		return -ENOMEM;
+	d->dir = dir;
+	d->read_only = read_only;
+	d->generation = 1;
+	d->dir_dirty = read_only ? 0 : 1;
+	memcpy(d->owner_id, owner_id, sizeof(d->owner_id));
+	spares_init(&d->spares, dir, SUFFIX);
+	(void)pthread_mutex_init(&d->lock, NULL);
+	r = segfile_list(dir, SUFFIX, &numbers, &n);
+	if (r < 0)
+		(void)err_set(reterr, r, "list the data segments: %s", strerror(-r));
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = load_segment(d, numbers[i], reterr);
+	if (r == 0 && !read_only) {
+		r = spares_adopt(&d->spares);
+		if (r == 0)
+			r = spares_fill(&d->spares, n ? d->segs[n - 1]->size : SEGFILE_MIN);
+		/* On a full disk a view with data opens all the same. */
+		if ((r == -ENOSPC || r == -EDQUOT) && n > 0)
+			r = 0;
+		if (r < 0)
+			(void)err_set(reterr, r, "preallocate data segments: %s", strerror(-r));
+	}
+	if (r < 0) {
+		data_close(d);
+		return r;
+	}
+	*ret = d;
+	return 0;
+}
+
+void data_close(struct data *d)
+{
+	if (!d)
+		return;
+	for (size_t i = 0; i < d->n; i++) {
+		(void)safe_close(d->segs[i]->fd);
+		free(d->segs[i]);
+	}
+	free(d->segs);
+	spares_release(&d->spares);
+	(void)pthread_mutex_destroy(&d->lock);
+	free(d);
+}
+
+/* The segment that holds all of [addr, addr + len), or NULL. Under the lock. */
+static struct segment *segment_at(struct data *d, uint64_t addr, uint64_t len)
+{
+	uint64_t off = addr & UINT32_MAX;
+	struct segment *s = find_segment(d, addr >> 32);
+
+	if (!s || s->broken || off < HEADER_SIZE || off > s->size || len > s->size - off)
+		return NULL;
+	return s;
+}
+
+int data_mark_used(struct data *d, uint64_t addr, uint64_t len)
+{
+	uint64_t end = (addr & UINT32_MAX) + len;
+	struct segment *s;
+
+	pthread_mutex_lock(&d->lock);
+	s = segment_at(d, addr, len);
+	if (s && end > s->end)
+		s->end = end;
+	pthread_mutex_unlock(&d->lock);
+	return s ? 0 : -EBADMSG;
+}
+
+/* Closes the descriptor that nobody has used for longest. */
+static void evict_fd(struct data *d)
+{
+	struct segment *oldest = NULL;
+
+	for (size_t i = 0; i < d->n; i++) {
+		struct segment *s = d->segs[i];
+
+		if (s->fd >= 0 && s->users == 0 && (!oldest || s->used_at < oldest->used_at))
+			oldest = s;
+	}
+	if (!oldest)
+		return;
+	oldest->fd = safe_close(oldest->fd);
+	d->open_fds--;
+}
+
+/* Makes sure that s->fd is open and stays so until unpin(). Under the lock. Errors: -errno. */
+static int pin(struct data *d, struct segment *s)
+{
+	if (s->fd < 0) {
+		int fd;
+
+		if (d->open_fds >= FDS_MAX)
+			evict_fd(d);
+		fd = segfile_open(d->dir, s->number, SUFFIX, d->read_only ? O_RDONLY : O_RDWR);
+		if (fd < 0)
+			return fd;
+		s->fd = fd;
+		d->open_fds++;
+	}
+	s->users++;
+	s->used_at = ++d->clock;
+	return 0;
+}
+
+static void unpin(struct data *d, struct segment *s)
+{
+	assert(s->users > 0);
+	s->users--;
+	if (d->open_fds > FDS_MAX)
+		evict_fd(d);
+}
+
+/* Begins a new segment with room for n bytes. Under the lock. Errors: -ENOSPC, -errno; unchanged. */
+static int new_segment(struct data *d, size_t n)
+{
+	const struct segment *last = d->n ? d->segs[d->n - 1] : NULL;
+	uint64_t number = last ? last->number + 1 : 1;
+	uint64_t need = (HEADER_SIZE + (uint64_t)n + 4095) & ~UINT64_C(4095);
+	uint64_t want = last ? last->size * 2 : SEGFILE_MIN;
+	_cleanup_free_ struct segment *s = NULL;
+	uint8_t head[HEADER_SIZE];
+	struct spare file;
+	int i, r;
+
+	if (want > SEGMENT_MAX)
+		want = SEGMENT_MAX;
+	if (want < SEGFILE_MIN)
+		want = SEGFILE_MIN;
+	s = sys_calloc(1, sizeof(*s));
+	if (!s || reserve_segment(d) < 0)
+		return -ENOMEM;
+	if (number > UINT32_MAX)
+		return -EFBIG;
+	i = spares_prepare(&d->spares, need, want > need ? want : need);
+	if (i < 0)
+		return i;
+	head_write(head, number, d->owner_id);
+	r = io_pwrite_full(d->spares.s[i].fd, head, sizeof(head), 0);
+	if (r == 0)
+		r = spares_place(&d->spares, i, number, &file);
+	if (r < 0)
+		return r;
+	*s = (struct segment){.number = number, .size = file.size, .end = HEADER_SIZE,
+			      .fd = file.fd, .used_at = ++d->clock};
+	s->dirty = d->dir_dirty = ++d->generation;
+	if (d->open_fds >= FDS_MAX)
+		evict_fd(d);
+	d->open_fds++;
+	d->bytes += file.size;
+	d->segs[d->n++] = TAKE_PTR(s);
+	d->appending = true;
+	/* Without success here the next new segment tries again. */
+	(void)spares_fill(&d->spares, file.size);
+	return 0;
+}
+
+/* The segment behind whose end n bytes fit. Under the lock. */
+static int segment_for(struct data *d, size_t n, struct segment **ret)
+{
+	struct segment *s = d->n ? d->segs[d->n - 1] : NULL;
+	int r;
+
+	if (!s || s->broken || n > s->size - s->end) {
+		r = new_segment(d, n);
+		if (r < 0)
+			return r;
+		s = d->segs[d->n - 1];
+	} else if (!d->appending) {
+		/* A copy of the folder may have holes where blocks had been taken. */
+		r = pin(d, s);
+		if (r < 0)
+			return r;
+		r = segfile_allocate(s->fd, s->size);
+		unpin(d, s);
+		if (r < 0)
+			return r;
+		d->appending = true;
+	}
+	*ret = s;
+	return 0;
+}
+
+int data_append(struct data *d, const void *p, size_t n, uint64_t *ret_addr)
+{
+	struct segment *s;
+	uint64_t off;
+	int r;
+
+	assert(!d->read_only);
+	if (n > APPEND_MAX)
+		return -EFBIG;
+	pthread_mutex_lock(&d->lock);
+	r = d->failed ? -EROFS : segment_for(d, n, &s);
+	if (r == 0)
+		r = pin(d, s);
+	if (r < 0) {
+		pthread_mutex_unlock(&d->lock);
+		return r;
+	}
+	off = s->end;
+	s->end += n;
+	pthread_mutex_unlock(&d->lock);
+
+	r = io_pwrite_full(s->fd, p, n, off);
+
+	pthread_mutex_lock(&d->lock);
+	s->dirty = ++d->generation;
+	if (r < 0 && s->end == off + n)
+		s->end = off;
+	unpin(d, s);
+	pthread_mutex_unlock(&d->lock);
+	if (r < 0)
+		return r;
+	*ret_addr = s->number << 32 | off;
+	return 0;
+}
+
+int data_pread(struct data *d, uint64_t addr, void *p, size_t n)
+{
+	struct segment *s;
+	int r;
+
+	pthread_mutex_lock(&d->lock);
+	s = segment_at(d, addr, n);
+	r = s ? pin(d, s) : -EBADMSG;
+	pthread_mutex_unlock(&d->lock);
+	if (r < 0)
+		return r;
+	r = io_pread_full(s->fd, p, n, addr & UINT32_MAX);
+	pthread_mutex_lock(&d->lock);
+	unpin(d, s);
+	pthread_mutex_unlock(&d->lock);
+	return r;
+}
+
+void data_live(struct data *d, uint64_t addr, int64_t delta)
+{
+	struct segment *s;
+
+	pthread_mutex_lock(&d->lock);
+	s = find_segment(d, addr >> 32);
+	if (s) {
+		s->live += delta;
+		d->live += delta;
+	}
+	pthread_mutex_unlock(&d->lock);
+}
+
+uint64_t data_live_bytes(const struct data *cd)
+{
+	struct data *d = (struct data *)cd;
+	int64_t live;
+
+	pthread_mutex_lock(&d->lock);
+	live = d->live;
+	pthread_mutex_unlock(&d->lock);
+	return live > 0 ? (uint64_t)live : 0;
+}
+
+uint64_t data_disk_bytes(const struct data *cd)
+{
+	struct data *d = (struct data *)cd;
+	uint64_t bytes;
+
+	pthread_mutex_lock(&d->lock);
+	bytes = d->bytes + spares_bytes(&d->spares);
+	pthread_mutex_unlock(&d->lock);
+	return bytes;
+}
+
+/* A second descriptor of fd that the caller owns. */
+static int dup_fd(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	return copy < 0 ? -errno : copy;
+}
+
+/* Adds the dirty segment to the list, or syncs it where the list is full. Under the lock. */
+static int collect(struct data *d, struct segment *s, int *fds, size_t max, int *n)
+{
+	int r = pin(d, s), copy;
+
+	if (r < 0)
+		return r;
+	if ((size_t)*n < max) {
+		copy = dup_fd(s->fd);
+		if (copy >= 0)
+			fds[(*n)++] = copy;
+		r = copy < 0 ? copy : 0;
+	} else if (sys.fdatasync(s->fd) < 0) {
+		d->failed = true;
+		r = -EIO;
+	}
+	unpin(d, s);
+	return r;
+}
+
+int data_dirty_fds(struct data *d, int *ret_fds, size_t max, uint64_t *ret_token)
+{
+	int n = 0, r = 0;
+
+	assert(max >= 4);
+	pthread_mutex_lock(&d->lock);
+	if (d->failed) {
+		r = -EIO;
+	} else if (d->dir_dirty) {
+		r = dup_fd(d->dir);
+		if (r >= 0)
+			ret_fds[n++] = r;
+	}
+	for (size_t i = d->n; i > 0 && r >= 0; i--)
+		if (d->segs[i - 1]->dirty)
+			r = collect(d, d->segs[i - 1], ret_fds, max, &n);
+	*ret_token = d->generation;
+	pthread_mutex_unlock(&d->lock);
+	if (r >= 0)
+		return n;
+	while (n > 0)
+		(void)safe_close(ret_fds[--n]);
+	return r;
+}
+
+void data_synced(struct data *d, uint64_t token)
+{
+	pthread_mutex_lock(&d->lock);
+	for (size_t i = 0; i < d->n; i++)
+		if (d->segs[i]->dirty <= token)
+			d->segs[i]->dirty = 0;
+	if (d->dir_dirty <= token)
+		d->dir_dirty = 0;
+	pthread_mutex_unlock(&d->lock);
+}
