@@ -19,7 +19,10 @@ struct journal_options {
 };
 
 /* Called for each record that is valid, in order; not called for those up to `after`, which are
- * only checked. A negative return ends the opening with that error. */
+ * only checked. A negative return ends the opening with that error. JOURNAL_CUT says that this record
+ * must not count, since the bytes that it names never reached the disk: it and all behind it are a
+ * torn tail, or damage where they are not above the durable point. */
+enum { JOURNAL_CUT = 1 };
 typedef int (*journal_replay_fn)(const struct record *rec, void *user);
 
 /*
@@ -35,8 +38,11 @@ int journal_open(int dir, const struct journal_options *opt, uint64_t after,
 void journal_close(struct journal *j);
 
 /* Makes sure that an append of `bytes` more cannot fail for space. To be called before anything is
- * applied. Errors: -ENOSPC, -EROFS after a failed sync, -errno. */
+ * applied. The last spare is left alone, so that on a full disk there is something left for
+ * journal_reserve_vital(): deletes, denials, what an admin does.
+ * Errors: -ENOSPC, -EROFS after a failed sync, -errno. */
 int journal_reserve(struct journal *j, size_t bytes);
+int journal_reserve_vital(struct journal *j, size_t bytes);
 
 /*
  * Gives the record its sequence number (and time where 0), writes it as a batch of its own (or of
@@ -51,6 +57,11 @@ int journal_append_many(struct journal *j, struct record **recs, size_t n);
  * Safe from any thread, beside appends. A failure is never retried: from then on the journal is
  * read-only. Errors: -EIO, -EROFS. */
 int journal_sync(struct journal *j, const int *extra_fds, size_t n);
+
+/* The same for records up to `seq` only. With data segments this is the one to use: take seq =
+ * journal_seq(), then data_dirty_fds(), then call this; a record appended in between may name a
+ * segment that is not among the descriptors, and must not become durable with them. */
+int journal_sync_until(struct journal *j, uint64_t seq, const int *extra_fds, size_t n);
 
 /* Sequence number of the last record appended / known to be on disk; 0 = none. */
 uint64_t journal_seq(const struct journal *j);
