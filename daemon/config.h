@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "err.h"
+
+/*
+ * The configuration: built in, then agentfs.yaml, then its `repositories: PATH:` part, each overriding
+ * the one before field by field; last `.agentfs.yaml` of the target branch, which may only narrow.
+ * Passed on as const once it was read.
+ */
+
+/* A list as it was written, each item with its place ("agentfs.yaml:12"). */
+struct config_item {
+	char *text;
+	char *origin;
+};
+
+struct config_list {
+	bool set; /* the key was given, perhaps with an empty list */
+	struct config_item *v;
+	size_t n;
+};
+
+enum config_scratch { CONFIG_SCRATCH_UNSET, CONFIG_SCRATCH_NONE, CONFIG_SCRATCH_BESIDE,
+		      CONFIG_SCRATCH_ALL };
+
+struct config_role {
+	char *name;
+	struct config_list write, hide; /* gitignore patterns */
+	enum config_scratch scratch;
+	struct config_list may, accepts_from;
+};
+
+struct config_department {
+	char *name;
+	struct config_list scope;
+	int memory; /* -1: not given */
+};
+
+struct config_repository;
+
+struct config {
+	char *branch, *mount;	      /* templates; in a part NULL where not given */
+	char *user_name, *user_email; /* NULL: the repository's own */
+	struct config_role *roles;
+	size_t nroles;
+	struct config_list iron;
+	struct config_department *departments;
+	size_t ndepartments;
+	struct config_repository *repositories;
+	size_t nrepositories;
+};
+
+struct config_repository {
+	char *path; /* absolute, without a slash at its end */
+	struct config part;
+};
+
+/* The built-in configuration. Errors: -ENOMEM. Released with config_release(), as all of these. */
+int config_default(struct config *ret);
+
+/* Built in, overridden by YAML text[0..n), which may be hostile; `name` is what errors call it.
+ * Errors: -EINVAL with "name:line:column: sentence", -ENOMEM. */
+int config_parse(const char *text, size_t n, const char *name, struct config *ret,
+		 struct err *reterr);
+
+/* The same from a file. A missing one is the built-in configuration unless must_exist. Errors: also
+ * -ENOENT, -EFBIG, -errno. */
+int config_read(const char *path, bool must_exist, struct config *ret, struct err *reterr);
+
+/* The `.agentfs.yaml` of a target branch: iron, and for roles `!` patterns and hide; anything else is
+ * an error. *ret is of use for config_policy_text() alone. Errors: as config_parse(). */
+int config_parse_narrow(const char *text, size_t n, const char *name, struct config *ret,
+			struct err *reterr);
+void config_release(struct config *c);
+
+/* What holds in a repository (any path that `repositories:` may name it by; NULL: none). Borrowed;
+ * user name and email may be NULL. */
+const char *config_branch(const struct config *c, const char *repository);
+const char *config_mount(const struct config *c, const char *repository);
+const char *config_user_name(const struct config *c, const char *repository);
+const char *config_user_email(const struct config *c, const char *repository);
+
+/* Is there such a role? Does it have `method` in its `may`? Does it take mail from role `from`? An
+ * empty accepts-from takes it from all. */
+bool config_has_role(const struct config *c, const char *repository, const char *role);
+bool config_may(const struct config *c, const char *repository, const char *role,
+		const char *method);
+bool config_accepts(const struct config *c, const char *repository, const char *role,
+		    const char *from);
+
+/* Fills a template. *ret is freed by the caller. Errors: -EINVAL the result is no valid branch name
+ * (path), -ENOMEM. */
+int config_branch_name(const char *template, const char *agent, const char *task, char **ret,
+		       struct err *reterr);
+int config_mount_path(const char *template, const char *mounts, const char *agent, char **ret,
+		      struct err *reterr);
+
+/* The text for policy_parse(): role's rules as they hold in the repository, scope patterns of the
+ * task, of the department (NULL: none) where the task has none, and what `narrow` (NULL: none) adds.
+ * A task's scope must lie within its department's. *ret is freed by the caller.
+ * Errors: -ENOENT unknown role or department, naming the known ones; -EINVAL; -ENOMEM. */
+int config_policy_text(const struct config *c, const char *repository, const char *role,
+		       const char *const *scopes, size_t nscopes, const char *department,
+		       const struct config *narrow, char **ret, struct err *reterr);
+
+/* Is it a name for an agent or a task ("agent", "task": for the sentence)? Errors: -EINVAL. */
+int config_check_name(const char *what, const char *name, struct err *reterr);

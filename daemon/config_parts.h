@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "config.h"
+
+/* What the files of the configuration share; nobody else includes this. */
+
+/* Appends copies. Errors: -ENOMEM. */
+int config_list_add(struct config_list *l, const char *text, const char *origin);
+void config_list_release(struct config_list *l);
+
+/* The entry of that name, added empty where it is missing. Errors: -ENOMEM. */
+int config_role_get(struct config *c, const char *name, struct config_role **ret);
+int config_department_get(struct config *c, const char *name, struct config_department **ret);
+
+const struct config_role *config_role_find(const struct config *c, const char *name);
+const struct config_department *config_department_find(const struct config *c, const char *name);
+
+/* The part for a repository, or NULL. */
+const struct config *config_part(const struct config *c, const char *repository);
+
+/* The word of the list that is nearest to a misspelt one, or NULL where none is near. */
+const char *config_nearest(const char *word, const char *const *words, size_t n);
+
+/* Is it a valid branch name, by git's rules? */
+bool config_is_ref(const char *name);

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config: each layer overrides the one before, the last only narrows; every mistake has its place and
+ * sentence; the built-in roles decide as documented. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "config.h"
+#include "policy.h"
+#include "sys.h"
+#include "words.h"
+
+static struct config parse(const char *text)
+{
+	struct config c = {0};
+	struct err e = ERR_INIT;
+
+	if (config_parse(text, strlen(text), "/etc/agentfs/agentfs.yaml", &c, &e) < 0)
+		fail_msg("%s", err_text(&e));
+	return c;
+}
+
+static struct policy *policy_of(const struct config *c, const char *repository, const char *role,
+				const char *scope, const char *department, const char *narrow)
+{
+	struct config n = {0};
+	struct policy *p = NULL;
+	struct err e = ERR_INIT;
+	char *text = NULL;
+
+	if (narrow &&
+	    config_parse_narrow(narrow, strlen(narrow), ".agentfs.yaml", &n, &e) < 0)
+		fail_msg("%s", err_text(&e));
+	if (config_policy_text(c, repository, role, &scope, scope != NULL, department,
+			       narrow ? &n : NULL, &text, &e) < 0)
+		fail_msg("%s", err_text(&e));
+	assert_int_equal(policy_parse(text, &p, &e), 0);
+	assert_string_equal(text, policy_text(p));
+	free(text);
+	config_release(&n);
+	return p;
+}
+
+static enum policy_result ask(const struct policy *p, const char *path, bool in_base,
+			      const char *rule)
+{
+	struct policy_query q = {.op = in_base ? POLICY_WRITE : POLICY_CREATE, .path = path,
+				 .in_base = in_base};
+	struct policy_verdict v = policy_decide(p, &q);
+
+	if (rule)
+		assert_string_equal(policy_rule_text(p, v.rule), rule);
+	return v.result;
+}
+
+/* role, existing source file, SPRINT.md, plan file, new name at the top, new name in a folder */
+static void test_config__builtin_roles_decide_as_documented(void **state)
+{
+	static const struct {
+		const char *role;
+		enum policy_result source, sprint, plan, top, deep;
+	} roles[] = {
+		{"scout", 3, 3, 3, 3, 3},     {"monitor", 3, 3, 3, 3, 3},
+		{"reviewer", 2, 2, 1, 1, 1},  {"builder", 0, 2, 2, 0, 0},
+		{"executor", 0, 2, 2, 0, 0},  {"lead", 2, 0, 0, 1, 2},
+		{"architect", 2, 0, 0, 1, 2}, {"merger", 2, 2, 2, 2, 2},
+	};
+	struct config c = parse("");
+
+	assert_int_equal(c.nroles, ARRAY_SIZE(roles));
+	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+		struct policy *p = policy_of(&c, NULL, roles[i].role, NULL, NULL, NULL);
+
+		assert_int_equal(ask(p, "src/main.c", true, NULL), roles[i].source);
+		assert_int_equal(ask(p, "SPRINT.md", true, NULL), roles[i].sprint);
+		assert_int_equal(ask(p, ".agentfs/plan/x", false, NULL), roles[i].plan);
+		assert_int_equal(ask(p, "new", false, NULL), roles[i].top);
+		assert_int_equal(ask(p, "src/new", false, NULL), roles[i].deep);
+		policy_free(p);
+	}
+	assert_string_equal(config_branch(&c, "/x"), "agents/{agent}/{task}");
+	assert_string_equal(config_mount(&c, NULL), "{mounts}/{agent}");
+	assert_null(config_user_name(&c, NULL));
+	assert_true(config_may(&c, NULL, "builder", "materialize"));
+	assert_false(config_may(&c, NULL, "scout", "materialize"));
+	assert_false(config_may(&c, NULL, "nobody", "mail"));
+	config_release(&c);
+}
+
+static void test_config__layers_override_field_by_field(void **state)
+{
+	struct config c = parse("branch: \"overstory/{agent}/{task}\"\n"
+				"user: {name: Ada, email: ada@example.org}\n"
+				"roles:\n"
+				"  builder: {write: ['*', '!db/']}\n"
+				"  writer: {write: [docs/], may: [mail], accepts-from: [lead]}\n"
+				"iron: [ci/]\n"
+				"repositories:\n"
+				"  /srv/p/:\n"
+				"    branch: '{agent}'\n"
+				"    user: {name: Bob}\n"
+				"    iron: []\n"
+				"    roles: {builder: {scratch: none}, extra: {write: ['*.txt']}}\n");
+	struct policy *p;
+
+	assert_string_equal(config_branch(&c, "/srv/other"), "overstory/{agent}/{task}");
+	assert_string_equal(config_branch(&c, "/srv/p"), "{agent}");
+	assert_string_equal(config_branch(&c, "/srv/p/.git"), "{agent}");
+	assert_string_equal(config_branch(&c, "/srv/pp"), "overstory/{agent}/{task}");
+	assert_string_equal(config_user_name(&c, "/srv/p"), "Bob");
+	assert_string_equal(config_user_email(&c, "/srv/p"), "ada@example.org");
+	p = policy_of(&c, "/srv/q", "builder", NULL, NULL, NULL);
+	assert_int_equal(ask(p, "db/x", true, "write !db/ (agentfs.yaml:4)"), POLICY_DENY);
+	assert_int_equal(ask(p, "SPRINT.md", true, NULL), POLICY_ALLOW);
+	assert_int_equal(ask(p, "ci/x", true, "iron ci/ (agentfs.yaml:6)"), POLICY_DENY);
+	assert_non_null(strstr(policy_text(p), "scratch beside\n"));
+	policy_free(p);
+	p = policy_of(&c, "/srv/p", "builder", NULL, NULL, NULL);
+	assert_int_equal(ask(p, "db/x", true, NULL), POLICY_DENY);
+	assert_int_equal(ask(p, "ci/x", true, NULL), POLICY_ALLOW);
+	assert_non_null(strstr(policy_text(p), "scratch none\n"));
+	policy_free(p);
+	assert_true(config_has_role(&c, "/srv/p", "extra"));
+	assert_false(config_has_role(&c, "/srv/q", "extra"));
+	assert_true(config_may(&c, "/srv/q", "builder", "materialize"));
+	assert_true(config_accepts(&c, NULL, "writer", "lead"));
+	assert_false(config_accepts(&c, NULL, "writer", "scout"));
+	assert_true(config_accepts(&c, NULL, "builder", "scout"));
+	config_release(&c);
+}
+
+static void test_config__mistakes_have_place_and_sentence(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} cases[] = {
+		{"brnach: x\n", "f.yaml:1:1: unknown key 'brnach' (did you mean 'branch'?)"},
+		{"zzzzzzzz: x\n", "f.yaml:1:1: unknown key 'zzzzzzzz'"},
+		{"iron: []\nredirect: [x]\n", "f.yaml:2:1: 'redirect' is not supported by this version"},
+		{"shares: {}\n", "'shares' is not supported by this version"},
+		{"seed: []\n", "'seed' is not"}, {"verify: {}\n", "'verify' is not"},
+		{"journal: {}\n", "'journal' is not"}, {"quotas: {}\n", "'quotas' is not"},
+		{"merge: {}\n", "'merge' is not"}, {"cooldown: {}\n", "'cooldown' is not"},
+		{"iron: x\n", "f.yaml:1:7: expected a list here, not text"},
+		{"iron:\n", "expected a list here, not text"},
+		{"- x\n", "f.yaml:1:1: expected a map of keys here, not a list"},
+		{"iron: [a]\niron: [b]\n", "f.yaml:2:1: the key 'iron' was given already, in line 1"},
+		{"iron: &a [x]\n", "f.yaml:1:7: anchors are not supported"},
+		{"iron: *a\n", "aliases are not supported"},
+		{"branch: !!str x\n", "f.yaml:1:9: tags are not supported"},
+		{"a: b\n---\nc: d\n", "a second document"},
+		{"? [a]\n: b\n", "a key must be a word"},
+		{"iron: [\n", "f.yaml:2:1: "},
+		{"iron: ['[a']\n", "f.yaml:1:8: pattern '[a': a '[' is not closed"},
+		{"iron: [\"a\\nb\"]\n", "control bytes"}, {"iron: [\"a\\0b\"]\n", "a NUL byte"},
+		{"iron: ['']\n", "a value is missing"}, {"iron: [~]\n", "a value is missing"},
+		{"branch: 'x/{agent}/{taks}'\n", "unknown part at '{taks}'"},
+		{"branch: x\n", "needs {agent}"}, {"branch: '{agent}..{task}'\n", "no valid branch name"},
+		{"mount: '{agent}'\n", "is not absolute"}, {"mount: '{mounts}/x'\n", "needs {agent}"},
+		{"user: {nmae: x}\n", "f.yaml:1:8: unknown key 'nmae' (did you mean 'name'?)"},
+		{"user: {name: 'a <b>'}\n", "'<' and '>'"},
+		{"roles: {b: {scratch: some}}\n", "f.yaml:1:22: scratch is none, beside or all"},
+		{"roles: {b: {writes: []}}\n", "did you mean 'write'?"},
+		{"roles: {b: {may: [fly]}}\n", "no method 'fly'"},
+		{"roles: {b: {may: [merg]}}\n", "did you mean 'merge'?"},
+		{"roles: {b: {accepts-from: [leed]}}\n", "no role 'leed' (did you mean 'lead'?)"},
+		{"roles: {'a b': {}}\n", "f.yaml:1:9: 'a b' cannot name a role"},
+		{"departments: {b: {memory: yes}}\n", "memory is true or false"},
+		{"repositories: {x: {}}\n", "not the absolute path"},
+		{"repositories: {/x: {}, /x/: {}}\n", "given already"},
+		{"repositories: {/x: {repositories: {}}}\n", "unknown key 'repositories'"},
+		{"repositories: {/x: {redirect: []}}\n", "'redirect' is not supported"},
+		{"\xff\xfe", "f.yaml"}, {"iron: ['\xc0']\n", "not UTF-8"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct config c = {0};
+		struct err e = ERR_INIT;
+		int r = config_parse(cases[i].text, strlen(cases[i].text), "f.yaml", &c, &e);
+
+		if (r != -EINVAL || !strstr(err_text(&e), cases[i].says))
+			fail_msg("%s gives %d '%s', not '%s'", cases[i].text, r, err_text(&e),
+				 cases[i].says);
+		err_release(&e);
+	}
+}
+
+static void test_config__repository_file_narrows(void **state)
+{
+	static const char narrow[] = "iron: [ci/]\nroles:\n  builder:\n    write: ['!docs/']\n"
+				     "    hide: [secrets/]\n";
+	struct config c = parse("roles: {builder: {write: ['*', 'docs/']}}\n");
+	struct policy *p = policy_of(&c, NULL, "builder", NULL, NULL, NULL);
+
+	assert_int_equal(ask(p, "docs/x", true, NULL), POLICY_ALLOW);
+	assert_int_equal(ask(p, "ci/x", true, NULL), POLICY_ALLOW);
+	assert_false(policy_hidden(p, "secrets/x", false));
+	policy_free(p);
+	p = policy_of(&c, NULL, "builder", NULL, NULL, narrow);
+	assert_int_equal(ask(p, "docs/x", true, "write !docs/ (.agentfs.yaml:4)"), POLICY_DENY);
+	assert_int_equal(ask(p, "ci/x", true, "iron ci/ (.agentfs.yaml:1)"), POLICY_DENY);
+	assert_int_equal(ask(p, "src/x", true, NULL), POLICY_ALLOW);
+	assert_true(policy_hidden(p, "secrets/x", false));
+	policy_free(p);
+	p = policy_of(&c, NULL, "executor", NULL, NULL, narrow);
+	assert_int_equal(ask(p, "docs/x", true, NULL), POLICY_ALLOW);
+	assert_int_equal(ask(p, "ci/x", true, NULL), POLICY_DENY);
+	policy_free(p);
+	config_release(&c);
+}
+
+static void test_config__repository_file_never_widens(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} cases[] = {
+		{"roles: {builder: {write: ['*']}}\n", "n.yaml:1:27: '*' would widen"},
+		{"roles: {builder: {hide: ['!x']}}\n", "take back a rule"},
+		{"iron: ['!x']\n", "take back a rule"},
+		{"roles: {builder: {scratch: all}}\n", "may only narrow"},
+		{"roles: {builder: {may: [merge]}}\n", "may only narrow"},
+		{"branch: 'x{agent}'\n", "n.yaml:1:9: a repository's own file may only narrow"},
+		{"departments: {}\n", "may only narrow"}, {"repositories: {}\n", "may only narrow"},
+		{"verify: {}\n", "'verify' is not supported by this version"},
+	};
+	struct config c = parse(""), n = {0};
+	static const char stranger[] = "roles: {buidler: {write: ['!x']}}\n";
+	struct err e = ERR_INIT;
+	char *text = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int r = config_parse_narrow(cases[i].text, strlen(cases[i].text), "n.yaml", &n, &e);
+
+		if (r != -EINVAL || !strstr(err_text(&e), cases[i].says))
+			fail_msg("%s gives %d '%s'", cases[i].text, r, err_text(&e));
+		err_release(&e);
+	}
+	assert_int_equal(config_parse_narrow(stranger, strlen(stranger), "n.yaml", &n, &e), 0);
+	assert_int_equal(config_policy_text(&c, NULL, "builder", NULL, 0, NULL, &n, &text, &e), -ENOENT);
+	assert_non_null(strstr(err_text(&e), "no role 'buidler'; there are: scout, "));
+	err_release(&e);
+	config_release(&n);
+	config_release(&c);
+}
+
+static void test_config__scopes_and_departments(void **state)
+{
+	static const struct {
+		const char *scope;
+		int r;
+	} cases[] = {
+		{"src/api/**", 0},	  {"src/api/v1/x.c", 0},   {"/src/api/v1/", 0},
+		{"src/api/**/*.c", 0},	  {"src/**", -EINVAL},	   {"*.c", -EINVAL},
+		{"lib", -EINVAL},	  {"api/", -EINVAL},	   {"src/api/gen/**", 0},
+		{"src/api", -EINVAL},	  {"[a", -EINVAL},	   {"!src/api/x", -EINVAL},
+		{"src/api/a\tb", -EINVAL}, {"doc.md", -EINVAL},	   {"/doc.md", 0},
+	};
+	struct config c = parse("departments:\n  backend: {scope: ['src/api/**', '/doc.md', "
+				"'!src/api/gen/'], memory: true}\n  docs: {scope: ['docs/']}\n");
+	struct policy *p;
+	struct err e = ERR_INIT;
+	char *text = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int r = config_policy_text(&c, NULL, "builder", &cases[i].scope, 1, "backend", NULL,
+					   &text, &e);
+
+		if (r != cases[i].r)
+			fail_msg("'%s': %d %s", cases[i].scope, r, r ? err_text(&e) : "");
+		if (r == 0)
+			free(TAKE_PTR(text));
+		err_release(&e);
+	}
+	p = policy_of(&c, NULL, "builder", "src/api/**", "backend", NULL);
+	assert_int_equal(ask(p, "src/api/x", true, NULL), POLICY_ALLOW);
+	assert_int_equal(ask(p, "src/api/gen/x", true, "scope !src/api/gen/ (agentfs.yaml:2)"),
+			 POLICY_DENY);
+	policy_free(p);
+	p = policy_of(&c, NULL, "builder", NULL, "docs", NULL);
+	assert_int_equal(ask(p, "docs/x", true, NULL), POLICY_ALLOW);
+	assert_int_equal(ask(p, "src/x", true, NULL), POLICY_DENY);
+	policy_free(p);
+	p = policy_of(&c, NULL, "builder", "docs/\"a\"/**", NULL, NULL);
+	assert_int_equal(ask(p, "docs/\"a\"/x", false, NULL), POLICY_ALLOW);
+	policy_free(p);
+	assert_int_equal(config_policy_text(&c, NULL, "builder", NULL, 0, "none", NULL, &text, &e),
+			 -ENOENT);
+	assert_string_equal(err_text(&e), "no department 'none'; there are: backend, docs");
+	err_release(&e);
+	assert_int_equal(config_policy_text(&c, NULL, "buidler", NULL, 0, NULL, NULL, &text, &e),
+			 -ENOENT);
+	assert_string_equal(e.id, "NotFound");
+	err_release(&e);
+	config_release(&c);
+}
+
+static void test_config__names_and_templates(void **state)
+{
+	static const char *const good[] = {"a", "A1", "builder-1", "x.y_z", "task.2"};
+	static const char *const bad[] = {"", ".a", "-a", "_a", "a/b", "a b", "a..b", "a.", "a.lock",
+					  "merge", "list", "verify", "caf\xc3\xa9", "a@b"};
+	char longest[66], *s = NULL;
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_int_equal(config_check_name("agent", good[i], NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		assert_int_equal(config_check_name("agent", bad[i], &e), -EINVAL);
+		assert_string_equal(e.id, "Invalid");
+		err_release(&e);
+	}
+	memset(longest, 'a', sizeof(longest));
+	longest[64] = '\0';
+	assert_int_equal(config_check_name("task", longest, NULL), 0);
+	longest[64] = 'a';
+	longest[65] = '\0';
+	assert_int_equal(config_check_name("task", longest, NULL), -EINVAL);
+	for (size_t i = 1; i < ARRAY_SIZE(command_words); i++)
+		assert_true(strcmp(command_words[i - 1], command_words[i]) < 0);
+
+	assert_int_equal(config_branch_name("agents/{agent}/{task}", "a", "t", &s, &e), 0);
+	assert_string_equal(s, "agents/a/t");
+	free(s);
+	assert_int_equal(config_mount_path("{mounts}/{agent}", "/home/x/agents", "a", &s, &e), 0);
+	assert_string_equal(s, "/home/x/agents/a");
+	free(s);
+	assert_int_equal(config_branch_name("{agent}/{x}", "a", "t", &s, &e), -EINVAL);
+	err_release(&e);
+	assert_int_equal(config_branch_name("{agent}/{task", "a", "t", &s, &e), -EINVAL);
+	err_release(&e);
+	assert_int_equal(config_mount_path("{agent}", "/m", "a", &s, &e), -EINVAL);
+	err_release(&e);
+}
+
+static void test_config__files(void **state)
+{
+	char path[] = "/tmp/test-config-XXXXXX";
+	struct config c = {0};
+	struct err e = ERR_INIT;
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "iron: [x/]\n", 11), 11);
+	(void)close(fd);
+	assert_int_equal(config_read(path, true, &c, &e), 0);
+	assert_int_equal(c.iron.n, 1);
+	config_release(&c);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(config_read(path, true, &c, &e), -ENOENT);
+	assert_non_null(strstr(err_text(&e), path));
+	err_release(&e);
+	assert_int_equal(config_read(path, false, &c, &e), 0);
+	assert_int_equal(c.nroles, 8);
+	config_release(&c);
+}
+
+static int countdown;
+
+static void *failing_malloc(size_t n)
+{
+	return countdown-- == 0 ? NULL : malloc(n);
+}
+
+static void *failing_realloc(void *p, size_t n)
+{
+	return countdown-- == 0 ? NULL : realloc(p, n);
+}
+
+static void test_config__no_memory_leaves_nothing(void **state)
+{
+	static const char text[] = "iron: [a, b/]\nuser: {name: x}\nroles: {w: {write: ['*']}}\n"
+				   "departments: {d: {scope: [docs/]}}\nrepositories: {/x: {iron: []}}\n";
+	struct sys saved = sys;
+	int r = -ENOMEM, n = 0;
+
+	sys.malloc = failing_malloc;
+	sys.realloc = failing_realloc;
+	for (; r < 0; n++) {
+		struct config c = {0};
+		char *policy = NULL;
+
+		countdown = n;
+		r = config_parse(text, strlen(text), "f.yaml", &c, NULL);
+		if (r == 0)
+			r = config_policy_text(&c, "/x", "w", NULL, 0, "d", NULL, &policy, NULL);
+		if (r < 0)
+			assert_int_equal(r, -ENOMEM);
+		free(policy);
+		config_release(&c);
+	}
+	sys = saved;
+	assert_true(n > 50);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_config__builtin_roles_decide_as_documented),
+		cmocka_unit_test(test_config__layers_override_field_by_field),
+		cmocka_unit_test(test_config__mistakes_have_place_and_sentence),
+		cmocka_unit_test(test_config__repository_file_narrows),
+		cmocka_unit_test(test_config__repository_file_never_widens),
+		cmocka_unit_test(test_config__scopes_and_departments),
+		cmocka_unit_test(test_config__names_and_templates),
+		cmocka_unit_test(test_config__files),
+		cmocka_unit_test(test_config__no_memory_leaves_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
