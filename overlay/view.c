@@ -220,6 +220,24 @@ int view_set_policy(struct view *v, const char *text, struct err *reterr)
 	return r < 0 ? err_set(reterr, r, "journal the policy") : 0;
 }
 
+int view_set_task(struct view *v, const char *branch, const char *task)
+{
+	char *b = sys_strdup(branch), *t = sys_strdup(task);
+
+	if (!b || !t) {
+		free(b);
+		free(t);
+		return -ENOMEM;
+	}
+	pthread_mutex_lock(&v->lock);
+	free(v->conf.branch);
+	free(v->conf.task);
+	v->conf.branch = b;
+	v->conf.task = t;
+	pthread_mutex_unlock(&v->lock);
+	return 0;
+}
+
 static int begin_connection(struct view *v)
 {
 	struct record rec = {.type = RECORD_MOUNT};

@@ -137,6 +137,9 @@ int view_path_lock(struct view *v, const char *path);
 int view_path_put(struct view *v, const char *path, uint32_t mode, int fd, struct node_attr *ret);
 int view_path_unlink(struct view *v, const char *path);
 int view_set_policy(struct view *v, const char *text, struct err *reterr);
+
+/* The view moved to another task: what /.agentfs/control shows from now on. */
+int view_set_task(struct view *v, const char *branch, const char *task);
 int view_denied_text(struct view *v, struct buf *ret);
 
 /* Numbers of the files that were written since they were last named here: a snapshot has their mapped

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The view's control socket. One thread, up to CLIENTS connections, one message at a time: what the
+ * daemon asks is short, but for SNAPSHOT, which waits for writeback and for the disk.
+ *
+ * A snapshot: dirty pages of shared mappings are unknown to the server, so a helper calls syncfs on the
+ * mount; when it is back they are on their way, and when no request is waiting or served any more they
+ * have arrived (bounded: an agent that never stops writing is cut somewhere between two writes).
+ */
+#include "control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "helper.h"
+#include "log.h"
+#include "loop.h"
+#include "mount.h"
+#include "notify.h"
+#include "viewctl.h"
+
+enum { CLIENTS = 64, SYNCFS_MS = 10000, IDLE_MS = 500, POKE_MS = 2000 };
+
+struct control {
+	struct fs *fs;
+	char *path;
+	int listen_fd, wake_fd;
+	int clients[CLIENTS]; /* -1: free; only the thread uses them */
+	pthread_t thread;
+	atomic_bool stop;
+};
+
+/* --- requests: each fills the answer and returns its result --- */
+
+static int do_status(struct fs *fs, struct buf *text)
+{
+	struct view_info i;
+
+	view_info(fs->view, &i);
+	return buf_addf(text,
+			"seq %" PRIu64 "\ndurable %" PRIu64 "\nchanged %" PRIu64 "\ndeleted %" PRIu64
+			"\nbytes %" PRIu64 "\ndenied %" PRIu64 "\nlast-write %" PRId64
+			"\nlast-denied %" PRId64 "\nnodes %" PRIu64 "\njournal-bytes %" PRIu64
+			"\ndata-bytes %" PRIu64 "\nstarted %" PRId64 "\nreplayed %" PRIu64
+			"\ndropped %" PRIu64 "\ncheckpoint %" PRIu64 "\n",
+			i.seq, i.durable, i.changed, i.deleted, i.bytes, i.denied, i.last_write,
+			i.last_denied, i.nodes, i.journal_bytes, i.data_bytes, i.started, i.replayed,
+			i.dropped, i.checkpoint_seq);
+}
+
+static int do_snapshot(struct fs *fs, struct record *ret)
+{
+	struct view_info i;
+	int r = helper_run("--helper-syncfs", fs->mount, SYNCFS_MS);
+
+	if (r < 0)
+		(void)log_warning(r, "write out mapped pages before a snapshot, ignoring");
+	(void)loop_wait_idle(fs, IDLE_MS);
+	view_info(fs->view, &i); /* what is cut: everything applied by now */
+	r = view_sync(fs->view);
+	if (r < 0)
+		return r;
+	RECORD_SET(ret, offset, F_OFFSET, i.seq);
+	return 0;
+}
+
+/* A borrowed byte field as a string of its own; NULL where it is missing or holds a NUL. */
+static char *text_of(struct bytes b)
+{
+	if (!b.n || memchr(b.p, '\0', b.n))
+		return NULL;
+	return strndup(b.p, b.n);
+}
+
+static void poke(struct fs *fs, const char *path)
+{
+	_cleanup_free_ char *full = NULL;
+
+	if (asprintf(&full, "%s/%s", fs->mount, path) < 0)
+		return;
+	(void)helper_run("--helper-poke", full, POKE_MS); /* a watcher told late is no failure */
+}
+
+static int do_put(struct fs *fs, const struct record *msg, const char *path, int fd,
+		  struct record *ret)
+{
+	struct node_attr a;
+	int r;
+
+	if (fd < 0)
+		return -EINVAL;
+	r = view_path_put(fs->view, path, msg->mode, fd, &a);
+	notify_flush(fs->notify);
+	if (r < 0)
+		return r;
+	poke(fs, path);
+	RECORD_SET(ret, node, F_NODE, a.id);
+	RECORD_SET(ret, mtime, F_MTIME, a.mtime);
+	return 0;
+}
+
+static int do_stop(struct fs *fs, const struct record *msg)
+{
+	int r;
+
+	if (msg->mask & 1) {
+		r = unmount_view(fs->mount);
+	} else {
+		r = mount_try_unmount(fs->mount);
+		if (r > 0)
+			return -EBUSY;
+	}
+	if (r == 0)
+		loop_stop();
+	return r;
+}
+
+static int do_path(struct fs *fs, const struct record *msg, int fd, struct record *ret)
+{
+	_cleanup_free_ char *path = text_of(msg->path);
+	int r = -EINVAL;
+
+	if (!path)
+		return r;
+	switch ((enum viewctl_type)msg->type) {
+	case VIEWCTL_LOCK:
+		r = view_path_lock(fs->view, path);
+		break;
+	case VIEWCTL_UNLINK:
+		r = view_path_unlink(fs->view, path);
+		break;
+	case VIEWCTL_PUT:
+		return do_put(fs, msg, path, fd, ret);
+	case VIEWCTL_HELLO:
+	case VIEWCTL_STATUS:
+	case VIEWCTL_SNAPSHOT:
+	case VIEWCTL_POLICY:
+	case VIEWCTL_STOP:
+	case VIEWCTL_DENIED:
+	case VIEWCTL_REBASE_BRANCH:
+		break;
+	}
+	notify_flush(fs->notify);
+	return r;
+}
+
+static int do_policy(struct fs *fs, const struct record *msg, struct buf *text)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_free_ char *policy = text_of(msg->value);
+	int r = policy ? view_set_policy(fs->view, policy, &err) : -EINVAL;
+
+	if (r < 0 && err.text)
+		(void)buf_adds(text, err.text);
+	return r;
+}
+
+static int dispatch(struct fs *fs, const struct record *msg, int fd, struct record *ret,
+		    struct buf *text)
+{
+	switch ((enum viewctl_type)msg->type) {
+	case VIEWCTL_HELLO:
+		if (msg->count != VIEWCTL_VERSION)
+			return -EPROTONOSUPPORT;
+		RECORD_SET(ret, count, F_COUNT, VIEWCTL_VERSION);
+		RECORD_SET(ret, pid, F_PID, (uint32_t)getpid());
+		RECORD_SET(ret, path, F_PATH, ((struct bytes){fs->mount, strlen(fs->mount)}));
+		return buf_add(text, view_conf(fs->view)->view_id, 16);
+	case VIEWCTL_STATUS:
+		return do_status(fs, text);
+	case VIEWCTL_SNAPSHOT:
+		return do_snapshot(fs, ret);
+	case VIEWCTL_LOCK:
+	case VIEWCTL_PUT:
+	case VIEWCTL_UNLINK:
+		return do_path(fs, msg, fd, ret);
+	case VIEWCTL_POLICY:
+		return do_policy(fs, msg, text);
+	case VIEWCTL_STOP:
+		return do_stop(fs, msg);
+	case VIEWCTL_DENIED:
+		return view_denied_text(fs->view, text);
+	case VIEWCTL_REBASE_BRANCH: {
+		_cleanup_free_ char *branch = text_of(msg->name), *task = text_of(msg->value);
+
+		return branch && task ? view_set_task(fs->view, branch, task) : -EINVAL;
+	}
+	}
+	return -EOPNOTSUPP;
+}
+
+/* --- connections --- */
+
+static int answer(struct fs *fs, int sock)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT, text = BUF_INIT;
+	int fds[VIEWCTL_FDS_MAX], r;
+	size_t nfds = 0;
+	struct record msg, ret = {0};
+
+	r = viewctl_recv(sock, &b, &msg, fds, &nfds);
+	if (r == -EAGAIN)
+		return 0;
+	if (r < 0)
+		return r;
+	ret.type = msg.type;
+	ret.seq = msg.seq;
+	r = dispatch(fs, &msg, nfds ? fds[0] : -1, &ret, &text);
+	for (size_t i = 0; i < nfds; i++)
+		(void)safe_close(fds[i]);
+	RECORD_SET(&ret, result, F_RESULT, r);
+	if (text.len)
+		RECORD_SET(&ret, value, F_VALUE, ((struct bytes){text.data, text.len}));
+	return viewctl_send(sock, &ret, NULL, 0);
+}
+
+static bool admit(int fd)
+{
+	struct ucred cred;
+	socklen_t n = sizeof(cred);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0 &&
+	       (cred.uid == 0 || cred.uid == geteuid());
+}
+
+static void accept_client(struct control *c)
+{
+	int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	for (size_t i = 0; i < CLIENTS && admit(fd); i++)
+		if (c->clients[i] < 0) {
+			c->clients[i] = fd;
+			return;
+		}
+	(void)safe_close(fd);
+}
+
+static void serve(struct control *c, const struct pollfd *pfds)
+{
+	if (pfds[1].revents)
+		accept_client(c);
+	for (size_t i = 0; i < CLIENTS; i++)
+		if (c->clients[i] >= 0 && c->clients[i] == pfds[i + 2].fd && pfds[i + 2].revents &&
+		    answer(c->fs, c->clients[i]) < 0)
+			c->clients[i] = safe_close(c->clients[i]);
+}
+
+static void *thread_main(void *user)
+{
+	struct control *c = user;
+	struct pollfd pfds[CLIENTS + 2];
+
+	while (!atomic_load(&c->stop)) {
+		pfds[0] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
+		pfds[1] = (struct pollfd){.fd = c->listen_fd, .events = POLLIN};
+		for (size_t i = 0; i < CLIENTS; i++)
+			pfds[i + 2] = (struct pollfd){.fd = c->clients[i], .events = POLLIN};
+		/* once a second: timers of the view */
+		if (poll(pfds, CLIENTS + 2, 1000) > 0)
+			serve(c, pfds);
+		view_tick(c->fs->view);
+	}
+	return NULL;
+}
+
+int control_new(struct fs *fs, const char *path, struct control **ret, struct err *reterr)
+{
+	struct control *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->fs = fs;
+	c->path = strdup(path);
+	c->wake_fd = eventfd(0, EFD_CLOEXEC);
+	for (size_t i = 0; i < CLIENTS; i++)
+		c->clients[i] = -1;
+	c->listen_fd = c->path ? viewctl_listen(path) : -ENOMEM;
+	r = c->wake_fd < 0 ? -errno : c->listen_fd < 0 ? c->listen_fd : 0;
+	if (r == 0)
+		r = -pthread_create(&c->thread, NULL, thread_main, c);
+	if (r < 0) {
+		(void)safe_close(c->wake_fd);
+		if (c->listen_fd >= 0)
+			(void)safe_close(c->listen_fd);
+		free(c->path);
+		free(c);
+		return err_set(reterr, r, "listen on '%s': %s", path, strerror(-r));
+	}
+	*ret = c;
+	return 0;
+}
+
+void control_free(struct control *c)
+{
+	if (!c)
+		return;
+	atomic_store(&c->stop, true);
+	(void)eventfd_write(c->wake_fd, 1);
+	pthread_join(c->thread, NULL);
+	for (size_t i = 0; i < CLIENTS; i++)
+		if (c->clients[i] >= 0)
+			(void)safe_close(c->clients[i]);
+	(void)safe_close(c->listen_fd);
+	(void)safe_close(c->wake_fd);
+	(void)unlink(c->path);
+	free(c->path);
+	free(c);
+}

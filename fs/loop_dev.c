@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests over /dev/fuse with our own loop.
+ *
+ * One thread leads: it reads a request and serves it by itself, so that a caller who waits for one
+ * answer after the other is served without waking anyone. Before work that may take long the handler
+ * lets the lead go (loop_yield()) and a waiting thread takes it. After a request the leader reads again
+ * without blocking for up to SPIN_NS before it polls: the next request of a busy caller comes within
+ * microseconds, and waking from poll() costs more than that. Spinning stops when it does not pay.
+ * Measured on a 6.18 kernel with 2 cores, one round trip: stock loop 31-55 µs, this one 12-13 µs.
+ *
+ * libfuse 3.14 does not know two bits of INIT, so they are set in the reply on its way out:
+ *   HANDLE_KILLPRIV_V2 (no GETXATTR per write), and REQUEST_TIMEOUT where the kernel offers it (a
+ *   request that is never answered frees its caller).
+ */
+#include "loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "log.h"
+
+enum { THREADS = 4, BUFFER = (1 << 20) + 65536, REQUEST_TIMEOUT_S = 20, POLL_MS = 1000 };
+#define SPIN_NS 50000
+#define SPIN_MISSES_MAX 8
+
+/* Newer than the headers of Linux 6.1. */
+#define INIT_REQUEST_TIMEOUT_FLAG2 (1u << (42 - 32))
+struct init_tail {
+	uint32_t max_stack_depth;
+	uint16_t request_timeout;
+};
+
+__thread struct request request;
+static __thread bool leading;
+static __thread char *reply_buffer;
+static __thread size_t reply_cap;
+
+static pthread_mutex_t lead = PTHREAD_MUTEX_INITIALIZER; /* held by the thread that reads */
+static atomic_int stopping, serving;
+static uint64_t init_unique;      /* of the INIT at hand; only the first thread runs then */
+static uint32_t init_offered, init_offered2;
+
+void loop_yield(void)
+{
+	if (!leading)
+		return;
+	leading = false;
+	pthread_mutex_unlock(&lead);
+}
+
+char *loop_buffer(size_t n)
+{
+	if (n > reply_cap) {
+		char *p = realloc(reply_buffer, n);
+
+		if (!p)
+			return NULL;
+		reply_buffer = p;
+		reply_cap = n;
+	}
+	return reply_buffer;
+}
+
+void loop_stop(void)
+{
+	atomic_store(&stopping, 1);
+}
+
+/* --- the session's I/O --- */
+
+static ssize_t dev_read(int fd, void *p, size_t n, void *user)
+{
+	(void)user;
+	return read(fd, p, n);
+}
+
+static void patch_init(struct iovec *iov, int n)
+{
+	struct fuse_init_out *out;
+	struct init_tail tail;
+
+	if (n < 2 || iov[1].iov_len < sizeof(*out))
+		return;
+	out = iov[1].iov_base;
+	out->flags |= init_offered & FUSE_HANDLE_KILLPRIV_V2;
+	if (!(init_offered & FUSE_INIT_EXT) || !(init_offered2 & INIT_REQUEST_TIMEOUT_FLAG2))
+		return;
+	out->flags |= FUSE_INIT_EXT;
+	out->flags2 |= INIT_REQUEST_TIMEOUT_FLAG2;
+	memcpy(&tail, out->unused, sizeof(tail));
+	tail.request_timeout = REQUEST_TIMEOUT_S;
+	memcpy(out->unused, &tail, sizeof(tail));
+}
+
+static ssize_t dev_writev(int fd, struct iovec *iov, int n, void *user)
+{
+	const struct fuse_out_header *h = iov[0].iov_base;
+
+	(void)user;
+	if (init_unique && h->unique == init_unique) {
+		init_unique = 0;
+		patch_init(iov, n);
+	}
+	return writev(fd, iov, n);
+}
+
+int loop_attach(struct fs *fs)
+{
+	static const struct fuse_custom_io io = {.writev = dev_writev, .read = dev_read};
+	int flags = fcntl(fs->dev, F_GETFL);
+
+	if (flags < 0 || fcntl(fs->dev, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return fuse_session_custom_io(fs->se, &io, fs->dev) < 0 ? -EINVAL : 0;
+}
+
+/* --- reading --- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* Bytes read, 0 when the view is unmounted or we stop, or -errno. The lead is held. */
+static ssize_t next_request(struct fs *fs, char *p)
+{
+	static unsigned int misses; /* guarded by the lead */
+	uint64_t spin_until = 0;
+
+	for (;;) {
+		struct pollfd pfd = {.fd = fs->dev, .events = POLLIN};
+		ssize_t n = read(fs->dev, p, BUFFER);
+
+		if (n >= 0) {
+			if (spin_until)
+				misses = 0;
+			return n;
+		}
+		if (errno == ENODEV)
+			return 0;
+		if (errno == EINTR || errno == ENOENT) /* ENOENT: the caller was interrupted */
+			continue;
+		if (errno != EAGAIN)
+			return -errno;
+		if (atomic_load(&stopping))
+			return 0;
+		if (misses < SPIN_MISSES_MAX) {
+			uint64_t t = now_ns();
+
+			if (!spin_until)
+				spin_until = t + SPIN_NS;
+			if (t < spin_until)
+				continue;
+			misses++;
+		}
+		spin_until = 0;
+		if (poll(&pfd, 1, POLL_MS) > 0 && misses >= SPIN_MISSES_MAX)
+			misses--; /* try again before long */
+	}
+}
+
+static void note_header(const char *p, size_t n)
+{
+	const struct fuse_in_header *h = (const void *)p;
+	const char *arg = p + sizeof(*h);
+
+	request = (struct request){0};
+	if (n < sizeof(*h))
+		return;
+	request.unique = h->unique;
+	if (h->opcode == FUSE_WRITE && n >= sizeof(*h) + sizeof(struct fuse_write_in)) {
+		const struct fuse_write_in *w = (const void *)arg;
+
+		request.kill_priv = w->write_flags & FUSE_WRITE_KILL_SUIDGID;
+	} else if (h->opcode == FUSE_SETATTR && n >= sizeof(*h) + sizeof(struct fuse_setattr_in)) {
+		const struct fuse_setattr_in *s = (const void *)arg;
+
+		request.kill_priv = s->valid & FATTR_KILL_SUIDGID;
+	} else if (h->opcode == FUSE_INIT && n >= sizeof(*h) + 4 * sizeof(uint32_t)) {
+		const struct fuse_init_in *in = (const void *)arg;
+
+		init_unique = h->unique;
+		init_offered = in->flags;
+		init_offered2 = n >= sizeof(*h) + 5 * sizeof(uint32_t) ? in->flags2 : 0;
+	}
+}
+
+/* 1 to go on, 0 to end, -errno. */
+static int serve_one(struct fs *fs, char *p)
+{
+	struct fuse_buf fb = {.mem = p};
+	ssize_t n;
+
+	pthread_mutex_lock(&lead);
+	leading = true;
+	do {
+		n = next_request(fs, p);
+		if (n <= 0)
+			break;
+		atomic_fetch_add(&serving, 1);
+		note_header(p, (size_t)n);
+		fb.size = (size_t)n;
+		fuse_session_process_buf(fs->se, &fb);
+		atomic_fetch_sub(&serving, 1);
+		if (fuse_session_exited(fs->se))
+			n = 0;
+	} while (leading && n > 0);
+	loop_yield();
+	return n > 0 ? 1 : (int)n;
+}
+
+static void *thread_main(void *user)
+{
+	struct fs *fs = user;
+	char *p = malloc(BUFFER);
+	long r = p ? 1 : -ENOMEM;
+
+	while (r > 0 && !atomic_load(&stopping))
+		r = serve_one(fs, p);
+	loop_stop();
+	free(p);
+	free(reply_buffer);
+	reply_buffer = NULL;
+	return (void *)r;
+}
+
+int loop_run(struct fs *fs)
+{
+	pthread_t threads[THREADS];
+	int n = 0, r = 0;
+	void *ret;
+
+	for (; n < THREADS; n++) {
+		r = -pthread_create(&threads[n], NULL, thread_main, fs);
+		if (r < 0)
+			break;
+	}
+	if (n == 0)
+		return r;
+	r = 0;
+	for (int i = 0; i < n; i++) {
+		pthread_join(threads[i], &ret);
+		if ((long)ret < 0)
+			r = (int)(long)ret;
+	}
+	return r;
+}
+
+bool loop_wait_idle(struct fs *fs, int timeout_ms)
+{
+	uint64_t until = now_ns() + (uint64_t)timeout_ms * 1000000u;
+
+	do {
+		struct pollfd pfd = {.fd = fs->dev, .events = POLLIN};
+		const struct timespec pause = {.tv_nsec = 20000};
+
+		if (atomic_load(&serving) == 0 && poll(&pfd, 1, 0) == 0 &&
+		    atomic_load(&serving) == 0)
+			return true;
+		nanosleep(&pause, NULL);
+	} while (now_ns() < until);
+	return false;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mounting. libfuse's own mount calls are not used because the descriptor must outlive them: it is
+ * handed to our loop now, and to a successor later.
+ */
+#include "mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "cleanup.h"
+#include "io.h"
+
+static const char FSTYPE[] = "fuse.agentfs";
+
+/* mountinfo writes space, tab, newline and backslash as \ooo. */
+static bool same_path(const char *field, size_t n, const char *path)
+{
+	size_t i = 0;
+
+	while (i < n && *path) {
+		unsigned int c = (unsigned char)field[i];
+
+		if (c == '\\' && i + 3 < n + 1 && sscanf(field + i + 1, "%3o", &c) == 1)
+			i += 3;
+		if (c != (unsigned char)*path)
+			return false;
+		i++;
+		path++;
+	}
+	return i == n && !*path;
+}
+
+static bool line_matches(const char *line, const char *path)
+{
+	const char *p = line, *type;
+
+	for (int i = 0; i < 4; i++) {
+		p = strchr(p, ' ');
+		if (!p++)
+			return false;
+	}
+	if (!same_path(p, strcspn(p, " "), path))
+		return false;
+	type = strstr(p, " - ");
+	return type && strncmp(type + 3, FSTYPE, sizeof(FSTYPE) - 1) == 0;
+}
+
+bool mount_is_ours(const char *path)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	char *line, *save = NULL;
+
+	if (io_read_file(AT_FDCWD, "/proc/self/mountinfo", 64 << 20, &b) < 0)
+		return false;
+	for (line = strtok_r(b.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		if (line_matches(line, path))
+			return true;
+	return false;
+}
+
+extern char **environ;
+
+static int run_fusermount(char *const argv[], char *const env[], int *ret_status)
+{
+	pid_t pid;
+	int r = -posix_spawnp(&pid, argv[0], NULL, NULL, argv, env);
+
+	if (r < 0)
+		return r;
+	while (waitpid(pid, ret_status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static int unmount_with(const char *path, bool lazy)
+{
+	char *const argv_lazy[] = {(char *)"fusermount3", (char *)"-u", (char *)"-z",
+				   (char *)"-q", (char *)"--", (char *)path, NULL};
+	char *const argv_now[] = {(char *)"fusermount3", (char *)"-u", (char *)"-q", (char *)"--",
+				  (char *)path, NULL};
+	int status = 0, r;
+
+	if (geteuid() == 0)
+		return umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0 ? -errno : 0;
+	r = run_fusermount(lazy ? argv_lazy : argv_now, environ, &status);
+	if (r < 0)
+		return r;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
+}
+
+int unmount_view(const char *path)
+{
+	int r = unmount_with(path, false);
+
+	return r == 0 || r == -EINVAL ? 0 : unmount_with(path, true);
+}
+
+int mount_try_unmount(const char *path)
+{
+	int r = unmount_with(path, false);
+
+	return r == -EBUSY ? 1 : r == -EINVAL ? 0 : r;
+}
+
+static int mount_as_root(const char *path, const char *agent, struct err *reterr)
+{
+	_cleanup_close_ int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	char options[256], source[128];
+
+	if (fd < 0)
+		return err_set(reterr, -errno, "open /dev/fuse: %s: is the fuse module loaded?",
+			       strerror(errno));
+	(void)snprintf(options, sizeof(options),
+		       "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,allow_other", fd,
+		       geteuid(), getegid());
+	(void)snprintf(source, sizeof(source), "agentfs:%s", agent);
+	if (mount(source, path, FSTYPE, MS_NOSUID | MS_NODEV, options) < 0)
+		return err_set(reterr, -errno, "mount the view at '%s': %s", path, strerror(errno));
+	return TAKE_FD(fd);
+}
+
+/* fusermount3 sends the descriptor over the socket that _FUSE_COMMFD names. */
+static int receive_fd(int sock)
+{
+	char c, control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = {&c, 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+			     .msg_controllen = sizeof(control)};
+	struct cmsghdr *cm;
+	int fd;
+
+	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) <= 0)
+		return -EPERM;
+	cm = CMSG_FIRSTHDR(&msg);
+	if (!cm || cm->cmsg_type != SCM_RIGHTS)
+		return -EPERM;
+	memcpy(&fd, CMSG_DATA(cm), sizeof(fd));
+	return fd;
+}
+
+static int mount_as_user(const char *path, const char *agent, struct err *reterr)
+{
+	_cleanup_close_ int ours = -1, theirs = -1;
+	_cleanup_free_ char *options = NULL;
+	char commfd[32];
+	char *env[] = {commfd, (char *)"PATH=/usr/bin:/bin:/usr/local/bin", NULL};
+	int sv[2], status = 0, r;
+
+	if (asprintf(&options, "fsname=agentfs:%s,subtype=agentfs,default_permissions,nosuid,nodev",
+		     agent) < 0)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+		return err_set(reterr, -errno, "make a socket for fusermount3");
+	ours = sv[0];
+	theirs = sv[1];
+	if (fcntl(theirs, F_SETFD, 0) < 0)
+		return -errno;
+	(void)snprintf(commfd, sizeof(commfd), "_FUSE_COMMFD=%d", theirs);
+	char *const argv[] = {(char *)"fusermount3", (char *)"-o", options, (char *)"--",
+			      (char *)path, NULL};
+	r = run_fusermount(argv, env, &status);
+	theirs = safe_close(theirs);
+	if (r < 0)
+		return err_set(reterr, r, "run fusermount3: %s: install the package fuse3",
+			       strerror(-r));
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return err_set(reterr, -EPERM,
+			       "fusermount3 could not mount at '%s': its own message is above; "
+			       "`agentfsctl doctor` says what is missing", path);
+	r = receive_fd(ours);
+	return r < 0 ? err_set(reterr, r, "fusermount3 sent no descriptor") : r;
+}
+
+int mount_view(const char *path, const char *agent, struct err *reterr)
+{
+	struct stat st;
+
+	if (mount_is_ours(path))
+		(void)unmount_with(path, true);
+	if (stat(path, &st) < 0)
+		return err_set(reterr, -errno, "mount point '%s': %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return err_set(reterr, -ENOTDIR, "mount point '%s' is no folder", path);
+	return geteuid() == 0 ? mount_as_root(path, agent, reterr)
+			      : mount_as_user(path, agent, reterr);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "fs.h"
+
+/* Invalidations of the kernel's caches, sent from a thread of their own: sent from a handler they
+ * could wait for a lock that the caller of that handler holds. */
+
+/* Starts the thread. Errors: -ENOMEM, -EAGAIN. */
+int notify_new(struct fs *fs, struct notify **ret);
+
+/* Ends the thread; what was queued is sent first. Takes NULL. */
+void notify_free(struct notify *n);
+
+/* The callbacks for view_open(); `user` is the struct notify. */
+void notify_entry(uint64_t parent, const char *name, size_t len, void *user);
+void notify_inode(uint64_t node, uint64_t off, int64_t len, void *user);
+
+/* Returns when everything queued before the call was sent. Never from a handler. */
+void notify_flush(struct notify *n);
