@@ -44,13 +44,23 @@ static void live_and_mark_fn(uint64_t addr, int64_t delta, void *user)
 	data_live(rp->rec->data, addr, delta);
 }
 
+/* A write whose bytes never reached the disk (power failed before anything was synced) ends the
+ * journal: journal_open() tells whether that is a torn tail or damage. */
 static int replay_fn(const struct record *rec, void *user)
 {
 	struct replay *rp = user;
-	int r = apply_replay(&rp->rec->tree, rec);
+	int r;
 
+	if (rec->type == RECORD_OP && rec->op == OP_WRITE) {
+		r = data_mark_used(rp->rec->data, rec->place, rec->length);
+		if (r < 0)
+			return r == -EBADMSG ? JOURNAL_CUT : r;
+	}
+	r = apply_replay(&rp->rec->tree, rec);
+	if (r < 0)
+		return r;
 	rp->rec->replayed++;
-	return r < 0 ? r : rp->mark_error;
+	return rp->mark_error;
 }
 
 static int open_dir(int parent, const char *name, bool make)
@@ -155,6 +165,10 @@ static int read_journal(struct replay *rp, struct err *reterr)
 			break;
 		}
 		r = replay_fn(&rec, rp);
+		if (r == JOURNAL_CUT) {
+			r = 0;
+			break;
+		}
 		if (r < 0) {
 			(void)err_set(reterr, r, "apply record %" PRIu64, rec.seq);
 			break;

@@ -89,15 +89,16 @@ int view_commit(struct view *v, struct record *rec)
 int view_sync(struct view *v)
 {
 	int fds[SYNC_FDS], n, r;
-	uint64_t token = 0;
+	uint64_t token = 0, seq;
 
 	pthread_mutex_lock(&v->lock);
 	v->first_unsynced = 0;
+	seq = journal_seq(v->rec.journal);
 	pthread_mutex_unlock(&v->lock);
 	n = data_dirty_fds(v->rec.data, fds, SYNC_FDS, &token);
 	if (n < 0)
 		return n;
-	r = journal_sync(v->rec.journal, fds, (size_t)n);
+	r = journal_sync_until(v->rec.journal, seq, fds, (size_t)n);
 	for (int i = 0; i < n; i++)
 		(void)safe_close(fds[i]);
 	if (r == 0)
@@ -251,26 +252,26 @@ static int begin_connection(struct view *v)
 	return r < 0 ? r : view_commit(v, &rec);
 }
 
+/* Seeds are named from .git on. */
 static int make_seed(struct view *v, const struct viewconf_seed *s)
 {
 	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *path = NULL;
 	struct node_attr a;
 	int r;
 
+	/* A folder is made by making something in it. */
+	if (asprintf(&path, ".git/%s%s", s->path, S_ISDIR(s->mode) ? "/.keep" : "") < 0)
+		return -ENOMEM;
 	if (S_ISDIR(s->mode)) {
-		_cleanup_free_ char *keep = NULL;
-
-		/* A put below makes the folders; the marker goes again. */
-		if (asprintf(&keep, "%s/.keep", s->path) < 0)
-			return -ENOMEM;
-		r = view_path_lock(v, keep);
-		return r < 0 ? r : view_path_unlink(v, keep);
+		r = view_path_lock(v, path);
+		return r < 0 ? r : view_path_unlink(v, path);
 	}
 	fd = memfd_create("seed", MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	r = io_pwrite_full(fd, s->data, s->len, 0);
-	return r < 0 ? r : view_path_put(v, s->path, s->mode, fd, &a);
+	return r < 0 ? r : view_path_put(v, path, s->mode, fd, &a);
 }
 
 /* The prepared index becomes the content of /.git/index without a byte being copied. */
