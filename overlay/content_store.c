@@ -13,8 +13,9 @@
  *     an entry that was once checked stays true. After a reboot (the tail on disk may be older than
  *     the entries) writing goes on in a new data file.
  *  3. kill -9 at any instant leaves a usable cache. The steps of adding, and what a death after
- *     each leaves: (a) the tail is moved, under the lock: unused bytes; (b) the bytes are written,
- *     without the lock: unused bytes; (c) the entry is written, under the lock: done.
+ *     each leaves: (a) the tail is moved: unused bytes; (b) the bytes are written: unused bytes;
+ *     (c) the entry is written: done. Small blobs have all steps under one lock, with (b) before
+ *     (a): bytes behind the tail. Large ones take the lock for (a) and for (c) only.
  *  4. Processes may add the same blob at once: both write bytes, the second finds the entry and
  *     drops its own. Harmless, and rarer than waiting would be dear.
  *
@@ -45,19 +46,17 @@
  * newer: before it adds, and after a miss, it compares the name's inode number with its own and
  * opens the new one.
  *
- * The size is bounded: at SIZE_MAX_TOTAL nothing more is added (reads go to git). Whoever opens the
- * cache and finds it full and nobody else in `users` removes it all, and it begins anew. The same
- * becomes of a damaged cache; while others use it, only its table is replaced.
+ * The size is bounded: at 64 GiB (content_data.c) nothing more is added (reads go to git). Whoever
+ * opens the cache and finds it full and nobody else in `users` removes it all, and it begins anew.
+ * The same becomes of a damaged cache; while others use it, only its table is replaced.
  *
  * Locks: `table_lock` (which table is open), taken after `add_lock` (one adder per process; guards
  * the flock and header writes). No git under either.
  */
 #include "content_store.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -65,19 +64,18 @@
 #include <xxhash.h>
 
 #include "cleanup.h"
+#include "content_data.h"
 #include "content_table.h"
 #include "io.h"
 #include "sys.h"
 
-#define FILE_FULL      (UINT64_C(1) << 30) /* a data file is left when its tail is here */
-#define STEP_MIN       (UINT64_C(1) << 20)
-#define STEP_MAX       (UINT64_C(64) << 20)
-#define SIZE_MAX_TOTAL (UINT64_C(64) << 30)
-#define OFFSET_MASK    ((UINT64_C(1) << 48) - 1)
+#define FILE_FULL   (UINT64_C(1) << 30) /* a data file is left when its tail is here */
+#define OFFSET_MASK ((UINT64_C(1) << 48) - 1)
 
 enum {
 	ALIGN = 64,
 	CHECK_CHUNK = 1 << 18,
+	SMALL = 1 << 18, /* blobs up to here are written under the lock */
 };
 
 struct content_store {
@@ -88,8 +86,8 @@ struct content_store {
 	pthread_mutex_t add_lock;
 	pthread_rwlock_t table_lock;
 	struct content_table table;
-	ino_t rebuilt;			     /* the table that this process made; under add_lock */
-	_Atomic int data[CONTENT_FILES_MAX]; /* descriptor + 1, 0 while not open */
+	ino_t rebuilt; /* the table that this process made; under add_lock */
+	struct content_data data;
 };
 
 /* Opens what now stands under the table's name. */
@@ -110,47 +108,6 @@ static int table_reopen(struct content_store *s)
 
 /* --- folder ------------------------------------------------------------------------------------
  */
-
-/* What the data files take, and the first number that none has. */
-static int survey(int dir, uint64_t *ret_total, uint32_t *ret_next)
-{
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct dirent *de;
-	uint64_t total = 0;
-	uint32_t next = 0;
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!d) {
-		(void)safe_close(fd);
-		return -errno;
-	}
-	while ((de = readdir(d))) {
-		unsigned int n;
-		struct stat st;
-
-		if (sscanf(de->d_name, "data.%u", &n) != 1 || n >= CONTENT_FILES_MAX)
-			continue;
-		if (fstatat(dir, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-			total += (uint64_t)st.st_size;
-		if (n >= next)
-			next = n + 1;
-	}
-	(void)closedir(d);
-	*ret_total = total;
-	*ret_next = next;
-	return 0;
-}
-
-static void drop_all(int dir)
-{
-	(void)sys.unlinkat(dir, "table", 0);
-	for (unsigned int n = 0; n < CONTENT_FILES_MAX; n++) {
-		char name[32];
-
-		(void)snprintf(name, sizeof(name), "data.%u", n);
-		(void)sys.unlinkat(dir, name, 0);
-	}
-}
 
 static int open_lock(int dir, const char *name, int *ret)
 {
@@ -217,14 +174,14 @@ static int open_locked(struct content_store *s, bool alone)
 {
 	uint64_t total;
 	uint32_t next;
-	int r = survey(s->dir, &total, &next);
+	int r = content_data_survey(s->dir, &total, &next);
 
 	if (r < 0)
 		return r;
 	r = content_table_open(s->dir, &s->table);
-	if (alone && (r == -EBADMSG || total >= SIZE_MAX_TOTAL || next >= CONTENT_FILES_MAX)) {
+	if (alone && (r == -EBADMSG || content_data_full(total, next))) {
 		content_table_release(&s->table);
-		drop_all(s->dir);
+		content_data_drop(s->dir);
 		next = 0;
 		r = -ENOENT;
 	}
@@ -263,7 +220,7 @@ int content_store_open(int dir, struct content_store **ret)
 
 	if (!s)
 		return -ENOMEM;
-	s->dir = dir;
+	s->dir = s->data.dir = dir;
 	s->lock_fd = s->users_fd = s->table.fd = -1;
 	(void)pthread_mutex_init(&s->add_lock, NULL);
 	(void)pthread_rwlock_init(&s->table_lock, NULL);
@@ -281,8 +238,7 @@ void content_store_close(struct content_store *s)
 {
 	if (!s)
 		return;
-	for (int i = 0; i < CONTENT_FILES_MAX; i++)
-		(void)safe_close(s->data[i] - 1);
+	content_data_release(&s->data);
 	content_table_release(&s->table);
 	(void)safe_close(s->lock_fd);
 	(void)safe_close(s->users_fd);
@@ -294,32 +250,10 @@ void content_store_close(struct content_store *s)
 /* --- data --------------------------------------------------------------------------------------
  */
 
-/* The descriptor of a data file, borrowed; opened once per process. */
-static int data_fd(struct content_store *s, uint32_t file, bool create)
-{
-	int fd, none = 0;
-	char name[32];
-
-	if (file >= CONTENT_FILES_MAX)
-		return -EBADMSG;
-	fd = atomic_load(&s->data[file]) - 1;
-	if (fd >= 0)
-		return fd;
-	(void)snprintf(name, sizeof(name), "data.%u", file);
-	fd = sys.openat(s->dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0),
-			0600);
-	if (fd < 0)
-		return -errno;
-	if (atomic_compare_exchange_strong(&s->data[file], &none, fd + 1))
-		return fd;
-	(void)safe_close(fd);
-	return none - 1;
-}
-
 int content_store_read(struct content_store *s, const struct content_entry *e, uint64_t off,
 		       void *buf, size_t n)
 {
-	int fd = data_fd(s, (uint32_t)(e->place >> 48), false);
+	int fd = content_data_fd(&s->data, (uint32_t)(e->place >> 48), false);
 
 	if (fd < 0)
 		return fd == -ENOENT ? -EIO : fd;
@@ -391,43 +325,13 @@ int content_store_find(struct content_store *s, const uint8_t oid[32], struct co
 /* --- adding ------------------------------------------------------------------------------------
  */
 
-/* Allocates a data file up to `end`, so that a later write finds room. */
-static int data_extend(int fd, uint64_t size, uint64_t end)
-{
-	if (sys.fallocate(fd, 0, (off_t)size, (off_t)(end - size)) == 0)
-		return 0;
-	if (errno != EOPNOTSUPP || sys.ftruncate(fd, (off_t)end) < 0)
-		return -errno;
-	return 0;
-}
-
-static int data_reserve(struct content_store *s, int fd, uint64_t size, uint64_t end)
-{
-	uint64_t step = size < STEP_MIN ? STEP_MIN : size > STEP_MAX ? STEP_MAX : size, total;
-	uint32_t next;
-	int r;
-
-	if (end <= size)
-		return 0;
-	if (size + step < end)
-		step = end - size;
-	r = survey(s->dir, &total, &next);
-	if (r < 0)
-		return r;
-	if (total + step > SIZE_MAX_TOTAL)
-		return -ENOSPC;
-	/* The step may be too much where the need itself is not. */
-	r = data_extend(fd, size, size + step);
-	return r == -ENOSPC ? data_extend(fd, size, end) : r;
-}
-
 /* Opens the data file to be filled. One that is full is left, and so is one that somebody has cut
  * off: made longer again it would show zeros where entries point. */
 static int data_to_fill(struct content_store *s, struct content_header *h, uint64_t *ret_size)
 {
 	uint64_t total;
 	struct stat st;
-	int fd = data_fd(s, h->file, true), r;
+	int fd = content_data_fd(&s->data, h->file, true), r;
 
 	if (fd < 0)
 		return fd;
@@ -437,16 +341,16 @@ static int data_to_fill(struct content_store *s, struct content_header *h, uint6
 		*ret_size = (uint64_t)st.st_size;
 		return fd;
 	}
-	r = survey(s->dir, &total, &h->file);
+	r = content_data_survey(s->dir, &total, &h->file);
 	if (r < 0)
 		return r;
 	if (h->file >= CONTENT_FILES_MAX)
 		return -ENOSPC;
 	h->tail = *ret_size = 0;
-	return data_fd(s, h->file, true);
+	return content_data_fd(&s->data, h->file, true);
 }
 
-/* Under the flock: takes n bytes at the tail. */
+/* Under the flock: takes n bytes at the tail; the caller writes the header. */
 static int take_space(struct content_store *s, struct content_header *h, size_t n,
 		      uint64_t *ret_place)
 {
@@ -455,12 +359,12 @@ static int take_space(struct content_store *s, struct content_header *h, size_t 
 
 	if (fd < 0)
 		return fd;
-	r = data_reserve(s, fd, size, h->tail + len);
+	r = content_data_reserve(&s->data, fd, size, h->tail + len);
 	if (r < 0)
 		return r;
 	*ret_place = (uint64_t)h->file << 48 | h->tail;
 	h->tail += len;
-	return content_header_write(s->table.fd, h);
+	return 0;
 }
 
 /* Begins a new table in place of a damaged one that others may still read. Under the flock. */
@@ -468,7 +372,7 @@ static int renew_table(struct content_store *s, struct content_header *ret)
 {
 	uint64_t total;
 	uint32_t next;
-	int r = survey(s->dir, &total, &next);
+	int r = content_data_survey(s->dir, &total, &next);
 
 	if (r == 0)
 		r = begin_table(s, next);
@@ -556,11 +460,37 @@ static int reserve(struct content_store *s, const uint8_t oid[32], size_t n, uin
 		r = find_slot(s, &h, oid, &slot, &replaces);
 	if (r == 0)
 		r = take_space(s, &h, n, ret_place);
+	if (r == 0)
+		r = content_header_write(s->table.fd, &h);
 	add_end(s);
 	return r;
 }
 
-static int publish(struct content_store *s, struct content_entry *e)
+static int write_bytes(struct content_store *s, const struct content_entry *e, const void *p)
+{
+	int fd = content_data_fd(&s->data, (uint32_t)(e->place >> 48), false);
+
+	return fd < 0 ? fd : io_pwrite_full(fd, p, e->size, e->place & OFFSET_MASK);
+}
+
+/* Step (c), and the header. Under the flock. Whoever dies between header and entry leaves the count
+ * too large, which only lets the table grow earlier. */
+static int publish(struct content_store *s, struct content_header *h, uint64_t slot, bool replaces,
+		   struct content_entry *e)
+{
+	int r;
+
+	h->used += !replaces;
+	r = content_header_write(s->table.fd, h);
+	if (r == 0)
+		r = content_table_put(&s->table, slot, e);
+	if (r == 0)
+		content_table_set_checked(&s->table, slot);
+	return r;
+}
+
+/* One turn of the lock: what is written is in the page cache in no time. */
+static int add_small(struct content_store *s, struct content_entry *e, const void *p)
 {
 	struct content_header h;
 	uint64_t slot;
@@ -570,14 +500,32 @@ static int publish(struct content_store *s, struct content_entry *e)
 	if (r == 0)
 		r = find_slot(s, &h, e->oid, &slot, &replaces);
 	if (r == 0)
-		r = content_table_put(&s->table, slot, e);
-	if (r == 0) {
-		content_table_set_checked(&s->table, slot);
-		h.used += !replaces;
-		/* Those who die here leave it too small: a table too full to search grows anyway.
-		 */
-		r = content_header_write(s->table.fd, &h);
-	}
+		r = take_space(s, &h, e->size, &e->place);
+	if (r == 0)
+		r = write_bytes(s, e, p);
+	if (r == 0)
+		r = publish(s, &h, slot, replaces, e);
+	add_end(s);
+	return r;
+}
+
+/* Two turns, so that nobody waits for the write. */
+static int add_large(struct content_store *s, struct content_entry *e, const void *p)
+{
+	struct content_header h;
+	uint64_t slot;
+	bool replaces;
+	int r = reserve(s, e->oid, e->size, &e->place);
+
+	if (r == 0)
+		r = write_bytes(s, e, p);
+	if (r != 0)
+		return r;
+	r = add_begin(s, &h);
+	if (r == 0)
+		r = find_slot(s, &h, e->oid, &slot, &replaces);
+	if (r == 0)
+		r = publish(s, &h, slot, replaces, e);
 	add_end(s);
 	return r;
 }
@@ -585,18 +533,9 @@ static int publish(struct content_store *s, struct content_entry *e)
 int content_store_add(struct content_store *s, const uint8_t oid[32], const void *p, size_t n)
 {
 	struct content_entry e = {.size = n, .sum = XXH3_64bits(p, n)};
-	int fd, r;
+	int r;
 
 	memcpy(e.oid, oid, sizeof(e.oid));
-	r = reserve(s, oid, n, &e.place);
-	if (r != 0)
-		return r < 0 ? r : 0;
-	fd = data_fd(s, (uint32_t)(e.place >> 48), false);
-	if (fd < 0)
-		return fd;
-	r = io_pwrite_full(fd, p, n, e.place & OFFSET_MASK);
-	if (r < 0)
-		return r;
-	r = publish(s, &e);
-	return r < 0 ? r : 0;
+	r = n <= SMALL ? add_small(s, &e, p) : add_large(s, &e, p);
+	return r < 0 ? r : 0; /* 1: somebody else has added it */
 }

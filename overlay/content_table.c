@@ -16,6 +16,7 @@
 #include <xxhash.h>
 
 #include "cleanup.h"
+#include "content_data.h"
 #include "io.h"
 #include "sys.h"
 

@@ -10,8 +10,6 @@
 
 /* The table of the shared content cache as a file; described at the head of content_store.c, which
  * alone uses this and holds the locks that each function names. */
-enum { CONTENT_FILES_MAX = 256 };
-
 #define CONTENT_SLOTS_MIN UINT64_C(4096)
 
 struct content_header {

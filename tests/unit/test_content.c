@@ -577,6 +577,64 @@ static void test_content__table_grows_under_others(void **state)
 	fixture_release(&f);
 }
 
+static int die_after_rename;
+
+static int deadly_renameat(int from, const char *a, int to, const char *b)
+{
+	if (die_after_rename)
+		(void)renameat(from, a, to, b);
+	(void)raise(SIGKILL);
+	return -1;
+}
+
+/* Killed before the new table got its name, and after, while others have the old one open. */
+static void test_content__survives_kill_while_growing(void **state)
+{
+	static struct fixture f;
+	static uint8_t ids[MANY][32];
+	char text[16], buf[16];
+	size_t len[MANY];
+
+	fixture_init(&f, 1);
+	for (int i = 0; i < MANY; i++) {
+		len[i] = (size_t)snprintf(text, sizeof(text), "blob %d", i);
+		git_oid id = store_blob(&f.s, text);
+
+		memcpy(ids[i], id.id, 20);
+	}
+	struct content *c = open_cache(&f, f.cache);
+
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(content_read(c, ids[i], len[i], 0, buf, 16), len[i]);
+	for (die_after_rename = 0; die_after_rename < 2; die_after_rename++) {
+		int status;
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			struct content *mine = open_cache(&f, f.cache);
+
+			sys.renameat = deadly_renameat;
+			for (int i = 0; i < MANY; i++)
+				if (content_read(mine, ids[i], len[i], 0, buf, 16) !=
+				    (ssize_t)len[i])
+					_exit(1);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status));
+	}
+	for (int i = 0; i < MANY; i++) {
+		(void)snprintf(text, sizeof(text), "blob %d", i);
+		assert_int_equal(content_read(c, ids[i], len[i], 0, buf, 16), len[i]);
+		assert_memory_equal(buf, text, len[i]);
+	}
+	lose_objects(&f);
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(content_read(c, ids[i], len[i], 0, buf, 16), len[i]);
+	content_close(c);
+	fixture_release(&f);
+}
+
 /* Bigger than a preallocation step, and than what is kept in memory. */
 static void test_content__big_blobs_pass_through(void **state)
 {
@@ -626,6 +684,7 @@ int main(void)
 		cmocka_unit_test(test_content__limit_drops_an_unused_generation),
 		cmocka_unit_test(test_content__a_new_boot_writes_elsewhere),
 		cmocka_unit_test(test_content__table_grows_under_others),
+		cmocka_unit_test(test_content__survives_kill_while_growing),
 		cmocka_unit_test(test_content__big_blobs_pass_through),
 	};
 
