@@ -17,9 +17,9 @@
 #include "config_parts.h"
 #include "sys.h"
 
-#define PLAN_FILES "/SPRINT.md", "/FEATURES.md", ".agentfs/plan/**"
+#define PLAN_FILES  "/SPRINT.md", "/FEATURES.md", ".agentfs/plan/**"
 #define BUILD_FILES "*", "!SPRINT.md", "!FEATURES.md", "!.agentfs/**"
-#define WORKS "materialize", "merge", "mail"
+#define WORKS	    "materialize", "merge", "mail"
 
 /* Planners write their files at the top alone: with "SPRINT.md" at any depth, every folder would be
  * one where they may write some file, and take their scratch. */
@@ -149,7 +149,8 @@ static int fill_default(struct config *c)
 			return r;
 		role->scratch = builtin_roles[i].scratch;
 		role->hide.set = role->accepts_from.set = true;
-		r = add_all(&role->write, builtin_roles[i].write, ARRAY_SIZE(builtin_roles[i].write));
+		r = add_all(&role->write, builtin_roles[i].write,
+			    ARRAY_SIZE(builtin_roles[i].write));
 		if (r == 0)
 			r = add_all(&role->may, builtin_roles[i].may,
 				    ARRAY_SIZE(builtin_roles[i].may));
@@ -283,7 +284,8 @@ static const struct config_list *role_list(const struct config *c, const char *r
 	return role ? (const struct config_list *)((const char *)role + offset) : l;
 }
 
-bool config_may(const struct config *c, const char *repository, const char *role, const char *method)
+bool config_may(const struct config *c, const char *repository, const char *role,
+		const char *method)
 {
 	const struct config_list *l =
 		role_list(c, repository, role, offsetof(struct config_role, may));

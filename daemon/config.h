@@ -7,9 +7,9 @@
 #include "err.h"
 
 /*
- * The configuration: built in, then agentfs.yaml, then its `repositories: PATH:` part, each overriding
- * the one before field by field; last `.agentfs.yaml` of the target branch, which may only narrow.
- * Passed on as const once it was read.
+ * The configuration: built in, then agentfs.yaml, then its `repositories: PATH:` part, each
+ * overriding the one before field by field; last `.agentfs.yaml` of the target branch, which may
+ * only narrow. Passed on as const once it was read.
  */
 
 /* A list as it was written, each item with its place ("agentfs.yaml:12"). */
@@ -24,8 +24,12 @@ struct config_list {
 	size_t n;
 };
 
-enum config_scratch { CONFIG_SCRATCH_UNSET, CONFIG_SCRATCH_NONE, CONFIG_SCRATCH_BESIDE,
-		      CONFIG_SCRATCH_ALL };
+enum config_scratch {
+	CONFIG_SCRATCH_UNSET,
+	CONFIG_SCRATCH_NONE,
+	CONFIG_SCRATCH_BESIDE,
+	CONFIG_SCRATCH_ALL
+};
 
 struct config_role {
 	char *name;
@@ -71,8 +75,8 @@ int config_parse(const char *text, size_t n, const char *name, struct config *re
  * -ENOENT, -EFBIG, -errno. */
 int config_read(const char *path, bool must_exist, struct config *ret, struct err *reterr);
 
-/* The `.agentfs.yaml` of a target branch: iron, and for roles `!` patterns and hide; anything else is
- * an error. *ret is of use for config_policy_text() alone. Errors: as config_parse(). */
+/* The `.agentfs.yaml` of a target branch: iron, and for roles `!` patterns and hide; anything else
+ * is an error. *ret is of use for config_policy_text() alone. Errors: as config_parse(). */
 int config_parse_narrow(const char *text, size_t n, const char *name, struct config *ret,
 			struct err *reterr);
 void config_release(struct config *c);
@@ -100,9 +104,9 @@ int config_mount_path(const char *template, const char *mounts, const char *agen
 		      struct err *reterr);
 
 /* The text for policy_parse(): role's rules as they hold in the repository, scope patterns of the
- * task, of the department (NULL: none) where the task has none, and what `narrow` (NULL: none) adds.
- * A task's scope must lie within its department's. *ret is freed by the caller.
- * Errors: -ENOENT unknown role or department, naming the known ones; -EINVAL; -ENOMEM. */
+ * task, of the department (NULL: none) where the task has none, and what `narrow` (NULL: none)
+ * adds. A task's scope must lie within its department's. *ret is freed by the caller. Errors:
+ * -ENOENT unknown role or department, naming the known ones; -EINVAL; -ENOMEM. */
 int config_policy_text(const struct config *c, const char *repository, const char *role,
 		       const char *const *scopes, size_t nscopes, const char *department,
 		       const struct config *narrow, char **ret, struct err *reterr);

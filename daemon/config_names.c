@@ -54,20 +54,22 @@ int config_check_name(const char *what, const char *name, struct err *reterr)
 	for (size_t i = 0; ok && i < n; i++)
 		ok = is_alnum(name[i]) || strchr("._-", name[i]);
 	if (!ok)
-		return err_set_id(reterr, -EINVAL, "Invalid",
-				  "'%.80s' cannot name %s %s: use 1 to 64 letters, digits, '.', '_' or "
-				  "'-', a letter or digit first",
-				  name, strchr("aeiou", *what) ? "an" : "a", what);
+		return err_set_id(
+			reterr, -EINVAL, "Invalid",
+			"'%.80s' cannot name %s %s: use 1 to 64 letters, digits, '.', '_' or "
+			"'-', a letter or digit first",
+			name, strchr("aeiou", *what) ? "an" : "a", what);
 	if (!config_is_ref(name))
-		return err_set_id(reterr, -EINVAL, "Invalid",
-				  "'%s' cannot be part of a branch name: it may not hold '..', nor end in "
-				  "'.' or '.lock'",
-				  name);
+		return err_set_id(
+			reterr, -EINVAL, "Invalid",
+			"'%s' cannot be part of a branch name: it may not hold '..', nor end in "
+			"'.' or '.lock'",
+			name);
 	for (size_t i = 0; i < ARRAY_SIZE(command_words); i++)
 		if (strcmp(command_words[i], name) == 0)
 			return err_set_id(reterr, -EINVAL, "Invalid",
-					  "'%s' is a command word; choose another name for the %s", name,
-					  what);
+					  "'%s' is a command word; choose another name for the %s",
+					  name, what);
 	return 0;
 }
 
@@ -85,8 +87,9 @@ static int fill(const char *template, const char *const (*pairs)[2], size_t n, s
 			r = buf_addc(b, *s++);
 			continue;
 		}
-		while (end && i < n && (strlen(pairs[i][0]) != (size_t)(end - s) - 1 ||
-					strncmp(pairs[i][0], s + 1, (size_t)(end - s) - 1) != 0))
+		while (end && i < n &&
+		       (strlen(pairs[i][0]) != (size_t)(end - s) - 1 ||
+			strncmp(pairs[i][0], s + 1, (size_t)(end - s) - 1) != 0))
 			i++;
 		if (!end || i == n)
 			return err_set(reterr, -EINVAL, "template '%s' has an unknown part at '%s'",
@@ -117,7 +120,8 @@ int config_branch_name(const char *template, const char *agent, const char *task
 	int r = fill(template, pairs, ARRAY_SIZE(pairs), &b, reterr);
 
 	if (r == 0 && (!b.data || !config_is_ref(b.data)))
-		return err_set_id(reterr, -EINVAL, "Invalid", "'%s' is no valid branch name (from template '%s')",
+		return err_set_id(reterr, -EINVAL, "Invalid",
+				  "'%s' is no valid branch name (from template '%s')",
 				  b.data ? b.data : "", template);
 	return take_filled(&b, r, ret, reterr);
 }

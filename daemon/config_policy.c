@@ -2,7 +2,8 @@
 /*
  * From the configuration to the text of one view's policy. Later lines of a kind win (policy.c), so
  * what the repository's own `.agentfs.yaml` adds stands last, where it can only take away: its iron
- * and hide are positive, its write patterns negative (config_parse_narrow() lets through no others).
+ * and hide are positive, its write patterns negative (config_parse_narrow() lets through no
+ * others).
  */
 #include <errno.h>
 #include <string.h>
@@ -68,9 +69,10 @@ static int unknown(const struct config *c, const struct config *part, const char
 	if (list_names(&b, c, NULL, roles) < 0 || list_names(&b, part, c, roles) < 0)
 		return err_set(reterr, -ENOMEM, "no memory");
 	if (b.len == 0)
-		return err_set_id(reterr, -ENOENT, "NotFound", "no %s '%s'; none is configured", what,
-				  name);
-	return err_set_id(reterr, -ENOENT, "NotFound", "no %s '%s'; there are: %s", what, name, b.data);
+		return err_set_id(reterr, -ENOENT, "NotFound", "no %s '%s'; none is configured",
+				  what, name);
+	return err_set_id(reterr, -ENOENT, "NotFound", "no %s '%s'; there are: %s", what, name,
+			  b.data);
 }
 
 /* The list of the part where it has one, else of the top. */
@@ -141,10 +143,11 @@ static int add_scopes(struct buf *b, const char *const *scopes, size_t n,
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		r = check_scope(scopes[i], &positive, reterr);
 		if (r == 0 && d && d->scope.n && !scope_within(scopes[i], &d->scope))
-			return err_set_id(reterr, -EINVAL, "Invalid",
-					  "scope '%s' is not within what department %s may change; name "
-					  "a folder inside its scope",
-					  scopes[i], d->name);
+			return err_set_id(
+				reterr, -EINVAL, "Invalid",
+				"scope '%s' is not within what department %s may change; name "
+				"a folder inside its scope",
+				scopes[i], d->name);
 		if (r == 0)
 			r = add_rule(b, "scope", scopes[i], NULL);
 	}

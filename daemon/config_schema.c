@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * YAML to configuration. Three tables say which keys there are; a key with no reader is one that is
- * known but does nothing yet, and is refused rather than accepted in silence. A map's keys are checked
- * in the file's order, then read in the table's, so that what later ones refer to is there.
+ * known but does nothing yet, and is refused rather than accepted in silence. A map's keys are
+ * checked in the file's order, then read in the table's, so that what later ones refer to is there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -78,7 +78,8 @@ static int read_map(struct reader *rd, const struct cfgnode *v, const struct key
 		if (!k)
 			return unknown_key(rd, v->items[i], keys, n);
 		if (!k->read)
-			return FAIL(rd, v->items[i], "'%s' is not supported by this version", k->name);
+			return FAIL(rd, v->items[i], "'%s' is not supported by this version",
+				    k->name);
 	}
 	for (size_t j = 0; j < n; j++)
 		for (size_t i = 0; r == 0 && i < v->n; i += 2)
@@ -140,7 +141,8 @@ static char *make_origin(struct reader *rd, const struct cfgnode *v)
 typedef int (*check_fn)(struct reader *rd, const struct cfgnode *v);
 
 /* A list of texts replaces what a lower layer gave, also with nothing. */
-static int read_list(struct reader *rd, const struct cfgnode *v, struct config_list *l, check_fn check)
+static int read_list(struct reader *rd, const struct cfgnode *v, struct config_list *l,
+		     check_fn check)
 {
 	struct config_list out = {.set = true};
 	int r = check_kind(rd, v, CFG_LIST);
@@ -168,9 +170,9 @@ static int read_list(struct reader *rd, const struct cfgnode *v, struct config_l
 static int check_word(struct reader *rd, const struct cfgnode *v)
 {
 	static const char *const methods[] = {
-		"apply", "audit", "create", "destroy", "diff", "events", "lease", "list", "log",
-		"mail", "materialize", "merge", "next", "note", "rollback", "show", "snapshot",
-		"sync", "wait", "why",
+		"apply",    "audit", "create",	 "destroy",	"diff",	 "events", "lease",
+		"list",	    "log",   "mail",	 "materialize", "merge", "next",   "note",
+		"rollback", "show",  "snapshot", "sync",	"wait",	 "why",
 	};
 	const char *near;
 
@@ -203,12 +205,14 @@ static int check_name(struct reader *rd, const struct cfgnode *k, const char *wh
 	size_t n = strlen(k->text);
 
 	if (n == 0 || n > 64 ||
-	    strspn(k->text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != n ||
+	    strspn(k->text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+		    n ||
 	    strchr("._-", k->text[0]))
-		return FAIL(rd, k,
-			    "'%s' cannot name a %s: use 1 to 64 letters, digits, '.', '_' or '-', a "
-			    "letter or digit first",
-			    k->text, what);
+		return FAIL(
+			rd, k,
+			"'%s' cannot name a %s: use 1 to 64 letters, digits, '.', '_' or '-', a "
+			"letter or digit first",
+			k->text, what);
 	return 0;
 }
 
@@ -238,7 +242,8 @@ static int read_mount(struct reader *rd, const struct cfgnode *v, void *target)
 	if (r < 0)
 		return r;
 	if (!strstr(v->text, "{agent}"))
-		return FAIL(rd, v, "a mount template needs {agent}, or two views share a mount point");
+		return FAIL(rd, v,
+			    "a mount template needs {agent}, or two views share a mount point");
 	r = config_mount_path(v->text, "/m", "a", &sample, &why);
 	if (r == -EINVAL)
 		r = FAIL(rd, v, "%s", err_text(&why));
@@ -314,7 +319,8 @@ static int read_scratch(struct reader *rd, const struct cfgnode *v, void *target
 }
 
 /* A map NAME: {keys}; all names first, since accepts-from may name any. */
-static int read_roles_with(struct reader *rd, const struct cfgnode *v, const struct key *keys, size_t n)
+static int read_roles_with(struct reader *rd, const struct cfgnode *v, const struct key *keys,
+			   size_t n)
 {
 	struct config_role *role;
 	int r = check_kind(rd, v, CFG_MAP);
@@ -335,8 +341,9 @@ static int read_roles_with(struct reader *rd, const struct cfgnode *v, const str
 static int read_roles(struct reader *rd, const struct cfgnode *v, void *target)
 {
 	static const struct key keys[] = {
-		{"write", read_write}, {"hide", read_hide},	     {"scratch", read_scratch},
-		{"may", read_may},     {"accepts-from", read_accepts},
+		{"write", read_write},		{"hide", read_hide},
+		{"scratch", read_scratch},	{"may", read_may},
+		{"accepts-from", read_accepts},
 	};
 
 	return read_roles_with(rd, v, keys, ARRAY_SIZE(keys));
@@ -384,7 +391,10 @@ static int read_departments(struct reader *rd, const struct cfgnode *v, void *ta
 	{"branch", read_branch}, {"mount", read_mount}, {"user", read_user},                       \
 		{"roles", read_roles}, {"iron", read_iron}, {"departments", read_departments},     \
 		{"shares", NULL}, {"redirect", NULL}, {"seed", NULL}, {"verify", NULL},            \
-		{"journal", NULL}, {"quotas", NULL}, {"merge", NULL}, {"cooldown", NULL}
+		{"journal", NULL}, {"quotas", NULL}, {"merge", NULL},                              \
+	{                                                                                          \
+		"cooldown", NULL                                                                   \
+	}
 
 static int read_part(struct reader *rd, const struct cfgnode *v, struct config *part)
 {
@@ -444,15 +454,18 @@ static int read_top(struct reader *rd, const struct cfgnode *v)
 static int narrow_write_item(struct reader *rd, const struct cfgnode *v)
 {
 	if (v->text[0] != '!')
-		return FAIL(rd, v, "'%s' would widen what the role may write: here only '!' patterns "
-				   "can stand", v->text);
+		return FAIL(rd, v,
+			    "'%s' would widen what the role may write: here only '!' patterns "
+			    "can stand",
+			    v->text);
 	return check_pattern(rd, v);
 }
 
 static int narrow_item(struct reader *rd, const struct cfgnode *v)
 {
 	if (v->text[0] == '!')
-		return FAIL(rd, v, "'%s' would take back a rule: here no '!' patterns can stand", v->text);
+		return FAIL(rd, v, "'%s' would take back a rule: here no '!' patterns can stand",
+			    v->text);
 	return check_pattern(rd, v);
 }
 
@@ -473,15 +486,17 @@ static int narrow_iron(struct reader *rd, const struct cfgnode *v, void *target)
 
 static int only_narrower(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return FAIL(rd, v, "a repository's own file may only narrow the policy: iron, and of roles the "
-			   "'!' patterns of write, and hide");
+	return FAIL(rd, v,
+		    "a repository's own file may only narrow the policy: iron, and of roles the "
+		    "'!' patterns of write, and hide");
 }
 
 static int narrow_roles(struct reader *rd, const struct cfgnode *v, void *target)
 {
 	static const struct key keys[] = {
-		{"write", narrow_write}, {"hide", narrow_hide},	  {"scratch", only_narrower},
-		{"may", only_narrower},	 {"accepts-from", only_narrower},
+		{"write", narrow_write},	 {"hide", narrow_hide},
+		{"scratch", only_narrower},	 {"may", only_narrower},
+		{"accepts-from", only_narrower},
 	};
 
 	return read_roles_with(rd, v, keys, ARRAY_SIZE(keys));
@@ -490,11 +505,21 @@ static int narrow_roles(struct reader *rd, const struct cfgnode *v, void *target
 static int read_narrow(struct reader *rd, const struct cfgnode *v)
 {
 	static const struct key keys[] = {
-		{"iron", narrow_iron},	   {"roles", narrow_roles},   {"branch", only_narrower},
-		{"mount", only_narrower},  {"user", only_narrower},   {"departments", only_narrower},
+		{"iron", narrow_iron},
+		{"roles", narrow_roles},
+		{"branch", only_narrower},
+		{"mount", only_narrower},
+		{"user", only_narrower},
+		{"departments", only_narrower},
 		{"repositories", only_narrower},
-		{"shares", NULL}, {"redirect", NULL}, {"seed", NULL}, {"verify", NULL},
-		{"journal", NULL}, {"quotas", NULL}, {"merge", NULL}, {"cooldown", NULL},
+		{"shares", NULL},
+		{"redirect", NULL},
+		{"seed", NULL},
+		{"verify", NULL},
+		{"journal", NULL},
+		{"quotas", NULL},
+		{"merge", NULL},
+		{"cooldown", NULL},
 	};
 
 	return read_map(rd, v, keys, ARRAY_SIZE(keys), NULL);

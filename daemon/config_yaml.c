@@ -31,7 +31,8 @@ static int fail(struct loader *l, yaml_mark_t at, const char *what)
 	return err_set(l->e, -EINVAL, "%s:%zu:%zu: %s", l->name, at.line + 1, at.column + 1, what);
 }
 
-int cfgnode_error(const char *name, const struct cfgnode *at, struct err *reterr, const char *fmt, ...)
+int cfgnode_error(const char *name, const struct cfgnode *at, struct err *reterr, const char *fmt,
+		  ...)
 {
 	char *text = NULL;
 	va_list ap;
@@ -119,8 +120,8 @@ static int check_key(struct loader *l, const struct cfgnode *y)
 	for (size_t i = 0; i + 1 < y->n; i += 2)
 		if (strcmp(y->items[i]->text, key->text) == 0)
 			return cfgnode_error(l->name, key, l->e,
-					  "the key '%s' was given already, in line %u", key->text,
-					  y->items[i]->line);
+					     "the key '%s' was given already, in line %u",
+					     key->text, y->items[i]->line);
 	return 0;
 }
 
@@ -208,7 +209,8 @@ static int load_stream(struct loader *l, struct cfgnode **ret)
 				r = fail(l, ev.start_mark, "tags are not supported");
 		} else if (ev.type == YAML_STREAM_END_EVENT) {
 			end = true;
-		} else if (ev.type != YAML_STREAM_START_EVENT && ev.type != YAML_DOCUMENT_END_EVENT) {
+		} else if (ev.type != YAML_STREAM_START_EVENT &&
+			   ev.type != YAML_DOCUMENT_END_EVENT) {
 			r = load_node(l, &ev, ret);
 		}
 		yaml_event_delete(&ev);
@@ -216,7 +218,8 @@ static int load_stream(struct loader *l, struct cfgnode **ret)
 	return r;
 }
 
-int cfgnode_load(const char *text, size_t n, const char *name, struct cfgnode **ret, struct err *reterr)
+int cfgnode_load(const char *text, size_t n, const char *name, struct cfgnode **ret,
+		 struct err *reterr)
 {
 	_cleanup_(cfgnode_freep) struct cfgnode *y = NULL;
 	struct loader l = {.name = name, .e = reterr};

@@ -11,16 +11,16 @@
  *     scope PATTERN [TAB ORIGIN]
  *
  * The first line is the first; the others may come in any order; empty lines and lines that begin
- * with "#" are skipped. PATTERN is gitignore's, with "!" in front to negate. One that is empty, holds
- * control bytes, begins with a double quote, or begins or ends with a space is written in double
- * quotes, where \" \\ and \ooo (three octal digits) stand for bytes: so a pattern may hold any byte
- * but NUL and newline. ORIGIN (where the administrator wrote it, "agentfs.yaml:12") is any text
- * without control bytes.
+ * with "#" are skipped. PATTERN is gitignore's, with "!" in front to negate. One that is empty,
+ * holds control bytes, begins with a double quote, or begins or ends with a space is written in
+ * double quotes, where \" \\ and \ooo (three octal digits) stand for bytes: so a pattern may hold
+ * any byte but NUL and newline. ORIGIN (where the administrator wrote it, "agentfs.yaml:12") is any
+ * text without control bytes.
  *
- * Canonical form: the lines in the order above, each given (scratch included), rules by kind in their
- * order, quotes only where needed, spaces at a pattern's end dropped as git drops them. It parses to
- * itself; its SHA-256 is the policy's identity in the journal, and an index of a rule counts
- * the built-in ones and then the canonical form's.
+ * Canonical form: the lines in the order above, each given (scratch included), rules by kind in
+ * their order, quotes only where needed, spaces at a pattern's end dropped as git drops them. It
+ * parses to itself; its SHA-256 is the policy's identity in the journal, and an index of a rule
+ * counts the built-in ones and then the canonical form's.
  *
  * A pattern covers a path that it matches and everything below a folder that it matches: the last
  * pattern of a list that covers a path decides, so that "!docs/" then "docs/api/" leaves docs/api
@@ -43,10 +43,14 @@ static const char *const kind_names[RULE_KINDS] = {"iron", "hide", "write", "sco
 static const char *const scratch_names[] = {"none", "beside", "all"};
 
 static const char *const op_names[] = {
-	[POLICY_CREATE] = "create",	      [POLICY_MKDIR] = "mkdir",
-	[POLICY_WRITE] = "write",	      [POLICY_ATTR] = "chmod",
-	[POLICY_UNLINK] = "unlink",	      [POLICY_RMDIR] = "rmdir",
-	[POLICY_RENAME_FROM] = "rename-from", [POLICY_RENAME_TO] = "rename-to",
+	[POLICY_CREATE] = "create",
+	[POLICY_MKDIR] = "mkdir",
+	[POLICY_WRITE] = "write",
+	[POLICY_ATTR] = "chmod",
+	[POLICY_UNLINK] = "unlink",
+	[POLICY_RMDIR] = "rmdir",
+	[POLICY_RENAME_FROM] = "rename-from",
+	[POLICY_RENAME_TO] = "rename-to",
 	[POLICY_LINK] = "link",
 };
 
@@ -54,11 +58,11 @@ static const struct {
 	const char *name;
 	enum policy_op op;
 } op_aliases[] = {
-	{"rename", POLICY_RENAME_FROM}, {"rename_from", POLICY_RENAME_FROM},
+	{"rename", POLICY_RENAME_FROM},	 {"rename_from", POLICY_RENAME_FROM},
 	{"rename_to", POLICY_RENAME_TO}, {"truncate", POLICY_WRITE},
-	{"attr", POLICY_ATTR},	       {"setattr", POLICY_ATTR},
-	{"chown", POLICY_ATTR},	       {"setxattr", POLICY_ATTR},
-	{"delete", POLICY_UNLINK},       {"symlink", POLICY_CREATE},
+	{"attr", POLICY_ATTR},		 {"setattr", POLICY_ATTR},
+	{"chown", POLICY_ATTR},		 {"setxattr", POLICY_ATTR},
+	{"delete", POLICY_UNLINK},	 {"symlink", POLICY_CREATE},
 	{"mknod", POLICY_CREATE},
 };
 
@@ -259,10 +263,11 @@ static int read_head(struct parser *ps, const char *p, const char *end)
 	if ((size_t)(end - p) < sizeof(head) || memcmp(p, head, sizeof(head) - 1) != 0 ||
 	    strspn(p + sizeof(head) - 1, "0123456789") != (size_t)(end - p) - (sizeof(head) - 1))
 		return bad(ps, "it must begin with 'agentfs-policy 1'");
-	return err_set(ps->e, -EPROTONOSUPPORT,
-		       "policy format %.*s is newer than this program, which knows %d: use the agentfs "
-		       "that wrote it",
-		       (int)(end - p) - (int)(sizeof(head) - 1), p + sizeof(head) - 1, VERSION);
+	return err_set(
+		ps->e, -EPROTONOSUPPORT,
+		"policy format %.*s is newer than this program, which knows %d: use the agentfs "
+		"that wrote it",
+		(int)(end - p) - (int)(sizeof(head) - 1), p + sizeof(head) - 1, VERSION);
 }
 
 static int read_lines(struct parser *ps, const char *text)
@@ -403,7 +408,8 @@ static int set_builtin(struct policy *p)
 	int r = scope_text(p, &scope);
 
 	if (r == 0)
-		r = buf_addf(&scratch, "built in: scratch %s (kept in the view, never materialized)",
+		r = buf_addf(&scratch,
+			     "built in: scratch %s (kept in the view, never materialized)",
 			     scratch_names[p->scratch]);
 	if (r == 0 && p->read_only)
 		r = buf_addf(&none, "role %s writes nothing", p->role);
@@ -414,8 +420,8 @@ static int set_builtin(struct policy *p)
 	p->builtin[BUILTIN_GIT] = sys_strdup("built in: the view's own .git is the agent's");
 	p->builtin[BUILTIN_GIT_TOP] =
 		sys_strdup("built in: the view's own .git may not be removed, renamed or replaced");
-	p->builtin[BUILTIN_CONTROL] =
-		sys_strdup("built in: .agentfs/control is read-only, and .agentfs stays in its place");
+	p->builtin[BUILTIN_CONTROL] = sys_strdup(
+		"built in: .agentfs/control is read-only, and .agentfs stays in its place");
 	p->builtin[BUILTIN_SCRATCH] = buf_take(&scratch);
 	p->builtin[BUILTIN_SCOPE] = buf_take(&scope);
 	p->no_rule = buf_take(&none);

@@ -3,23 +3,24 @@
  * The decisions of a policy. In order:
  *
  * 1. The view's own .git and what is below: allowed to every role; the name .git itself may not be
- *    removed, renamed or replaced. .agentfs/control: denied to every role; .agentfs itself is a folder
- *    that may be made and removed where something below it may be written, and is never renamed.
+ *    removed, renamed or replaced. .agentfs/control: denied to every role; .agentfs itself is a
+ * folder that may be made and removed where something below it may be written, and is never
+ * renamed.
  * 2. A role without a write pattern and without scratch writes nothing: POLICY_DENY_RO.
  * 3. iron and hide deny what they cover.
  * 4. The last write pattern that covers the path: a "!" denies, none denies unless scratch.
  * 5. Where there are scopes, the same with them: the path must be covered by one too. That no scope
  *    covers it counts as no rule matching.
- * 6. A folder is also allowed where anything below it could be (so the parents of a scope can be made);
- *    its attributes where any name may be made in it. What is in a folder that is renamed, the caller
- *    asks name by name unless policy_uniform_below() spares it.
- * 7. Scratch: what no rule matched, is not in the base, and is new (or, for what exists, made by this
- *    view); beside: in a folder where some file could be allowed by 3 to 5; all: anywhere.
+ * 6. A folder is also allowed where anything below it could be (so the parents of a scope can be
+ * made); its attributes where any name may be made in it. What is in a folder that is renamed, the
+ * caller asks name by name unless policy_uniform_below() spares it.
+ * 7. Scratch: what no rule matched, is not in the base, and is new (or, for what exists, made by
+ * this view); beside: in a folder where some file could be allowed by 3 to 5; all: anywhere.
  *
- * What lies below a folder is judged without names (policy_pattern.h): the answers "could be", may_make
- * and not-uniform may be wrong only in that direction. For that, these hold: what a pattern covers all of
- * below a folder, it covers all of below every folder further down; and could_allow_below() of a
- * folder is implied by that of any folder below it.
+ * What lies below a folder is judged without names (policy_pattern.h): the answers "could be",
+ * may_make and not-uniform may be wrong only in that direction. For that, these hold: what a
+ * pattern covers all of below a folder, it covers all of below every folder further down; and
+ * could_allow_below() of a folder is implied by that of any folder below it.
  *
  * Nothing here allocates, and nothing is kept between calls: safe from any thread.
  */

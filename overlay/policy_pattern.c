@@ -2,17 +2,18 @@
 /*
  * gitignore patterns as automata over path components.
  *
- * A pattern is cut at its slashes into segments: a literal, a glob of one component, ANY (a lone "*")
- * or DEEP ("**" between slashes: no component or more). A pattern without a slash, but for one at its
- * end, may stand at any depth: DEEP goes before it. "**" at the end means something inside: ANY.
- * A set of states is a bit mask: bit i = "segment i comes next", bit n = matched. So:
+ * A pattern is cut at its slashes into segments: a literal, a glob of one component, ANY (a lone
+ * "*") or DEEP ("**" between slashes: no component or more). A pattern without a slash, but for one
+ * at its end, may stand at any depth: DEEP goes before it. "**" at the end means something inside:
+ * ANY. A set of states is a bit mask: bit i = "segment i comes next", bit n = matched. So:
  *
  *     src/lib/ + "**"  →  "src" "lib" ANY      node_modules/  →  DEEP "node_modules", folders only
  *     *.c              →  DEEP glob(*.c)       /a/b           →  "a" "b"
  *
  * Invariants: (1) no two DEEP are neighbours and none is last, so that the closure of a state is at
  * most one further bit; (2) a glob was checked when it was compiled: matching cannot meet a broken
- * class; (3) every segment matches some name, so that a live state can always be matched to the end.
+ * class; (3) every segment matches some name, so that a live state can always be matched to the
+ * end.
  *
  * One component is matched as git's wildmatch does: bytes, case-sensitive, classes with "!" or "^",
  * ranges, [:names:] and "\" inside; a class never matches "/".
@@ -59,7 +60,8 @@ static const struct {
 
 /* p is behind "[:"; up to ":]". Returns where it ends, NULL where it is no class name after all;
  * *ok is false for a name that nobody knows. */
-static const char *class_name(const char *p, const char *end, unsigned char c, bool *matched, bool *ok)
+static const char *class_name(const char *p, const char *end, unsigned char c, bool *matched,
+			      bool *ok)
 {
 	const char *q = memchr(p, ']', (size_t)(end - p));
 
@@ -330,8 +332,8 @@ struct meeting {
 	uint64_t todo[SEGMENTS_MAX], done[SEGMENTS_MAX]; /* [state of a] = states of b */
 };
 
-/* Goes on from one pair of states by one name; true where either pattern is through, since the other
- * can then always be brought to its end below (invariant 3). */
+/* Goes on from one pair of states by one name; true where either pattern is through, since the
+ * other can then always be brought to its end below (invariant 3). */
 static bool meet_step(struct meeting *m, unsigned i, unsigned j)
 {
 	uint64_t as, bs, a_end = UINT64_C(1) << m->a->n, b_end = UINT64_C(1) << m->b->n;
@@ -449,7 +451,8 @@ static void add_deep(struct pattern *p)
 }
 
 /* The segments of text[0..n), which has no "!" in front and no slash at either end. */
-static const char *compile_segments(struct pattern *p, const char *s, const char *end, bool anywhere)
+static const char *compile_segments(struct pattern *p, const char *s, const char *end,
+				    bool anywhere)
 {
 	char *q = p->bytes;
 	const char *why = NULL;
@@ -468,7 +471,7 @@ static const char *compile_segments(struct pattern *p, const char *s, const char
 		if (stars && stop - s >= 2 && !anywhere) {
 			add_deep(p);
 		} else {
-			*g = (struct segment){.kind = literal	       ? LITERAL
+			*g = (struct segment){.kind = literal ? LITERAL
 						      : stars ? ANY
 							      : GLOB,
 					      .p = q};

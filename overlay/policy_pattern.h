@@ -5,9 +5,10 @@
 #include <stddef.h>
 
 /*
- * One gitignore pattern, compiled. A pattern *covers* a path when it matches the path itself or one of
- * the folders above it, as everything in an ignored folder is ignored. What may lie below a folder is
- * answered without knowing the names: conservatively, and exactly where no name is a glob.
+ * One gitignore pattern, compiled. A pattern *covers* a path when it matches the path itself or one
+ * of the folders above it, as everything in an ignored folder is ignored. What may lie below a
+ * folder is answered without knowing the names: conservatively, and exactly where no name is a
+ * glob.
  */
 struct pattern;
 

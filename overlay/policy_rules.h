@@ -10,11 +10,11 @@ enum rule_kind { RULE_IRON, RULE_HIDE, RULE_WRITE, RULE_SCOPE, RULE_KINDS };
 
 /* Rules that every policy has, in front of its own; then the texts of decisions without a rule. */
 enum builtin_rule {
-	BUILTIN_GIT,     /* the view's own .git is free */
+	BUILTIN_GIT,	 /* the view's own .git is free */
 	BUILTIN_GIT_TOP, /* but may not be removed, renamed or replaced */
 	BUILTIN_CONTROL, /* .agentfs/control is read-only, .agentfs stays where it is */
 	BUILTIN_SCRATCH, /* a new name beside what may be written */
-	BUILTIN_SCOPE,   /* outside the scope of the task */
+	BUILTIN_SCOPE,	 /* outside the scope of the task */
 	BUILTIN_COUNT,
 };
 

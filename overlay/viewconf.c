@@ -8,9 +8,9 @@
  *     seed MODE PATH LENGTH          any number; followed by LENGTH bytes (any) and a newline
  *     end                            last; what is cut short is thereby seen
  *
- * In VALUE and PATH a newline is written "\n" and a backslash "\\"; nothing else is escaped, and NUL
- * cannot occur. PATH may hold spaces: it ends at the line's last one. MODE is octal, a regular file
- * or folder with permission bits; a folder has LENGTH 0. view-id is 32 hex digits, numbers are
+ * In VALUE and PATH a newline is written "\n" and a backslash "\\"; nothing else is escaped, and
+ * NUL cannot occur. PATH may hold spaces: it ends at the line's last one. MODE is octal, a regular
+ * file or folder with permission bits; a folder has LENGTH 0. view-id is 32 hex digits, numbers are
  * decimal. A reader that sees another version says so; within a version an unknown key is damage.
  *
  * Guarantees: whatever viewconf_format() wrote parses back equal; viewconf_parse() never reads past
@@ -53,7 +53,14 @@ static const struct text_key {
 };
 
 /* Keys that are not plain text, behind the text keys in the set of those seen. */
-enum { SEEN_VIEW_ID = ARRAY_SIZE(text_keys), SEEN_UID, SEEN_GID, SEEN_CREATED, SEEN_POLICY, SEEN_MAX };
+enum {
+	SEEN_VIEW_ID = ARRAY_SIZE(text_keys),
+	SEEN_UID,
+	SEEN_GID,
+	SEEN_CREATED,
+	SEEN_POLICY,
+	SEEN_MAX
+};
 
 static const char *const other_keys[] = {"view-id", "uid", "gid", "created", "policy"};
 
@@ -186,7 +193,7 @@ static const char *check_text(enum check check, const char *s)
 		return *s ? "an object id that is not lower-case hex" : NULL;
 	case FILE_NAME:
 		return *s == '\0' || (path_is_plain(s) && !strchr(s, '/')) ? NULL
-									    : "not a file name";
+									   : "not a file name";
 	}
 	return "an unknown key";
 }
@@ -278,8 +285,10 @@ static int read_seed(struct reader *rd, const char *v, size_t n)
 		return -ENOMEM;
 	memcpy(copy, data, size);
 	copy[size] = '\0';
-	rd->c->seeds[rd->c->nseeds++] = (struct viewconf_seed){
-		.path = TAKE_PTR(name), .mode = (uint32_t)mode, .data = TAKE_PTR(copy), .len = size};
+	rd->c->seeds[rd->c->nseeds++] = (struct viewconf_seed){.path = TAKE_PTR(name),
+							       .mode = (uint32_t)mode,
+							       .data = TAKE_PTR(copy),
+							       .len = size};
 	return 0;
 }
 
@@ -358,7 +367,8 @@ static int read_version(struct reader *rd)
 	uint64_t v;
 
 	rd->line = 1;
-	if (!nl || (size_t)(nl - rd->p) < sizeof(head) - 1 || memcmp(rd->p, head, sizeof(head) - 1) != 0 ||
+	if (!nl || (size_t)(nl - rd->p) < sizeof(head) - 1 ||
+	    memcmp(rd->p, head, sizeof(head) - 1) != 0 ||
 	    !parse_number(rd->p + sizeof(head) - 1, (size_t)(nl - rd->p) - (sizeof(head) - 1), 10,
 			  UINT32_MAX, &v))
 		return bad(rd, "it must begin with 'version 1'");

@@ -4,8 +4,8 @@
  *
  * Guarantees: (1) a descriptor that arrives is handed to the caller or closed, also with a message
  * that is damaged, cut short or carries too many; (2) the peer may be hostile: what it sends is
- * decoded within its length; (3) a socket file is replaced only where nobody answers on it; (4) a call
- * ends at its deadline, whatever else arrives meanwhile.
+ * decoded within its length; (3) a socket file is replaced only where nobody answers on it; (4) a
+ * call ends at its deadline, whatever else arrives meanwhile.
  */
 #include "viewctl.h"
 
@@ -22,8 +22,8 @@
 #include "cleanup.h"
 #include "sys.h"
 
-/* An address of a path of any length: a long one goes by its folder's descriptor, which *ret_dir must
- * keep open until the address was used. */
+/* An address of a path of any length: a long one goes by its folder's descriptor, which *ret_dir
+ * must keep open until the address was used. */
 static int make_address(const char *path, struct sockaddr_un *ret, int *ret_dir)
 {
 	const char *slash = strrchr(path, '/');
@@ -210,7 +210,9 @@ static int receive(int fd, struct buf *b, int *fds, size_t *ret_nfds)
 {
 	struct iovec iov;
 	union fd_space space;
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space.bytes,
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = space.bytes,
 			   .msg_controllen = sizeof(space.bytes)};
 	ssize_t n;
 	int r;
@@ -324,12 +326,14 @@ int viewctl_call(int fd, const struct record *msg, int send_fd, int timeout_ms, 
 	if (r == 0)
 		r = receive_until(fd, msg->seq, deadline, b, ret);
 	if (r == -ETIMEDOUT)
-		return err_set(reterr, r, "the view's server did not answer within %d ms", timeout_ms);
+		return err_set(reterr, r, "the view's server did not answer within %d ms",
+			       timeout_ms);
 	if (r < 0)
 		return err_set(reterr, r, "cannot talk to the view's server: %s", strerror(-r));
 	if (ret->result >= 0)
 		return ret->result;
 	if (RECORD_HAS(ret, F_VALUE) && ret->value.n)
 		return err_set(reterr, ret->result, "%.*s", (int)ret->value.n, ret->value.p);
-	return err_set(reterr, ret->result, "the view's server refused: %s", strerror(-ret->result));
+	return err_set(reterr, ret->result, "the view's server refused: %s",
+		       strerror(-ret->result));
 }

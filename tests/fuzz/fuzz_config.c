@@ -9,7 +9,8 @@
 #include "fuzz.h"
 #include "policy.h"
 
-static void make_policies(const struct config *c, const char *repository, const struct config *narrow)
+static void make_policies(const struct config *c, const char *repository,
+			  const struct config *narrow)
 {
 	const char *const scope[] = {"src/auth/**"};
 
@@ -17,8 +18,8 @@ static void make_policies(const struct config *c, const char *repository, const 
 		struct err e = ERR_INIT;
 		struct policy *p = NULL;
 		char *text = NULL;
-		int r = config_policy_text(c, repository, c->roles[i].name, scope, i % 2, NULL, narrow,
-					   &text, &e);
+		int r = config_policy_text(c, repository, c->roles[i].name, scope, i % 2, NULL,
+					   narrow, &text, &e);
 
 		if (r == 0 && policy_parse(text, &p, NULL) < 0)
 			abort();

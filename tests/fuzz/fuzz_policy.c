@@ -10,8 +10,11 @@
 static void ask(const struct policy *p, const char *path)
 {
 	for (int i = 0; i <= POLICY_LINK * 8 + 7; i++) {
-		struct policy_query q = {.op = (enum policy_op)(i / 8), .path = path,
-					 .dir = i & 1, .in_base = i & 2, .ours = i & 4};
+		struct policy_query q = {.op = (enum policy_op)(i / 8),
+					 .path = path,
+					 .dir = i & 1,
+					 .in_base = i & 2,
+					 .ours = i & 4};
 		struct policy_verdict v = policy_decide(p, &q);
 		enum policy_result all;
 
@@ -27,8 +30,14 @@ static void ask(const struct policy *p, const char *path)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const paths[] = {"", "a", "src/auth/x.c", "src/x", ".agentfs/plan/1", ".git",
-					    ".agentfs", "src/deep/er/still/more.c"};
+	static const char *const paths[] = {"",
+					    "a",
+					    "src/auth/x.c",
+					    "src/x",
+					    ".agentfs/plan/1",
+					    ".git",
+					    ".agentfs",
+					    "src/deep/er/still/more.c"};
 	char *text = malloc(size + 1);
 	struct policy *p = NULL, *again = NULL;
 	struct err e = ERR_INIT;

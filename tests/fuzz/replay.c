@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Feeds a fuzzer every file of its corpus folder: whole, cut short at 64 places, and with 256 single
- * bytes changed, so that a parser sees each kind of damage without a fuzzing engine. An empty corpus
- * is an error: the test would show nothing.
+ * Feeds a fuzzer every file of its corpus folder: whole, cut short at 64 places, and with 256
+ * single bytes changed, so that a parser sees each kind of damage without a fuzzing engine. An
+ * empty corpus is an error: the test would show nothing.
  */
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config: each layer overrides the one before, the last only narrows; every mistake has its place and
- * sentence; the built-in roles decide as documented. */
+/* config: each layer overrides the one before, the last only narrows; every mistake has its place
+ * and sentence; the built-in roles decide as documented. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,8 +36,7 @@ static struct policy *policy_of(const struct config *c, const char *repository, 
 	struct err e = ERR_INIT;
 	char *text = NULL;
 
-	if (narrow &&
-	    config_parse_narrow(narrow, strlen(narrow), ".agentfs.yaml", &n, &e) < 0)
+	if (narrow && config_parse_narrow(narrow, strlen(narrow), ".agentfs.yaml", &n, &e) < 0)
 		fail_msg("%s", err_text(&e));
 	if (config_policy_text(c, repository, role, &scope, scope != NULL, department,
 			       narrow ? &n : NULL, &text, &e) < 0)
@@ -52,8 +51,8 @@ static struct policy *policy_of(const struct config *c, const char *repository, 
 static enum policy_result ask(const struct policy *p, const char *path, bool in_base,
 			      const char *rule)
 {
-	struct policy_query q = {.op = in_base ? POLICY_WRITE : POLICY_CREATE, .path = path,
-				 .in_base = in_base};
+	struct policy_query q = {
+		.op = in_base ? POLICY_WRITE : POLICY_CREATE, .path = path, .in_base = in_base};
 	struct policy_verdict v = policy_decide(p, &q);
 
 	if (rule)
@@ -97,18 +96,19 @@ static void test_config__builtin_roles_decide_as_documented(void **state)
 
 static void test_config__layers_override_field_by_field(void **state)
 {
-	struct config c = parse("branch: \"overstory/{agent}/{task}\"\n"
-				"user: {name: Ada, email: ada@example.org}\n"
-				"roles:\n"
-				"  builder: {write: ['*', '!db/']}\n"
-				"  writer: {write: [docs/], may: [mail], accepts-from: [lead]}\n"
-				"iron: [ci/]\n"
-				"repositories:\n"
-				"  /srv/p/:\n"
-				"    branch: '{agent}'\n"
-				"    user: {name: Bob}\n"
-				"    iron: []\n"
-				"    roles: {builder: {scratch: none}, extra: {write: ['*.txt']}}\n");
+	struct config c =
+		parse("branch: \"overstory/{agent}/{task}\"\n"
+		      "user: {name: Ada, email: ada@example.org}\n"
+		      "roles:\n"
+		      "  builder: {write: ['*', '!db/']}\n"
+		      "  writer: {write: [docs/], may: [mail], accepts-from: [lead]}\n"
+		      "iron: [ci/]\n"
+		      "repositories:\n"
+		      "  /srv/p/:\n"
+		      "    branch: '{agent}'\n"
+		      "    user: {name: Bob}\n"
+		      "    iron: []\n"
+		      "    roles: {builder: {scratch: none}, extra: {write: ['*.txt']}}\n");
 	struct policy *p;
 
 	assert_string_equal(config_branch(&c, "/srv/other"), "overstory/{agent}/{task}");
@@ -144,15 +144,20 @@ static void test_config__mistakes_have_place_and_sentence(void **state)
 	} cases[] = {
 		{"brnach: x\n", "f.yaml:1:1: unknown key 'brnach' (did you mean 'branch'?)"},
 		{"zzzzzzzz: x\n", "f.yaml:1:1: unknown key 'zzzzzzzz'"},
-		{"iron: []\nredirect: [x]\n", "f.yaml:2:1: 'redirect' is not supported by this version"},
+		{"iron: []\nredirect: [x]\n",
+		 "f.yaml:2:1: 'redirect' is not supported by this version"},
 		{"shares: {}\n", "'shares' is not supported by this version"},
-		{"seed: []\n", "'seed' is not"}, {"verify: {}\n", "'verify' is not"},
-		{"journal: {}\n", "'journal' is not"}, {"quotas: {}\n", "'quotas' is not"},
-		{"merge: {}\n", "'merge' is not"}, {"cooldown: {}\n", "'cooldown' is not"},
+		{"seed: []\n", "'seed' is not"},
+		{"verify: {}\n", "'verify' is not"},
+		{"journal: {}\n", "'journal' is not"},
+		{"quotas: {}\n", "'quotas' is not"},
+		{"merge: {}\n", "'merge' is not"},
+		{"cooldown: {}\n", "'cooldown' is not"},
 		{"iron: x\n", "f.yaml:1:7: expected a list here, not text"},
 		{"iron:\n", "expected a list here, not text"},
 		{"- x\n", "f.yaml:1:1: expected a map of keys here, not a list"},
-		{"iron: [a]\niron: [b]\n", "f.yaml:2:1: the key 'iron' was given already, in line 1"},
+		{"iron: [a]\niron: [b]\n",
+		 "f.yaml:2:1: the key 'iron' was given already, in line 1"},
 		{"iron: &a [x]\n", "f.yaml:1:7: anchors are not supported"},
 		{"iron: *a\n", "aliases are not supported"},
 		{"branch: !!str x\n", "f.yaml:1:9: tags are not supported"},
@@ -160,11 +165,15 @@ static void test_config__mistakes_have_place_and_sentence(void **state)
 		{"? [a]\n: b\n", "a key must be a word"},
 		{"iron: [\n", "f.yaml:2:1: "},
 		{"iron: ['[a']\n", "f.yaml:1:8: pattern '[a': a '[' is not closed"},
-		{"iron: [\"a\\nb\"]\n", "control bytes"}, {"iron: [\"a\\0b\"]\n", "a NUL byte"},
-		{"iron: ['']\n", "a value is missing"}, {"iron: [~]\n", "a value is missing"},
+		{"iron: [\"a\\nb\"]\n", "control bytes"},
+		{"iron: [\"a\\0b\"]\n", "a NUL byte"},
+		{"iron: ['']\n", "a value is missing"},
+		{"iron: [~]\n", "a value is missing"},
 		{"branch: 'x/{agent}/{taks}'\n", "unknown part at '{taks}'"},
-		{"branch: x\n", "needs {agent}"}, {"branch: '{agent}..{task}'\n", "no valid branch name"},
-		{"mount: '{agent}'\n", "is not absolute"}, {"mount: '{mounts}/x'\n", "needs {agent}"},
+		{"branch: x\n", "needs {agent}"},
+		{"branch: '{agent}..{task}'\n", "no valid branch name"},
+		{"mount: '{agent}'\n", "is not absolute"},
+		{"mount: '{mounts}/x'\n", "needs {agent}"},
 		{"user: {nmae: x}\n", "f.yaml:1:8: unknown key 'nmae' (did you mean 'name'?)"},
 		{"user: {name: 'a <b>'}\n", "'<' and '>'"},
 		{"roles: {b: {scratch: some}}\n", "f.yaml:1:22: scratch is none, beside or all"},
@@ -178,7 +187,8 @@ static void test_config__mistakes_have_place_and_sentence(void **state)
 		{"repositories: {/x: {}, /x/: {}}\n", "given already"},
 		{"repositories: {/x: {repositories: {}}}\n", "unknown key 'repositories'"},
 		{"repositories: {/x: {redirect: []}}\n", "'redirect' is not supported"},
-		{"\xff\xfe", "f.yaml"}, {"iron: ['\xc0']\n", "not UTF-8"},
+		{"\xff\xfe", "f.yaml"},
+		{"iron: ['\xc0']\n", "not UTF-8"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -228,7 +238,8 @@ static void test_config__repository_file_never_widens(void **state)
 		{"roles: {builder: {scratch: all}}\n", "may only narrow"},
 		{"roles: {builder: {may: [merge]}}\n", "may only narrow"},
 		{"branch: 'x{agent}'\n", "n.yaml:1:9: a repository's own file may only narrow"},
-		{"departments: {}\n", "may only narrow"}, {"repositories: {}\n", "may only narrow"},
+		{"departments: {}\n", "may only narrow"},
+		{"repositories: {}\n", "may only narrow"},
 		{"verify: {}\n", "'verify' is not supported by this version"},
 	};
 	struct config c = parse(""), n = {0};
@@ -244,7 +255,8 @@ static void test_config__repository_file_never_widens(void **state)
 		err_release(&e);
 	}
 	assert_int_equal(config_parse_narrow(stranger, strlen(stranger), "n.yaml", &n, &e), 0);
-	assert_int_equal(config_policy_text(&c, NULL, "builder", NULL, 0, NULL, &n, &text, &e), -ENOENT);
+	assert_int_equal(config_policy_text(&c, NULL, "builder", NULL, 0, NULL, &n, &text, &e),
+			 -ENOENT);
 	assert_non_null(strstr(err_text(&e), "no role 'buidler'; there are: scout, "));
 	err_release(&e);
 	config_release(&n);
@@ -257,11 +269,11 @@ static void test_config__scopes_and_departments(void **state)
 		const char *scope;
 		int r;
 	} cases[] = {
-		{"src/api/**", 0},	  {"src/api/v1/x.c", 0},   {"/src/api/v1/", 0},
-		{"src/api/**/*.c", 0},	  {"src/**", -EINVAL},	   {"*.c", -EINVAL},
-		{"lib", -EINVAL},	  {"api/", -EINVAL},	   {"src/api/gen/**", 0},
-		{"src/api", -EINVAL},	  {"[a", -EINVAL},	   {"!src/api/x", -EINVAL},
-		{"src/api/a\tb", -EINVAL}, {"doc.md", -EINVAL},	   {"/doc.md", 0},
+		{"src/api/**", 0},	   {"src/api/v1/x.c", 0}, {"/src/api/v1/", 0},
+		{"src/api/**/*.c", 0},	   {"src/**", -EINVAL},	  {"*.c", -EINVAL},
+		{"lib", -EINVAL},	   {"api/", -EINVAL},	  {"src/api/gen/**", 0},
+		{"src/api", -EINVAL},	   {"[a", -EINVAL},	  {"!src/api/x", -EINVAL},
+		{"src/api/a\tb", -EINVAL}, {"doc.md", -EINVAL},	  {"/doc.md", 0},
 	};
 	struct config c = parse("departments:\n  backend: {scope: ['src/api/**', '/doc.md', "
 				"'!src/api/gen/'], memory: true}\n  docs: {scope: ['docs/']}\n");
@@ -305,8 +317,9 @@ static void test_config__scopes_and_departments(void **state)
 static void test_config__names_and_templates(void **state)
 {
 	static const char *const good[] = {"a", "A1", "builder-1", "x.y_z", "task.2"};
-	static const char *const bad[] = {"", ".a", "-a", "_a", "a/b", "a b", "a..b", "a.", "a.lock",
-					  "merge", "list", "verify", "caf\xc3\xa9", "a@b"};
+	static const char *const bad[] = {"",	  ".a",	    "-a",	   "_a",     "a/b",
+					  "a b",  "a..b",   "a.",	   "a.lock", "merge",
+					  "list", "verify", "caf\xc3\xa9", "a@b"};
 	char longest[66], *s = NULL;
 	struct err e = ERR_INIT;
 
@@ -376,8 +389,9 @@ static void *failing_realloc(void *p, size_t n)
 
 static void test_config__no_memory_leaves_nothing(void **state)
 {
-	static const char text[] = "iron: [a, b/]\nuser: {name: x}\nroles: {w: {write: ['*']}}\n"
-				   "departments: {d: {scope: [docs/]}}\nrepositories: {/x: {iron: []}}\n";
+	static const char text[] =
+		"iron: [a, b/]\nuser: {name: x}\nroles: {w: {write: ['*']}}\n"
+		"departments: {d: {scope: [docs/]}}\nrepositories: {/x: {iron: []}}\n";
 	struct sys saved = sys;
 	int r = -ENOMEM, n = 0;
 

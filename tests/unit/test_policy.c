@@ -21,15 +21,15 @@
 	"scratch beside\niron .github/workflows/**\tagentfs.yaml:3\nwrite *\nwrite !SPRINT.md\n"   \
 	"write !FEATURES.md\nwrite !.agentfs/**\n"
 #define BUILDER HEAD "role builder\n" BUILDER_RULES
-#define SCOPED BUILDER "scope src/auth/**\nscope docs/one.md\n"
+#define SCOPED	BUILDER "scope src/auth/**\nscope docs/one.md\n"
 #define ARCHITECT                                                                                  \
 	HEAD "role architect\nscratch beside\nwrite /SPRINT.md\nwrite /FEATURES.md\n"              \
 	     "write .agentfs/plan/**\n"
 #define REVIEWER HEAD "role reviewer\nscratch all\niron .github/workflows/**\n"
-#define SCOUT HEAD "role scout\nscratch none\niron .github/**\n"
-#define MERGER HEAD "role merger\nscratch beside\n"
-#define HIDING HEAD "role r\nhide secrets/**\nhide !secrets/open.txt\nwrite *\n"
-#define ISLAND HEAD "role r\nscratch none\nwrite *\nwrite !docs/\nwrite docs/api/\n"
+#define SCOUT	 HEAD "role scout\nscratch none\niron .github/**\n"
+#define MERGER	 HEAD "role merger\nscratch beside\n"
+#define HIDING	 HEAD "role r\nhide secrets/**\nhide !secrets/open.txt\nwrite *\n"
+#define ISLAND	 HEAD "role r\nscratch none\nwrite *\nwrite !docs/\nwrite docs/api/\n"
 
 enum { DIR = 1, BASE = 2, OURS = 4 };
 
@@ -46,8 +46,11 @@ static struct policy *parse(const char *text)
 static struct policy_verdict decide(const struct policy *p, enum policy_op op, const char *path,
 				    int flags)
 {
-	struct policy_query q = {.op = op, .path = path, .dir = flags & DIR,
-				 .in_base = flags & BASE, .ours = flags & OURS};
+	struct policy_query q = {.op = op,
+				 .path = path,
+				 .dir = flags & DIR,
+				 .in_base = flags & BASE,
+				 .ours = flags & OURS};
 
 	return policy_decide(p, &q);
 }
@@ -77,7 +80,8 @@ static const struct {
 	{BUILDER, POLICY_CREATE, ".github/workflows/x", OURS, POLICY_DENY, "iron"},
 	{BUILDER, POLICY_WRITE, ".github/dependabot.yml", BASE, POLICY_ALLOW, NULL},
 	{BUILDER, POLICY_ATTR, "", DIR | BASE, POLICY_ALLOW, NULL},
-	{BUILDER, POLICY_WRITE, ".agentfs/control/role", 0, POLICY_DENY, "built in: .agentfs/control"},
+	{BUILDER, POLICY_WRITE, ".agentfs/control/role", 0, POLICY_DENY,
+	 "built in: .agentfs/control"},
 	/* the view's own .git */
 	{BUILDER, POLICY_CREATE, ".git/index.lock", 0, POLICY_ALLOW, "own .git"},
 	{SCOUT, POLICY_CREATE, ".git/index.lock", 0, POLICY_ALLOW, "own .git"},
@@ -133,8 +137,9 @@ static const struct {
 	{SCOPED, POLICY_MKDIR, "src/auth", DIR, POLICY_ALLOW, "scope src/auth/**"},
 	{SCOPED, POLICY_MKDIR, "src/auth/deep", DIR, POLICY_ALLOW, NULL},
 	{SCOPED, POLICY_MKDIR, "src/other", DIR, POLICY_DENY, "outside the scope"},
-	{SCOPED, POLICY_CREATE, "src/x.c", 0, POLICY_DENY, "built in: outside the scope of the task: "
-							   "src/auth/**, docs/one.md"},
+	{SCOPED, POLICY_CREATE, "src/x.c", 0, POLICY_DENY,
+	 "built in: outside the scope of the task: "
+	 "src/auth/**, docs/one.md"},
 	{SCOPED, POLICY_CREATE, "src/auth", 0, POLICY_DENY, NULL},
 	{SCOPED, POLICY_WRITE, "README.md", BASE, POLICY_DENY, "outside the scope"},
 	{SCOPED, POLICY_CREATE, "src/auth/SPRINT.md", 0, POLICY_DENY, "SPRINT"},
@@ -306,9 +311,10 @@ static const char *const names[] = {"a", "b", "ab", "a.c", "b.c", ".agentfs", "z
 static void random_policy(struct buf *b)
 {
 	static const char *const patterns[] = {
-		"*", "a", "b", "/a", "a/", "/b/", "*.c", "a/b", "a/**", "**/b", "a/*", "a/*.c",
-		"a/**/b", "a/b/**", "/a.c", "a/b/ab", "[ab]", "/*/", "b/?", "**/a/", ".agentfs/**",
-		"ab/**", "/*", "a/b/a.c", "b/**/a.c",
+		"*",	 "a",	   "b",	      "/a",	  "a/",	   "/b/",    "*.c",
+		"a/b",	 "a/**",   "**/b",    "a/*",	  "a/*.c", "a/**/b", "a/b/**",
+		"/a.c",	 "a/b/ab", "[ab]",    "/*/",	  "b/?",   "**/a/",  ".agentfs/**",
+		"ab/**", "/*",	   "a/b/a.c", "b/**/a.c",
 	};
 	static const char *const kinds[] = {"iron", "hide", "write", "scope"};
 	static const char *const scratches[] = {"none", "beside", "all"};
@@ -320,7 +326,8 @@ static void random_policy(struct buf *b)
 
 		while (n--)
 			assert_int_equal(buf_addf(b, "%s %s%s\n", kinds[k], pick(3) ? "" : "!",
-						  patterns[pick(ARRAY_SIZE(patterns))]), 0);
+						  patterns[pick(ARRAY_SIZE(patterns))]),
+					 0);
 	}
 }
 
@@ -334,7 +341,8 @@ static void random_path(char *out, const char *dir, unsigned depth)
 	}
 }
 
-static void check_folder(const struct policy *p, const char *dir, unsigned *uniform, unsigned *closed)
+static void check_folder(const struct policy *p, const char *dir, unsigned *uniform,
+			 unsigned *closed)
 {
 	enum policy_result all = POLICY_ALLOW;
 	bool one = policy_uniform_below(p, dir, &all), may = policy_may_make_in(p, dir);
@@ -430,5 +438,7 @@ int main(void)
 		cmocka_unit_test(test_policy__no_memory_leaves_nothing),
 	};
 
+	if (getenv("AGENTFS_TEST_SEED"))
+		seed = strtoull(getenv("AGENTFS_TEST_SEED"), NULL, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

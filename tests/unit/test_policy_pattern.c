@@ -133,8 +133,9 @@ static const char *const names[] = {"a", "b", "ab", "a.c", "b-1", "x y", "[a]", 
 
 static void random_pattern(char *out, size_t n)
 {
-	static const char *const atoms[] = {"a", "b", "*", "?", "[ab]", "[!a]", "[a-b]", "\\*", ".c",
-					    "\\[", "-", "x y", "[[:alpha:]]", "a", "b", "ab"};
+	static const char *const atoms[] = {"a",	   "b",	  "*",	"?",   "[ab]", "[!a]",
+					    "[a-b]",	   "\\*", ".c", "\\[", "-",    "x y",
+					    "[[:alpha:]]", "a",	  "b",	"ab"};
 	static const char *const parts[] = {"a", "b", "ab", "*", "**", "a.c", "a*"};
 	struct buf b = BUF_INIT;
 	unsigned depth = 1 + pick(3);
@@ -159,7 +160,8 @@ static void random_pattern(char *out, size_t n)
 	buf_release(&b);
 }
 
-/* git before 2.46 misreads "x**" + "/": the literal prefix is cut off before it looks at the stars. */
+/* git before 2.46 misreads "x**" + "/": the literal prefix is cut off before it looks at the stars.
+ */
 static bool git_misreads(const char *s)
 {
 	for (const char *p = strstr(s, "**"); p; p = strstr(p + 1, "**"))
@@ -199,8 +201,10 @@ static size_t list_tree(const char *root, struct sample *out, size_t max)
 	size_t n = 0;
 	FILE *f;
 
-	assert_true(asprintf(&cmd, "cd %s && find . -mindepth 1 -name .git -prune -o "
-				   "-mindepth 1 -not -name .gitignore -printf '%%y%%P\\n'", root) > 0);
+	assert_true(asprintf(&cmd,
+			     "cd %s && find . -mindepth 1 -name .git -prune -o "
+			     "-mindepth 1 -not -name .gitignore -printf '%%y%%P\\n'",
+			     root) > 0);
 	f = popen(cmd, "r");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f) && n < max) {
@@ -215,7 +219,8 @@ static size_t list_tree(const char *root, struct sample *out, size_t max)
 }
 
 /* Asks git about all paths at once; out[i] = ignored. */
-static void ask_git(const char *root, const char *pattern, const struct sample *s, size_t n, bool *out)
+static void ask_git(const char *root, const char *pattern, const struct sample *s, size_t n,
+		    bool *out)
 {
 	_cleanup_free_ char *cmd = NULL, *file = NULL;
 	char line[256];
@@ -226,7 +231,8 @@ static void ask_git(const char *root, const char *pattern, const struct sample *
 	assert_non_null(f);
 	assert_true(fprintf(f, "%s\n", pattern) > 0);
 	assert_int_equal(fclose(f), 0);
-	assert_true(asprintf(&cmd, "cd %s && git check-ignore --no-index --stdin < .git/paths", root) > 0);
+	assert_true(asprintf(&cmd, "cd %s && git check-ignore --no-index --stdin < .git/paths",
+			     root) > 0);
 	f = popen(cmd, "r");
 	assert_non_null(f);
 	memset(out, 0, n * sizeof(*out));
@@ -348,7 +354,8 @@ static void test_policy_pattern__below_holds_for_samples(void **state)
 		pattern_free(p);
 		pattern_free(q);
 	}
-	assert_true(said[PATTERN_ALL] > 100 && said[PATTERN_SOME] > 100 && said[PATTERN_NONE] > 100);
+	assert_true(said[PATTERN_ALL] > 100 && said[PATTERN_SOME] > 100 &&
+		    said[PATTERN_NONE] > 100);
 	assert_true(apart > 100);
 }
 
@@ -362,5 +369,7 @@ int main(void)
 		cmocka_unit_test(test_policy_pattern__below_holds_for_samples),
 	};
 
+	if (getenv("AGENTFS_TEST_SEED"))
+		seed = strtoull(getenv("AGENTFS_TEST_SEED"), NULL, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
