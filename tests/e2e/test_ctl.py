@@ -211,6 +211,19 @@ class Ctl(unittest.TestCase):
         self.ctl("policy", "check", "write", "a", status=1)
         self.assertEqual(self.last("PolicyCheck")[1], {"agent": "carol", "op": "write", "path": "a"})
 
+    def test_agent__a_word_that_names_none_is_a_path_in_a_view(self):
+        self.server.answers["Which"] = {"view": dict(VIEW, agent="carol", path=self.cwd)}
+        self.server.answers["Show"] = lambda params: (
+            {"view": dict(VIEW, path=self.cwd), "notes": [], "denials": []} if params["agent"] in ("alice", "carol")
+            else ("error", "org.agentfs.NotFound", {"message": "no such agent"}))
+        self.ctl("why", "Makefile")
+        self.assertEqual(self.last("Why")[1], {"agent": "carol", "path": "Makefile"})
+        self.ctl("why", "alice")
+        self.assertEqual(self.last("Why")[1], {"agent": "alice"})
+        self.server.answers["Which"] = ANSWERS["Which"]
+        self.ctl("why", "zoe")
+        self.assertEqual(self.last("Why")[1], {"agent": "zoe"})
+
     def test_agent__left_out_elsewhere_is_a_usage_error(self):
         _, err = self.ctl("log", status=2)
         self.assertIn("no AGENT given", err)
