@@ -177,7 +177,7 @@ class Ctl(unittest.TestCase):
                 self.assertEqual(self.last(method)[1], want)
 
     def test_request__following_commands_ask_for_more(self):
-        for argv, more in [(["audit", "-f"], True), (["events", "-f"], True), (["events"], False),
+        for argv, more in [(["audit", "-f"], True), (["events", "-f"], True), (["events"], True),
                            (["wait", "alice", "--for", "live"], True), (["list"], False)]:
             self.ctl(*argv)
             self.assertEqual(self.server.requests[-1][2], more, argv)
@@ -349,6 +349,12 @@ class Ctl(unittest.TestCase):
         out, _ = self.ctl("rollback", "alice")
         self.assertIn("git -C /srv/repo branch alice-restored refs/agentfs/preserved/alice/0011/work\n", out)
 
+        self.server.answers["Rollback"] = {"preserved": ["refs/agentfs/preserved/alice/0011/work"],
+                                           "notes": ["kept; bring it back with: git branch x y"]}
+        out, err = self.ctl("rollback", "alice")
+        self.assertIn("bring it back with: git branch x y", err)
+        self.assertNotIn("bring it back", out)  # said once
+
     def test_audit__one_line_a_record(self):
         out, _ = self.ctl("audit")
         self.assertEqual(len(out.splitlines()), 1)
@@ -409,6 +415,7 @@ class Ctl(unittest.TestCase):
 
     def test_events__one_or_all(self):
         self.assertEqual(len(self.ctl("events", "-f")[0].splitlines()), 2)
+        self.assertEqual(len(self.ctl("events")[0].splitlines()), 1)
         lines = self.ctl("events", "-f", "--json")[0].splitlines()
         self.assertEqual([json.loads(x)["type"] for x in lines], ["created", "merged"])
 
