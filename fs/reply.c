@@ -12,8 +12,7 @@
 
 static bool is_control(uint64_t id)
 {
-	return (id >= NODE_AGENTFS && id < NODE_UPPER_FIRST) ||
-	       (id & NODE_CONTROL_LAYER) == NODE_CONTROL_LAYER;
+	return id >= NODE_AGENTFS && id < NODE_UPPER_FIRST;
 }
 
 struct view_ctx reply_ctx(fuse_req_t req)
