@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Doctor and Stop. */
+#include <errno.h>
+#include <fcntl.h>
+#include <git2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "io.h"
+#include "methods.h"
+#include "mountpoint.h"
+#include "op.h"
+#include "sys.h"
+
+static void add(json_t *a, const char *name, const char *state, const char *remedy, const char *fmt,
+		...) __attribute__((format(printf, 5, 6)));
+static void add(json_t *a, const char *name, const char *state, const char *remedy, const char *fmt,
+		...)
+{
+	json_t *o;
+	va_list ap;
+
+	va_start(ap, fmt);
+	o = json_pack("{s:s,s:s,s:o}", "name", name, "state", state, "text", json_vsprintf(fmt, ap));
+	va_end(ap);
+	if (remedy)
+		(void)json_object_set_new(o, "remedy", json_string(remedy));
+	(void)json_array_append_new(a, o);
+}
+
+static bool at_least(const char *text, int major, int minor)
+{
+	int a = 0, b = 0;
+
+	return sscanf(text, "%d.%d", &a, &b) == 2 && (a > major || (a == major && b >= minor));
+}
+
+static void check_kernel(json_t *a)
+{
+	struct utsname u;
+
+	if (uname(&u) < 0)
+		return;
+	if (at_least(u.release, 6, 9))
+		add(a, "kernel", "ok", NULL, "%s", u.release);
+	else
+		add(a, "kernel", "warning", "a kernel of 6.9 or later",
+		    "%s has no FUSE_NOTIFY_RESEND: after a crash of a view's server its programs hear "
+		    "ENOTCONN until the view is mounted again", u.release);
+}
+
+static void check_fuse(json_t *a, const struct daemon *d)
+{
+	_cleanup_close_ int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	_cleanup_buf_ struct buf conf = BUF_INIT;
+	bool helper = access("/usr/bin/fusermount3", X_OK) == 0 || access("/bin/fusermount3", X_OK) == 0;
+
+	if (fd >= 0)
+		add(a, "fuse", "ok", NULL, "/dev/fuse can be opened");
+	else
+		add(a, "fuse", "problem", errno == ENOENT ? "modprobe fuse" : "see to its permissions",
+		    "/dev/fuse cannot be opened: %s", strerror(errno));
+	if (helper || d->system)
+		add(a, "fusermount3", "ok", NULL, "%s", helper ? "fusermount3 is there"
+				: "not needed by the system daemon");
+	else
+		add(a, "fusermount3", "problem", "apt install fuse3", "fusermount3 is missing: an ordinary "
+		    "user cannot mount");
+	if (d->system)
+		return;
+	if (io_read_file(AT_FDCWD, "/etc/fuse.conf", 1 << 16, &conf) == 0 &&
+	    strstr(conf.data ? conf.data : "", "\nuser_allow_other"))
+		add(a, "user_allow_other", "ok", NULL, "/etc/fuse.conf allows it");
+	else
+		add(a, "user_allow_other", "ok", NULL, "not set: only you see your views, which is enough");
+}
+
+static void check_uring(json_t *a)
+{
+	long r = syscall(SYS_io_uring_setup, 1, NULL);
+
+	if (r < 0 && errno == EFAULT)
+		add(a, "io_uring", "ok", NULL, "the kernel offers it");
+	else
+		add(a, "io_uring", "warning", NULL, "io_uring is not to be had (%s): journals are synced by "
+		    "fdatasync", strerror(errno));
+}
+
+static void check_git(json_t *a)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	FILE *p = popen("git --version 2>/dev/null", "re");
+	char line[128] = "";
+	int major, minor, rev;
+
+	if (p) {
+		if (!fgets(line, sizeof(line), p))
+			line[0] = '\0';
+		(void)pclose(p);
+	}
+	line[strcspn(line, "\n")] = '\0';
+	if (!*line)
+		add(a, "git", "warning", "apt install git", "git is missing: views work, agents have no git");
+	else if (strlen(line) > 12 && at_least(line + 12, 2, 38))
+		add(a, "git", "ok", NULL, "%s", line);
+	else
+		add(a, "git", "warning", "git 2.38 or later", "%s: merges with renames of folders need git "
+		    "2.38", line);
+	git_libgit2_version(&major, &minor, &rev);
+	add(a, "libgit2", "ok", NULL, "libgit2 %d.%d.%d", major, minor, rev);
+}
+
+static void check_space(json_t *a, const struct daemon *d)
+{
+	struct statvfs s;
+	unsigned long long mib;
+
+	if (statvfs(d->paths.state, &s) < 0) {
+		add(a, "space", "problem", NULL, "'%s': %s", d->paths.state, strerror(errno));
+		return;
+	}
+	mib = (unsigned long long)s.f_bavail * s.f_frsize >> 20;
+	if (mib >= 1024)
+		add(a, "space", "ok", NULL, "%llu MiB are free in '%s'", mib, d->paths.state);
+	else
+		add(a, "space", mib < 64 ? "problem" : "warning", "make room, or choose another --state",
+		    "only %llu MiB are free in '%s'", mib, d->paths.state);
+}
+
+static void check_views(json_t *a, const struct daemon *d)
+{
+	struct view *v;
+	int live = 0;
+
+	for (v = views_next(d->views, NULL); v; v = views_next(d->views, v)) {
+		if (v->phase == PHASE_LIVE)
+			live++;
+		else if (v->row.state == VIEW_LIVE)
+			add(a, "view", "warning", "it is tried again by itself", "the view of '%s' is stale: "
+			    "%s", v->row.agent, v->why);
+		if (v->phase != PHASE_LIVE && mountpoint_is_mounted(v->row.mount, NULL) > 0)
+			add(a, "mount", "warning", "it is cleared by itself; else: fusermount3 -u -z PATH",
+			    "the mount at '%s' is dead", v->row.mount);
+	}
+	add(a, "views", "ok", NULL, "%d live", live);
+}
+
+void method_doctor(struct daemon *d, struct call *c)
+{
+	json_t *a = json_array();
+
+	check_kernel(a);
+	check_fuse(a, d);
+	check_uring(a);
+	check_git(a);
+	check_space(a, d);
+	check_views(a, d);
+	add(a, "identity", "warning", "start agents with: agentfsctl run",
+	    "until agents are started with run, an agent of the same uid can write into another's view in "
+	    "its name");
+	call_reply(c, json_pack("{s:o}", "checks", a));
+}
+
+/* ---- Stop ---- */
+
+struct stop {
+	struct daemon *d;
+	struct call *call;
+	unsigned pending;
+};
+
+static void stop_done(struct stop *s)
+{
+	if (--s->pending > 0)
+		return;
+	call_reply(s->call, NULL);
+	daemon_end(s->d);
+	free(s);
+}
+
+static void on_view_stopped(struct view *v, int r, const char *why, void *user)
+{
+	stop_done(user);
+}
+
+void method_stop(struct daemon *d, struct call *c)
+{
+	struct stop *s = sys_calloc(1, sizeof(*s));
+	struct fault f = FAULT_INIT;
+	struct view *v;
+
+	if (!s || (d->system && c->uid != 0)) {
+		if (s)
+			(void)fault_set(&f, "Denied", "only root may stop the system daemon");
+		free(s);
+		call_fault(c, &f);
+		return;
+	}
+	*s = (struct stop){d, c, 1};
+	if (!arg_bool(c, "keep_views"))
+		for (v = views_next(d->views, NULL); v; v = views_next(d->views, v)) {
+			s->pending++;
+			view_stop(v, true, on_view_stopped, s);
+		}
+	stop_done(s);
+}

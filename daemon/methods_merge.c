@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Merge: for each source in order its view is materialized (unless told not to, or in a dry run),
+ * then its branch is merged, then, where asked for, its view is closed. The first conflict or error
+ * ends it; what was merged before stays merged and is told.
+ */
+#include <string.h>
+
+#include "cleanup.h"
+#include "methods.h"
+#include "op.h"
+#include "sys.h"
+
+struct merge {
+	size_t at;     /* source under way */
+	json_t *done;  /* array of Merged */
+	bool dry_run, no_materialize, destroy;
+};
+
+static void merge_free(void *p)
+{
+	struct merge *m = p;
+
+	json_decref(m->done);
+	free(m);
+}
+
+static const char *source_name(const struct op *op)
+{
+	const struct merge *m = op->data;
+
+	return json_string_value(json_array_get(json_object_get(op->call->in.parameters, "sources"),
+						m->at));
+}
+
+/* The view of the source under way, or NULL where it is a branch's name. */
+static struct view *source_view(const struct op *op)
+{
+	struct view *v = views_get(op->d->views, source_name(op));
+
+	return v && v->row.state == VIEW_LIVE ? v : NULL;
+}
+
+static void next_source(struct op *op);
+
+/* An error after some were merged says which. */
+static void merge_failed(struct op *op, struct fault *f)
+{
+	struct merge *m = op->data;
+
+	if (json_array_size(m->done) > 0) {
+		if (!f->details)
+			f->details = json_object();
+		(void)json_object_set(f->details, "merges", m->done);
+	}
+	op_end(op, NULL, f);
+}
+
+static void finish(struct op *op)
+{
+	struct merge *m = op->data;
+
+	op_end(op, json_pack("{s:O}", "merges", m->done), NULL);
+}
+
+static void on_destroyed(struct op *child, json_t *reply, struct fault *f)
+{
+	struct op *op = child->parent;
+	struct merge *m = op->data;
+	json_t *last = json_array_get(m->done, json_array_size(m->done) - 1);
+	json_t *notes = json_object_get(last, "notes");
+
+	if (!reply && json_is_array(notes))
+		(void)json_array_append_new(notes, json_sprintf("merged, but its view stays: %s",
+								f->message ? f->message : "?"));
+	m->at++;
+	next_source(op);
+}
+
+static void on_merged(struct op *op, json_t *ok, struct fault *f)
+{
+	struct merge *m = op->data;
+	struct view *v = source_view(op);
+	const char *state = json_string_value(json_object_get(ok, "state"));
+	struct op *child;
+
+	if (!ok || !state) {
+		merge_failed(op, f);
+		return;
+	}
+	(void)json_object_set_new(ok, "source", json_string(source_name(op)));
+	(void)json_array_append(m->done, ok);
+	if (v) {
+		v->distance.at = 0;
+		events_emit(op->d->events, strcmp(state, "conflict") == 0 ? "conflict" : "merged",
+			    v->row.agent, v->row.id, v->row.uid, "%s: %s", v->row.branch, state);
+	}
+	if (strcmp(state, "conflict") == 0) {
+		finish(op);
+		return;
+	}
+	child = v && m->destroy && !m->dry_run ? op_new(op->d, NULL, v->row.agent, "destroy") : NULL;
+	if (child) {
+		child->parent = op;
+		child->uid = op->uid;
+		child->gid = op->gid;
+		child->done = on_destroyed;
+		op_begin(child, close_start);
+		return;
+	}
+	m->at++;
+	next_source(op);
+}
+
+/* The repository of a branch: as given, or that of the first view among the sources. */
+static const char *branch_repository(const struct op *op)
+{
+	const char *given = arg_str(op->call, "repository");
+	json_t *sources = json_object_get(op->call->in.parameters, "sources"), *s;
+	size_t i;
+
+	if (given)
+		return given;
+	json_array_foreach(sources, i, s) {
+		struct view *v = views_get(op->d->views, json_string_value(s));
+
+		if (v && may_use(v, op->uid))
+			return v->row.repository;
+	}
+	return NULL;
+}
+
+static void merge_one(struct op *op)
+{
+	struct merge *m = op->data;
+	struct view *v = source_view(op);
+	const char *into = arg_str(op->call, "into"), *repo = branch_repository(op);
+	json_t *q = v ? op_view_request(op, "merge", v) : op_request(op, "merge");
+
+	if (!v) {
+		if (!repo) {
+			json_decref(q);
+			op_fail(op, "NotFound", "there is no agent '%s', and which repository has a branch "
+				"of that name was not said: give --repo", source_name(op));
+			return;
+		}
+		(void)json_object_set_new(q, "repo", json_string(repo));
+		(void)json_object_set_new(q, "agent", json_string(""));
+		(void)json_object_set_new(q, "task", json_string(""));
+	}
+	(void)json_object_set_new(q, "source", json_string(v ? v->row.branch : source_name(op)));
+	if (!into && v && *v->row.target)
+		into = v->row.target;
+	(void)json_object_set_new(q, "into", into ? json_string(into) : json_null());
+	(void)json_object_set_new(q, "dry_run", json_boolean(m->dry_run));
+	(void)json_object_set_new(q, "squash", json_boolean(arg_bool(op->call, "squash")));
+	op_task(op, q, on_merged);
+}
+
+static void on_source_materialized(struct op *child, json_t *reply, struct fault *f)
+{
+	struct op *op = child->parent;
+
+	if (!reply)
+		merge_failed(op, f);
+	else
+		merge_one(op);
+}
+
+static void next_source(struct op *op)
+{
+	struct merge *m = op->data;
+	const char *name = source_name(op);
+	struct fault f = FAULT_INIT;
+	struct view *v;
+	struct op *child;
+
+	if (!name) {
+		finish(op);
+		return;
+	}
+	v = source_view(op);
+	if (v && !may_use(v, op->uid)) {
+		(void)fault_set(&f, "Denied", "the view of agent '%s' belongs to another user", name);
+		merge_failed(op, &f);
+		return;
+	}
+	if (!v || m->dry_run || m->no_materialize) {
+		merge_one(op);
+		return;
+	}
+	child = op_new(op->d, NULL, name, "materialize");
+	if (!child) {
+		(void)fault_set(&f, "Internal", "the daemon has no memory for this");
+		merge_failed(op, &f);
+		return;
+	}
+	child->parent = op;
+	child->uid = op->uid;
+	child->gid = op->gid;
+	child->done = on_source_materialized;
+	op_begin(child, materialize_start);
+}
+
+void method_merge(struct daemon *d, struct call *c)
+{
+	struct merge *m = sys_calloc(1, sizeof(*m));
+	struct op *op = m ? op_new(d, c, NULL, "merge") : NULL;
+
+	if (!op) {
+		struct fault f = FAULT_INIT;
+
+		if (!m)
+			call_fault(c, &f);
+		free(m);
+		return;
+	}
+	m->done = json_array();
+	m->dry_run = arg_bool(c, "dry_run");
+	m->no_materialize = arg_bool(c, "no_materialize");
+	m->destroy = arg_bool(c, "destroy");
+	op->data = m;
+	op->data_free = merge_free;
+	if (!source_name(op)) {
+		op_fail(op, "Invalid", "no source was named: give agents or branches");
+		return;
+	}
+	op_begin(op, next_source);
+}
