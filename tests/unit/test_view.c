@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view: replay gives the live tree, failures change nothing, policy refuses, snapshots agree. */
+#include "view_random.h"
+
+#include <errno.h>
+
+#include "fault.h"
+#include "journal.h"
+#include "snapshot.h"
+#include "sys.h"
+
+static const char FREE_POLICY[] = "agentfs-policy 1\nrole builder\nscratch beside\nwrite *\n";
+
+static uint64_t seed_from_env(void)
+{
+	const char *s = getenv("AGENTFS_TEST_SEED");
+
+	return s ? strtoull(s, NULL, 10) : 20261123;
+}
+
+/* Invariant (2) of view.c, and (3) of apply.c. */
+static void test_view__replay_equals_the_live_tree(void **state)
+{
+	uint64_t seed = seed_from_env();
+
+	(void)state;
+	for (int round = 0; round < 40; round++) {
+		struct view_fixture f;
+		unsigned int done = 0;
+
+		view_fixture_init(&f, FREE_POLICY);
+		for (int step = 0; step < 400; step++) {
+			done += random_step(&f, &seed) >= 0;
+			if (step % 131 == 130) {
+				char *live = view_picture(&f), *again;
+
+				if (rnd(&seed, 2)) { /* with a checkpoint in between, full or delta */
+					f.view->last_checkpoint = rnd(&seed, 2) ? 0 : f.view->last_checkpoint;
+					view_close(f.view);
+					view_fixture_open(&f);
+				} else {
+					view_fixture_crash(&f);
+				}
+				again = view_picture(&f);
+				assert_string_equal(again, live);
+				free(live);
+				free(again);
+			}
+		}
+		assert_true(done > 60);
+		view_fixture_release(&f);
+	}
+}
+
+/* Every allocation and system call of every operation fails once: an error, and the tree is as before,
+ * or success; and after all of it the journal gives the same tree. */
+static void test_view__failed_call_changes_nothing(void **state)
+{
+	uint64_t seed = seed_from_env() + 1;
+	struct view_fixture f;
+	unsigned int failed = 0;
+
+	(void)state;
+	view_fixture_init(&f, FREE_POLICY);
+	for (int step = 0; step < 300; step++) {
+		for (int n = 1; n < 50; n++) {
+			uint64_t before_seed = seed, seq = f.view->rec.tree.seq;
+			char *before = view_picture(&f), *after;
+			int r;
+
+			fault.memory = true;
+			fault.half = n & 1;
+			fault_arm(n, EIO);
+			r = random_step(&f, &seed);
+			if (!fault_disarm()) {
+				free(before);
+				break; /* passed without reaching the n-th */
+			}
+			after = view_picture(&f);
+			if (r < 0) {
+				assert_string_equal(after, before);
+				assert_int_equal(f.view->rec.tree.seq, seq);
+				failed++;
+				seed = before_seed;
+			}
+			free(before);
+			free(after);
+			if (r >= 0)
+				break;
+		}
+	}
+	assert_true(failed > 300);
+	char *live = view_picture(&f), *again;
+
+	view_fixture_crash(&f);
+	again = view_picture(&f);
+	assert_string_equal(again, live);
+	free(live);
+	free(again);
+	view_fixture_release(&f);
+}
+
+static struct node_attr find(struct view_fixture *f, const char *name)
+{
+	struct node_attr a;
+
+	assert_int_equal(view_lookup(f->view, &OWNER, NODE_ROOT, name, &a), 0);
+	return a;
+}
+
+static void test_view__unlinked_file_lives_until_forgotten(void **state)
+{
+	struct view_fixture f;
+	struct node_attr a;
+	char p[16] = {0};
+
+	(void)state;
+	view_fixture_init(&f, FREE_POLICY);
+	a = find(&f, "README");
+	assert_int_equal(view_unlink(f.view, &OWNER, NODE_ROOT, "README"), 0);
+	assert_int_equal(view_read(f.view, &OWNER, a.id, 0, p, 8), 8);
+	assert_memory_equal(p, "read me\n", 8);
+	assert_int_equal(view_write(f.view, &OWNER, a.id, 0, "W", 1), 1);
+	assert_int_equal(view_getattr(f.view, &OWNER, a.id, &a), 0);
+	assert_int_equal(a.nlink, 0);
+	view_forget(f.view, a.id, 1);
+	assert_null(tree_node(&f.view->rec.tree, a.id));
+	view_fixture_release(&f);
+}
+
+static void test_view__refusal_is_journaled_and_changes_nothing(void **state)
+{
+	static const char policy[] =
+		"agentfs-policy 1\nrole builder\nscratch beside\nwrite *\nwrite !README\n";
+	struct view_fixture f;
+	struct view_setattr set = {.set = VIEW_SET_SIZE};
+	struct node_attr a;
+	char *before, *after;
+
+	(void)state;
+	view_fixture_init(&f, policy);
+	a = find(&f, "README");
+	assert_int_equal(a.mode & 0222, 0);
+	before = view_picture(&f);
+	assert_int_equal(view_write(f.view, &OWNER, a.id, 0, "x", 1), -EACCES);
+	assert_int_equal(view_setattr(f.view, &OWNER, a.id, &set, &a), -EACCES);
+	assert_int_equal(view_unlink(f.view, &OWNER, NODE_ROOT, "README"), -EACCES);
+	assert_int_equal(view_rename(f.view, &OWNER, NODE_ROOT, "README", NODE_ROOT, "z", 0), -EACCES);
+	assert_int_equal(view_link(f.view, &OWNER, a.id, NODE_ROOT, "z", &a), -EACCES);
+	after = view_picture(&f);
+	assert_string_equal(before, after);
+	assert_int_equal(f.view->denied, 5);
+	view_fixture_crash(&f);
+	assert_int_equal(f.view->denied, 5);
+	free(before);
+	free(after);
+	view_fixture_release(&f);
+}
+
+struct changes {
+	struct buf text;
+};
+
+static int on_change(const struct snapshot_change *c, void *user)
+{
+	struct changes *l = user;
+
+	return buf_addf(&l->text, "%c %s\n", c->status, c->path);
+}
+
+static void test_snapshot__names_what_changed_and_only_that(void **state)
+{
+	struct changes l = {0};
+	struct snapshot *s = NULL;
+	struct view_fixture f;
+	struct node_attr a;
+	struct err e = ERR_INIT;
+	uint64_t seq;
+
+	(void)state;
+	view_fixture_init(&f, FREE_POLICY);
+	a = find(&f, "README");
+	assert_int_equal(view_write(f.view, &OWNER, a.id, 3, "X", 1), 1);
+	assert_int_equal(view_mknod(f.view, &OWNER, NODE_ROOT, "new", S_IFREG | 0644, 0, &a), 0);
+	seq = f.view->rec.tree.seq;
+	assert_int_equal(view_unlink(f.view, &OWNER, NODE_ROOT, "new"), 0);
+	if (snapshot_open(f.dir, f.state, seq, &s, &e) < 0)
+		fail_msg("snapshot_open: %s", err_text(&e));
+	assert_int_equal(snapshot_changes(s, on_change, &l), 0);
+	assert_string_equal(l.text.data, "M README\nA new\n");
+	snapshot_close(s);
+	buf_clear(&l.text);
+	assert_int_equal(snapshot_open(f.dir, f.state, 0, &s, &e), 0);
+	assert_int_equal(snapshot_changes(s, on_change, &l), 0);
+	assert_string_equal(l.text.data, "M README\n");
+	snapshot_close(s);
+	buf_release(&l.text);
+	view_fixture_release(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_view__replay_equals_the_live_tree),
+		cmocka_unit_test(test_view__failed_call_changes_nothing),
+		cmocka_unit_test(test_view__unlinked_file_lives_until_forgotten),
+		cmocka_unit_test(test_view__refusal_is_journaled_and_changes_nothing),
+		cmocka_unit_test(test_snapshot__names_what_changed_and_only_that),
+	};
+
+	(void)fprintf(stderr, "seed %lu\n", (unsigned long)seed_from_env());
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
