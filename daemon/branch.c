@@ -257,7 +257,7 @@ int branch_move(struct repo *r, const char *name, const git_oid *from, const git
 	if (q < 0)
 		return q;
 	q = set_ref(r, full, to, from, why);
-	if (q == GIT_EMODIFIED || q == GIT_ELOCKED || q == GIT_ENOTFOUND)
+	if (q == GIT_EMODIFIED || q == GIT_EEXISTS || q == GIT_ELOCKED || q == GIT_ENOTFOUND)
 		return err_set_id(reterr, -EAGAIN, "Busy",
 				  "the branch '%s' was moved by somebody else meanwhile: try again", name);
 	return q < 0 ? git_errno(q, reterr, "moving branch '%s'", name) : 0;

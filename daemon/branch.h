@@ -45,7 +45,7 @@ void branch_drop_base(struct repo *r, const char *view_id);
 int branch_preserve(struct repo *r, const char *agent, const char *view_id, const char *name,
 		    const git_oid *at, char **ret_ref, struct err *reterr);
 
-/* Moves refs/heads/<name> from `from` to `to`. Errors: -EAGAIN (Busy) when it stood elsewhere. */
+/* Moves refs/heads/<name> from `from` (NULL: it must not exist) to `to`. Errors: -EAGAIN (Busy) when it stood elsewhere. */
 int branch_move(struct repo *r, const char *name, const git_oid *from, const git_oid *to,
 		const char *why, struct err *reterr);
 

@@ -43,7 +43,7 @@ static int seed_config(json_t *seeds, const char *agent)
 			 "[user]\n\tname = %s\n\temail = %s@agentfs.invalid\n", agent, agent);
 
 	if (r >= 0)
-		add_file(seeds, ".git/config", &b);
+		add_file(seeds, "config", &b);
 	return r;
 }
 
@@ -119,7 +119,7 @@ static int seed_refs(struct repo *repo, json_t *seeds, const char *branch, const
 	}
 	git_strarray_dispose(&names);
 	if (r >= 0)
-		add_file(seeds, ".git/packed-refs", &b);
+		add_file(seeds, "packed-refs", &b);
 	return r;
 }
 
@@ -145,7 +145,7 @@ static int copy_file(struct repo *repo, json_t *seeds, const char *name, const c
 int create_seeds(struct repo *repo, const char *agent, const char *branch, const git_oid *base,
 		 json_t *ret)
 {
-	static const char *const folders[] = { ".git/refs/heads", ".git/refs/tags", ".git/objects/pack" };
+	static const char *const folders[] = { "refs/heads", "refs/tags", "objects/pack" };
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	json_t *seeds = json_array();
 	int r;
@@ -153,24 +153,24 @@ int create_seeds(struct repo *repo, const char *agent, const char *branch, const
 	(void)json_object_set_new(ret, "seeds", seeds);
 	if (buf_addf(&b, "ref: refs/heads/%s\n", branch) < 0)
 		return -ENOMEM;
-	add_file(seeds, ".git/HEAD", &b);
+	add_file(seeds, "HEAD", &b);
 	r = seed_config(seeds, agent);
 	if (r >= 0)
 		r = seed_refs(repo, seeds, branch, base, ret);
 	if (r >= 0)
-		r = copy_file(repo, seeds, "info/exclude", ".git/info/exclude", EXCLUDE_MAX, "");
+		r = copy_file(repo, seeds, "info/exclude", "info/exclude", EXCLUDE_MAX, "");
 	if (r >= 0)
-		r = copy_file(repo, seeds, "shallow", ".git/shallow", SHALLOW_MAX, NULL);
+		r = copy_file(repo, seeds, "shallow", "shallow", SHALLOW_MAX, NULL);
 	if (r < 0)
 		return r;
 	buf_clear(&b);
 	if (buf_addf(&b, "%s/objects\n", repo->common) < 0)
 		return -ENOMEM;
-	add_file(seeds, ".git/objects/info/alternates", &b);
+	add_file(seeds, "objects/info/alternates", &b);
 	buf_clear(&b);
 	if (buf_addf(&b, "the view of agent %s\n", agent) < 0)
 		return -ENOMEM;
-	add_file(seeds, ".git/description", &b);
+	add_file(seeds, "description", &b);
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
 		add_seed(seeds, folders[i], S_IFDIR | 0755, "", 0);
 	return 0;

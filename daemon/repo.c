@@ -299,11 +299,17 @@ int repo_commit(struct repo *r, const char *rev, git_commit **ret, struct err *r
 	return 0;
 }
 
+void repo_begin_objects(void)
+{
+	(void)git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 0);
+}
+
 int repo_sync_objects(struct repo *r)
 {
 	_cleanup_free_ char *path = join(r->common, "objects");
 	_cleanup_close_ int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
+	(void)git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
 	if (fd < 0)
 		return path ? -errno : -ENOMEM;
 	return syncfs(fd) < 0 ? -errno : 0;

@@ -44,6 +44,9 @@ void repo_release(struct repo *r);
 /* Reads a commit by revision (revparse, peeled). Errors: -ENOENT naming `rev`. */
 int repo_commit(struct repo *r, const char *rev, git_commit **ret, struct err *reterr);
 
+/* Objects are written without a sync each between begin and sync; refs always with one. */
+void repo_begin_objects(void);
+
 /* Makes everything written into the object store so far survive power loss; refs are written synced
  * anyway. Errors: -errno. */
 int repo_sync_objects(struct repo *r);

@@ -34,8 +34,8 @@ int viewgit_refs(struct snapshot *s, viewgit_ref_fn fn, void *user);
  * private temporary folder; objects are checked against their ids as they are read.
  */
 struct viewgit_objects {
-	char dir[64];        /* temporary folder, "" before viewgit_import() */
-	git_odb *odb;        /* both: for reading only */
+	char dir[64];        /* temporary folder, "" before viewgit_open() */
+	git_odb *odb;        /* both; what is written goes to the temporary folder */
 	git_repository *git; /* a repository without refs or configuration over odb */
 	bool imported;
 };
@@ -46,6 +46,11 @@ int viewgit_open(struct viewgit_objects *o, struct repo *r, struct err *reterr);
 /* Copies the objects in; once. Errors: TooLarge, -errno. */
 int viewgit_import(struct viewgit_objects *o, struct repo *r, struct snapshot *s,
 		   struct err *reterr);
+
+/* The view's index, as a file of its own that may be changed and written; *ret is NULL where the view
+ * has none. Errors: what git wrote there and libgit2 cannot read (split, sparse). */
+int viewgit_index(struct viewgit_objects *o, struct snapshot *s, git_index **ret,
+		  struct err *reterr);
 
 /* Removes everything. */
 void viewgit_close(struct viewgit_objects *o);

@@ -19,12 +19,12 @@
 #include "viewgit.h"
 
 static const uint64_t import_max = UINT64_C(4) << 30;
-enum { COPY_DEPTH_MAX = 1024, CHUNK = 1 << 20 };
+enum { COPY_DEPTH_MAX = 1024, CHUNK = 1 << 20, INDEX_MAX = 1 << 30 };
 
 int viewgit_open(struct viewgit_objects *o, struct repo *r, struct err *reterr)
 {
 	_cleanup_free_ char *shared = NULL;
-	char own[sizeof(o->dir) + 16];
+	char own[sizeof(o->dir) + 16], pack[sizeof(own) + 16];
 	int q = 0;
 
 	*o = (struct viewgit_objects){ .dir = "/tmp/agentfs-worker-XXXXXX" };
@@ -34,17 +34,17 @@ int viewgit_open(struct viewgit_objects *o, struct repo *r, struct err *reterr)
 		return err_set(reterr, q, "making a temporary folder in /tmp: %s", strerror(-q));
 	}
 	(void)snprintf(own, sizeof(own), "%s/objects", o->dir);
-	if (mkdir(own, 0700) < 0)
+	/* libgit2 looks for packs only where the folder was there at first. */
+	(void)snprintf(pack, sizeof(pack), "%s/pack", own);
+	if (mkdir(own, 0700) < 0 || mkdir(pack, 0700) < 0)
 		return err_set(reterr, -errno, "making '%s': %s", own, strerror(errno));
 	if (asprintf(&shared, "%s/objects", r->common) < 0) {
 		shared = NULL;
 		return -ENOMEM;
 	}
-	q = git_odb_new(&o->odb);
+	q = git_odb_open(&o->odb, own);
 	if (q == 0)
 		q = git_odb_add_disk_alternate(o->odb, shared);
-	if (q == 0)
-		q = git_odb_add_disk_alternate(o->odb, own);
 	if (q == 0)
 		q = git_repository_wrap_odb(&o->git, o->odb);
 	return q < 0 ? git_errno(q, reterr, "opening the view's objects") : 0;
@@ -286,4 +286,29 @@ static int copy_deep(struct viewgit_objects *o, git_odb *to, const git_oid *oid,
 int viewgit_copy(struct viewgit_objects *o, git_odb *to, const git_oid *oid, struct err *reterr)
 {
 	return copy_deep(o, to, oid, 0, reterr);
+}
+
+int viewgit_index(struct viewgit_objects *o, struct snapshot *s, git_index **ret,
+		  struct err *reterr)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	char path[sizeof(o->dir) + 16];
+	int r = viewgit_read(s, "index", INDEX_MAX, &b);
+
+	*ret = NULL;
+	if (r == -ENOENT || (r == 0 && b.len == 0))
+		return 0;
+	if (r < 0)
+		return err_set(reterr, r, "reading the view's index: %s", strerror(-r));
+	(void)snprintf(path, sizeof(path), "%s/index", o->dir);
+	r = io_replace_file(AT_FDCWD, path, b.data, b.len, 0600);
+	if (r < 0)
+		return err_set(reterr, r, "writing '%s': %s", path, strerror(-r));
+	r = git_index_open(ret, path);
+	if (r < 0) {
+		*ret = NULL;
+		(void)git_errno(r, reterr, "reading the view's index");
+		return err_wrap(reterr, "rm .git/index and git reset there makes a new one");
+	}
+	return 0;
 }

@@ -29,8 +29,8 @@
  *     index_tmp (names in STATE/images; *_tmp is null: the worker has put the files in place, and
  *     never replaces one that is there), branch_made (it was not there before), branch_was (where a
  *     branch that was taken over and moved stood, or null), seeds [{path, mode, data}] (files of the
- *     view's own .git, paths from the view's root: .git/HEAD, .git/config, .git/packed-refs,
- *     .git/info/exclude, .git/objects/info/alternates, .git/description, .git/shallow; folders too),
+ *     view's own .git, paths from there: HEAD, config, packed-refs, info/exclude,
+ *     objects/info/alternates, description, shallow; folders too),
  *     notes [text]; made: refs/agentfs/base/<view-id>, the branch at the base commit.
  *     Errors: NotFound (revision, repository), NameTaken, BranchElsewhere, Unsupported (SHA-256,
  *     empty), NotFetched (partial clone lacks objects), Damaged, NoSpace, Denied.

@@ -7,10 +7,12 @@
 #include "log.h"
 #include "worker_ops.h"
 #include "worker_run.h"
+#include "worker_view.h"
 
 /* A line each: name, what it needs, prepare (with privileges) or NULL, run, finish or NULL. */
 static const struct worker_op ops[] = {
 	{ "create", WORKER_REPO, create_prepare, op_create, create_finish },
+	{ "materialize", WORKER_REPO | WORKER_VIEW, view_prepare_lock, op_materialize, view_finish },
 	{ "uncreate", WORKER_REPO, NULL, op_uncreate, NULL },
 	{ "ignored", WORKER_REPO, NULL, op_ignored, NULL },
 	{ "repository", WORKER_REPO, NULL, op_repository, NULL },

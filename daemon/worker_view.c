@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "image.h"
 #include "io.h"
 #include "record.h"
 #include "snapshot.h"
@@ -176,4 +177,19 @@ void view_id_hex(const struct worker *w, char *room)
 {
 	for (size_t i = 0; i < sizeof(w->conf.view_id); i++)
 		(void)snprintf(room + 2 * i, 3, "%02x", w->conf.view_id[i]);
+}
+
+bool view_base_has(const struct worker *w, const char *path)
+{
+	const struct image *img = snapshot_image(w->snapshot);
+	int64_t at = 0;
+
+	while (*path && at >= 0) {
+		size_t n = strcspn(path, "/");
+
+		at = image_lookup(img, (uint32_t)at, path, n);
+		path += n;
+		path += *path == '/';
+	}
+	return at > 0;
 }

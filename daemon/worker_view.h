@@ -34,3 +34,6 @@ int view_prepare_lock(struct worker *w, struct err *reterr);
 
 /* The view id as 32 hex digits, into room[33]. */
 void view_id_hex(const struct worker *w, char *room);
+
+/* Has the view's base this path, as a file, symlink or folder? */
+bool view_base_has(const struct worker *w, const char *path);

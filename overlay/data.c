@@ -199,7 +199,8 @@ static int load_segment(struct data *d, uint64_t number, struct err *reterr)
 				  "data segment %s was written by a newer agentfs; use that one", name);
 	s->number = number;
 	s->end = HEADER_SIZE;
-	s->fd = -1;
+	/* A snapshot's reader may since have given up the right to open it again. */
+	s->fd = d->read_only ? TAKE_FD(fd) : -1;
 	s->broken = r < 0;
 	/* What the process before us wrote may not be on disk yet. */
 	s->dirty = d->read_only || s->broken ? 0 : d->generation;

@@ -4,8 +4,7 @@
  *
  * Guarantees:
  *  1. The same tree and time give the same bytes, with or without a previous image.
- *  2. Nothing that git itself would refuse to check out gets in: names "", ".", "..", ".git" in any
- *     case, names with '/', a name twice in a folder, unknown modes. The error names the tree.
+ *  2. Nothing that git itself would refuse to check out gets in (image_tree.c).
  *  3. Blobs are never read, only their headers; of equal subtrees of `prev` nothing is read at all.
  *  4. Names have at most 255 bytes and paths at most 4,095, which also bounds the depth.
  *
@@ -25,19 +24,17 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <xxhash.h>
 
 #include "buf.h"
 #include "cleanup.h"
 #include "image_format.h"
+#include "image_tree.h"
 #include "io.h"
 #include "odb.h"
 #include "sys.h"
 
 enum {
-	OID_SIZE = 20,
-	NAME_LEN_MAX = 255,
 	PATH_LEN_MAX = 4095,
 	PROGRESS_STEP = 4096,
 	THREADS_MAX = 4,
@@ -64,43 +61,11 @@ struct build {
 	struct buf names;
 };
 
-/* One entry of a tree object, borrowed from its bytes. */
-struct entry {
-	const char *name;
-	size_t len;
-	const uint8_t *oid;
-	uint16_t mode;
-};
-
-struct entries {
-	struct entry *v;
-	size_t n;
-	size_t cap;
-};
-
 static void build_release(struct build *b)
 {
 	free(b->nodes);
 	free(b->aside);
 	buf_release(&b->names);
-}
-
-static void entries_release(struct entries *e)
-{
-	free(e->v);
-}
-
-struct hex {
-	char s[2 * OID_SIZE + 1];
-};
-
-static struct hex hex(const uint8_t *oid)
-{
-	struct hex h;
-
-	for (int i = 0; i < OID_SIZE; i++)
-		(void)snprintf(h.s + 2 * i, 3, "%02x", oid[i]);
-	return h;
 }
 
 static int no_memory(struct build *b)
@@ -116,11 +81,11 @@ static int object_error(struct err *reterr, int r, const uint8_t *oid)
 			reterr, r,
 			"object %s is missing from the repository (a partial clone? fetch it "
 			"with 'git fetch --refetch')",
-			hex(oid).s);
+			oid_hex(oid).s);
 	if (r == -EBADMSG)
 		return err_set(reterr, r, "object %s is damaged; 'git fsck' tells more",
-			       hex(oid).s);
-	return err_set(reterr, r, "read object %s: %s", hex(oid).s, strerror(-r));
+			       oid_hex(oid).s);
+	return err_set(reterr, r, "read object %s: %s", oid_hex(oid).s, strerror(-r));
 }
 
 static int grow(struct build *b, size_t more)
@@ -147,15 +112,16 @@ static int grow(struct build *b, size_t more)
 }
 
 /* Appends a node; room was made with grow(). */
-static int add_node(struct build *b, uint32_t parent, const struct entry *e, uint32_t twin)
+static int add_node(struct build *b, uint32_t parent, const struct tree_entry *e, uint32_t twin)
 {
 	struct image_node *n = &b->nodes[b->count];
 	size_t path_len = b->count == 0 ? 0 : b->aside[parent].path_len + (parent > 0) + e->len;
 
 	if (path_len > PATH_LEN_MAX)
 		return err_set(b->reterr, -ENAMETOOLONG,
-			       "build image: '%.*s' in tree %s is deeper than a path of %d bytes",
-			       (int)e->len, e->name, hex(b->nodes[parent].oid).s, PATH_LEN_MAX);
+			       "build image: '%s' in tree %s is deeper than a path of %d bytes",
+			       quote_name(e->name, e->len).s, oid_hex(b->nodes[parent].oid).s,
+			       PATH_LEN_MAX);
 	if (b->names.len + e->len > IMAGE_NAMES_MAX)
 		return err_set(b->reterr, -EFBIG, "build image: names of over 4 GiB");
 	*n = (struct image_node){
@@ -164,7 +130,7 @@ static int add_node(struct build *b, uint32_t parent, const struct entry *e, uin
 		.name_len = (uint16_t)e->len,
 		.mode = e->mode,
 	};
-	memcpy(n->oid, e->oid, OID_SIZE);
+	memcpy(n->oid, e->oid, TREE_OID_SIZE);
 	b->aside[b->count] = (struct aside){
 		.twin = twin,
 		.path_len = (uint16_t)path_len,
@@ -178,130 +144,6 @@ static int add_node(struct build *b, uint32_t parent, const struct entry *e, uin
 	return 0;
 }
 
-/* --- reading a tree object ---------------------------------------------------------------------
- */
-
-static int bad_tree(struct build *b, const uint8_t *tree, const char *why)
-{
-	return err_set(b->reterr, -EBADMSG, "tree %s is malformed: %s", hex(tree).s, why);
-}
-
-/* Octal digits up to a space; git's modes have 5 or 6, older writers padded with a 0. */
-static const char *parse_mode(const char *p, const char *end, uint16_t *ret)
-{
-	uint32_t mode = 0;
-	int digits = 0;
-
-	for (; p < end && *p >= '0' && *p <= '7' && digits < 7; p++, digits++)
-		mode = mode * 8 + (uint32_t)(*p - '0');
-	if (digits == 0 || p == end || *p != ' ' || mode > 0177777)
-		return NULL;
-	/* Written by git before 2005; read-tree makes the same of it. */
-	*ret = mode == 0100664 ? 0100644 : (uint16_t)mode;
-	return p + 1;
-}
-
-static bool mode_known(uint16_t mode)
-{
-	return mode == 0040000 || mode == 0100644 || mode == 0100755 || mode == 0120000 ||
-	       mode == 0160000;
-}
-
-static bool name_allowed(const char *s, size_t len)
-{
-	if (len == 0 || memchr(s, '/', len))
-		return false;
-	if (s[0] == '.' && (len == 1 || (len == 2 && s[1] == '.')))
-		return false;
-	return !(len == 4 && strncasecmp(s, ".git", 4) == 0);
-}
-
-static int check_entry(struct build *b, const uint8_t *tree, const struct entry *e)
-{
-	if (!mode_known(e->mode))
-		return err_set(b->reterr, -EBADMSG, "tree %s: '%.*s' has the unknown mode %o",
-			       hex(tree).s, (int)e->len, e->name, e->mode);
-	if (!name_allowed(e->name, e->len))
-		return err_set(b->reterr, -EBADMSG, "tree %s: the name '%.*s' is not allowed",
-			       hex(tree).s, (int)e->len, e->name);
-	if (e->len > NAME_LEN_MAX)
-		return err_set(b->reterr, -ENAMETOOLONG,
-			       "tree %s: the name '%.40s…' is longer than %d bytes", hex(tree).s,
-			       e->name, NAME_LEN_MAX);
-	return 0;
-}
-
-static int entries_add(struct entries *es, const struct entry *e)
-{
-	if (es->n == es->cap) {
-		size_t cap = es->cap ? es->cap * 2 : 64;
-		void *p = sys.realloc(es->v, cap * sizeof(*es->v));
-
-		if (!p)
-			return -ENOMEM;
-		es->v = p;
-		es->cap = cap;
-	}
-	es->v[es->n++] = *e;
-	return 0;
-}
-
-static int parse_tree(struct build *b, const uint8_t *tree, const char *p, size_t len,
-		      struct entries *es)
-{
-	const char *end = p + len;
-
-	while (p < end) {
-		struct entry e = {0};
-		const char *nul;
-		int r;
-
-		p = parse_mode(p, end, &e.mode);
-		if (!p)
-			return bad_tree(b, tree, "a mode is no octal number");
-		nul = memchr(p, '\0', (size_t)(end - p));
-		if (!nul || end - nul <= OID_SIZE)
-			return bad_tree(b, tree, "its last entry is cut off");
-		e.name = p;
-		e.len = (size_t)(nul - p);
-		e.oid = (const uint8_t *)nul + 1;
-		p = nul + 1 + OID_SIZE;
-		r = check_entry(b, tree, &e);
-		if (r < 0)
-			return r;
-		if (entries_add(es, &e) < 0)
-			return no_memory(b);
-	}
-	return 0;
-}
-
-static int compare_entries(const void *pa, const void *pb)
-{
-	const struct entry *a = pa, *b = pb;
-	int c = memcmp(a->name, b->name, a->len < b->len ? a->len : b->len);
-
-	if (c != 0)
-		return c;
-	return (a->len > b->len) - (a->len < b->len);
-}
-
-/* git's order differs from ours only where a folder's name is another's beginning. */
-static int sort_entries(struct build *b, const uint8_t *tree, struct entries *es)
-{
-	bool sorted = true;
-
-	for (size_t i = 1; i < es->n && sorted; i++)
-		sorted = compare_entries(&es->v[i - 1], &es->v[i]) < 0;
-	if (sorted)
-		return 0;
-	qsort(es->v, es->n, sizeof(*es->v), compare_entries);
-	for (size_t i = 1; i < es->n; i++)
-		if (compare_entries(&es->v[i - 1], &es->v[i]) == 0)
-			return err_set(b->reterr, -EBADMSG, "tree %s: the name '%.*s' stands twice",
-				       hex(tree).s, (int)es->v[i].len, es->v[i].name);
-	return 0;
-}
-
 /* --- folders -----------------------------------------------------------------------------------
  */
 
@@ -311,7 +153,7 @@ static bool is_subdir(uint16_t mode)
 }
 
 /* The node of `prev` at the same path as entry `e` of a folder whose twin is `dir`. */
-static const struct image_node *find_twin(struct build *b, uint32_t dir, const struct entry *e,
+static const struct image_node *find_twin(struct build *b, uint32_t dir, const struct tree_entry *e,
 					  uint32_t *ret)
 {
 	const struct image_node *t;
@@ -328,7 +170,7 @@ static const struct image_node *find_twin(struct build *b, uint32_t dir, const s
 	return t;
 }
 
-static int add_child(struct build *b, uint32_t parent, const struct entry *e)
+static int add_child(struct build *b, uint32_t parent, const struct tree_entry *e)
 {
 	uint32_t twin = NO_TWIN;
 	const struct image_node *t = NULL;
@@ -339,7 +181,7 @@ static int add_child(struct build *b, uint32_t parent, const struct entry *e)
 	r = add_node(b, parent, e, twin);
 	if (r < 0)
 		return r;
-	if (t && !b->aside[b->count - 1].sized && memcmp(t->oid, e->oid, OID_SIZE) == 0) {
+	if (t && !b->aside[b->count - 1].sized && memcmp(t->oid, e->oid, TREE_OID_SIZE) == 0) {
 		b->nodes[b->count - 1].size = t->size;
 		b->aside[b->count - 1].sized = true;
 	}
@@ -348,7 +190,7 @@ static int add_child(struct build *b, uint32_t parent, const struct entry *e)
 	return 0;
 }
 
-static int add_children(struct build *b, uint32_t parent, const struct entries *es)
+static int add_children(struct build *b, uint32_t parent, const struct tree_entries *es)
 {
 	int r = grow(b, es->n);
 
@@ -367,25 +209,23 @@ static int add_children(struct build *b, uint32_t parent, const struct entries *
 
 static int expand_from_git(struct build *b, uint32_t place)
 {
-	_cleanup_(entries_release) struct entries es = {0};
+	_cleanup_(tree_entries_release) struct tree_entries es = {0};
 	struct odb_object *obj;
 	enum odb_type type;
 	const void *bytes;
-	uint8_t tree[OID_SIZE];
+	uint8_t tree[TREE_OID_SIZE];
 	size_t len;
 	int r;
 
-	memcpy(tree, b->nodes[place].oid, OID_SIZE);
+	memcpy(tree, b->nodes[place].oid, TREE_OID_SIZE);
 	r = odb_get(b->odb, tree, &type, &bytes, &len, &obj);
 	if (r < 0)
 		return object_error(b->reterr, r, tree);
 	if (type != ODB_TREE)
 		r = err_set(b->reterr, -EBADMSG, "object %s is used as a tree and is none",
-			    hex(tree).s);
+			    oid_hex(tree).s);
 	if (r == 0)
-		r = parse_tree(b, tree, bytes, len, &es);
-	if (r == 0)
-		r = sort_entries(b, tree, &es);
+		r = tree_parse(tree, bytes, len, &es, b->reterr);
 	if (r == 0)
 		r = add_children(b, place, &es);
 	odb_object_free(obj);
@@ -412,11 +252,11 @@ static int expand_from_prev(struct build *b, uint32_t place, const struct image_
 	b->nodes[place].subdirs = twin->subdirs;
 	for (uint32_t i = 0; i < twin->children; i++) {
 		const struct image_node *t = image_node(prev, twin->first_child + i);
-		struct entry e;
+		struct tree_entry e;
 
 		if (!t || t->parent != b->aside[place].twin)
 			return bad_prev(b);
-		e = (struct entry){.oid = t->oid, .mode = t->mode};
+		e = (struct tree_entry){.oid = t->oid, .mode = t->mode};
 		e.name = image_name(prev, t, &e.len);
 		r = add_node(b, place, &e, twin->first_child + i);
 		if (r < 0)
@@ -436,7 +276,7 @@ static int expand(struct build *b, uint32_t place)
 		return 0;
 	if (twin != NO_TWIN)
 		t = image_node(b->opt->prev, twin);
-	if (t && memcmp(t->oid, b->nodes[place].oid, OID_SIZE) == 0)
+	if (t && memcmp(t->oid, b->nodes[place].oid, TREE_OID_SIZE) == 0)
 		return expand_from_prev(b, place, t);
 	return expand_from_git(b, place);
 }
@@ -561,7 +401,7 @@ static int write_image(const struct build *b, int fd)
 	if (r < 0)
 		return r;
 	memcpy(h.magic, IMAGE_MAGIC, sizeof(h.magic));
-	memcpy(h.tree, b->nodes[0].oid, OID_SIZE);
+	memcpy(h.tree, b->nodes[0].oid, TREE_OID_SIZE);
 	h.header_sum = XXH3_64bits(&h, offsetof(struct image_header, header_sum));
 	struct iovec iov[] = {
 		{.iov_base = &h, .iov_len = sizeof(h)},
@@ -576,7 +416,7 @@ static int write_image(const struct build *b, int fd)
 
 static int add_root(struct build *b, const uint8_t *tree_oid)
 {
-	struct entry root = {.name = "", .oid = tree_oid, .mode = 0040000};
+	struct tree_entry root = {.name = "", .oid = tree_oid, .mode = 0040000};
 	int r = grow(b, 1);
 
 	return r < 0 ? r : add_node(b, 0, &root, b->opt->prev ? 0 : NO_TWIN);

@@ -182,6 +182,7 @@ static void test_image__refuses_what_git_would_not_check_out(void **state)
 	refused(&s, "100644", "", 0, -EBADMSG, "''");
 	refused(&s, "100644", "a/b", 3, -EBADMSG, "'a/b'");
 	refused(&s, "100644", long_name, 256, -ENAMETOOLONG, "nnn");
+	refused(&s, "100644", "\033[2J/", 5, -EBADMSG, "'\\033[2J/'");
 	refused(&s, "100600", "f", 1, -EBADMSG, "100600");
 	refused(&s, "10064x", "f", 1, -EBADMSG, "malformed");
 	store_release(&s);
