@@ -12,7 +12,8 @@
 
 static bool is_control(uint64_t id)
 {
-	return id >= NODE_AGENTFS && id < NODE_UPPER_FIRST;
+	return (id >= NODE_AGENTFS && id < NODE_UPPER_FIRST) ||
+	       (id & NODE_CONTROL_LAYER) == NODE_CONTROL_LAYER;
 }
 
 struct view_ctx reply_ctx(fuse_req_t req)

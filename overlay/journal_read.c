@@ -424,7 +424,7 @@ int journal_evidence(int dir, const struct journal_walk *w, uint64_t salt, uint6
 	for (uint64_t n = w->number + 1; r == 0; n++) {
 		_cleanup_close_ int fd = segfile_open(dir, n, JOURNAL_SUFFIX, O_RDONLY);
 		struct journal_head h;
-		uint64_t size;
+		uint64_t size = 0;
 
 		if (fd == -ENOENT)
 			break;
@@ -433,7 +433,9 @@ int journal_evidence(int dir, const struct journal_walk *w, uint64_t salt, uint6
 		r = journal_head_load(fd, n, NULL, &h);
 		if (r == 0 && h.durable > durable)
 			durable = h.durable;
-		r = segfile_size(fd, &size);
+		/* A header that means nothing is no evidence; one that cannot be read may be. */
+		if (r == 0 || r == -EBADMSG || r == -EUCLEAN || r == -EPROTONOSUPPORT)
+			r = segfile_size(fd, &size);
 		if (r == 0 && size > JOURNAL_HEADER_SIZE)
 			r = scan(fd, JOURNAL_HEADER_SIZE, size, journal_seed(salt, n), w->seq,
 				 &durable);

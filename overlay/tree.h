@@ -22,6 +22,7 @@
 #define NODE_CONTROL	    UINT64_C(3)  /* /.agentfs/control and, behind it, its files (view_control.c) */
 #define NODE_UPPER_FIRST    UINT64_C(64) /* what the view makes */
 #define NODE_LAYER_SHIFT    48
+#define NODE_CONTROL_LAYER  (UINT64_C(0xffff) << NODE_LAYER_SHIFT) /* virtual files */
 #define NODE_BASE(place)    ((place) ? (UINT64_C(1) << NODE_LAYER_SHIFT | ((uint64_t)(place) + 2)) : NODE_ROOT)
 
 /* A name in a folder that the base does not have there, or a whiteout over one that it has. */

@@ -132,6 +132,7 @@ static int write_checkpoint(struct view *v)
 	checkpoint_done(&v->rec.tree, mark);
 	v->last_checkpoint = seq;
 	RECORD_SET(&rec, length, F_LENGTH, seq);
+	RECORD_SET(&rec, count, F_COUNT, v->denied);
 	r = view_commit(v, &rec);
 	pthread_mutex_unlock(&v->lock);
 	if (!full) {
@@ -413,7 +414,9 @@ int view_open(int view_dir, int state_dir, const struct view_notify *notify, str
 	v->last_full = v->rec.checkpoint.full_seq;
 	v->full_bytes = v->rec.checkpoint.full_bytes;
 	v->delta_bytes = v->rec.checkpoint.delta_bytes;
-	r = begin_connection(v);
+	r = view_denials_load(v);
+	if (r == 0)
+		r = begin_connection(v);
 	if (r < 0)
 		return err_set(reterr, r, "journal the new connection: %s", strerror(-r));
 	if (!v->rec.tree.policy || strcmp(v->rec.tree.policy, policy_text(v->policy)) != 0)

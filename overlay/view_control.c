@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * /.agentfs/control: what the agent may know about itself, as read-only files made on the fly. Found by
- * name but not listed, as .zfs is (a listed one makes `git clean -xfd` fail). Their attributes are never
- * cached (the caller gives timeouts of 0 to what control_is() names).
+ * name but not listed, as .zfs is (a listed one makes `git clean -xfd` fail). Neither their names nor
+ * their attributes are cached (reply.c gives timeouts of 0 to these numbers), and each lookup gives a
+ * file a new number, so that no page of an older text can be shown.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,6 +23,17 @@ enum control_file {
 	CONTROL_STATUS,
 	CONTROL_END,
 };
+
+/* Numbers of files: NODE_CONTROL_LAYER | count of lookups << 8 | enum control_file. */
+static enum control_file file_of(uint64_t id)
+{
+	return (enum control_file)(id & 0xff);
+}
+
+static bool is_file(uint64_t id)
+{
+	return (id & NODE_CONTROL_LAYER) == NODE_CONTROL_LAYER;
+}
 
 static const struct {
 	enum control_file id;
@@ -46,16 +58,13 @@ static bool agentfs_virtual(const struct view *v)
 
 bool control_is(const struct view *v, uint64_t id)
 {
-	return (id >= NODE_CONTROL && id < CONTROL_END) ||
-	       (id == NODE_AGENTFS && agentfs_virtual(v));
+	return id == NODE_CONTROL || is_file(id) || (id == NODE_AGENTFS && agentfs_virtual(v));
 }
 
 bool control_reserved(const struct view *v, uint64_t parent, const char *name)
 {
 	if (parent == NODE_ROOT)
 		return strcmp(name, ".agentfs") == 0;
-	if (parent >= NODE_CONTROL && parent < CONTROL_END)
-		return true;
 	return parent == agentfs_dir(v) && strcmp(name, "control") == 0;
 }
 
@@ -141,7 +150,7 @@ static int add_denied(const struct view *v, struct buf *b)
 
 static int render(struct view *v, uint64_t id, struct buf *b)
 {
-	switch ((enum control_file)id) {
+	switch (is_file(id) ? file_of(id) : CONTROL_END) {
 	case CONTROL_README:
 		return add_readme(v, b);
 	case CONTROL_ROLE:
@@ -165,7 +174,7 @@ int control_attr(struct view *v, uint64_t id, struct node_attr *ret)
 	int64_t now = (int64_t)sys_now_ns();
 
 	*ret = (struct node_attr){
-		.id = id, .ino = node_ino(id), .uid = v->conf.uid, .gid = v->conf.gid,
+		.id = id, .ino = node_ino(dir ? id : file_of(id)), .uid = v->conf.uid, .gid = v->conf.gid,
 		.mode = dir ? S_IFDIR | 0555 : S_IFREG | 0444, .nlink = dir ? 2 : 1,
 		.atime = v->started, .mtime = v->started, .ctime = v->started,
 		.btime = v->started, .size = 4096,
@@ -174,7 +183,7 @@ int control_attr(struct view *v, uint64_t id, struct node_attr *ret)
 		ret->mode |= 0200;
 	if (dir)
 		return 0;
-	if (id == CONTROL_DENIED || id == CONTROL_STATUS)
+	if (file_of(id) == CONTROL_DENIED || file_of(id) == CONTROL_STATUS)
 		ret->mtime = ret->ctime = now;
 	if (render(v, id, &b) < 0)
 		return -ENOMEM;
@@ -191,7 +200,9 @@ int control_lookup(struct view *v, uint64_t parent, const char *name, struct nod
 	if (parent == NODE_CONTROL) {
 		for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 			if (strcmp(files[i].name, name) == 0)
-				return control_attr(v, files[i].id, ret);
+				return control_attr(v, NODE_CONTROL_LAYER |
+							       ++v->control_lookups << 8 |
+							       files[i].id, ret);
 		return -ENOENT;
 	}
 	if (control_is(v, parent))
@@ -234,7 +245,7 @@ int control_readdir(struct view *v, uint64_t id, uint64_t cookie, view_dir_fn fn
 	for (size_t i = 0; i < ARRAY_SIZE(files) && r == 0; i++) {
 		if (cookie >= i + 3)
 			continue;
-		r = control_attr(v, files[i].id, &a);
+		r = control_attr(v, NODE_CONTROL_LAYER | files[i].id, &a);
 		if (r == 0)
 			r = fn(files[i].name, i + 3, &a, user);
 	}

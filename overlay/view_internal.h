@@ -11,7 +11,12 @@
 
 /* What the view_*.c files share and nobody else sees. */
 
-enum { DENIED_KEPT = 64, CHECKPOINT_EVERY = 5000, BASE_LOOKUPS_STICKY = UINT16_MAX };
+enum {
+	DENIED_KEPT = 64,
+	DENIED_WINDOW = 6000, /* records; more than between two checkpoints */
+	CHECKPOINT_EVERY = 5000,
+	BASE_LOOKUPS_STICKY = UINT16_MAX,
+};
 
 /* The last denials, for .agentfs/control/denied. */
 struct denial {
@@ -39,6 +44,7 @@ struct view {
 	struct table written;   /* nodes written since the last snapshot */
 	struct denial denials[DENIED_KEPT];
 	uint64_t denied;
+	uint64_t control_lookups;
 	int64_t last_write, last_denied, started;
 	uint64_t last_checkpoint, last_full, full_bytes, delta_bytes;
 	int64_t first_unsynced; /* ns; 0: all synced */
@@ -79,9 +85,15 @@ int view_check_subtree(struct view *v, const struct view_ctx *ctx, uint64_t dir,
 /* Attributes as the role may see them: no write bits where it may not write. */
 void view_mask_attr(struct view *v, struct node_attr *a, const struct place *at);
 
+/* Is the name hidden from this role? */
+bool view_hidden(struct view *v, const struct place *at, bool dir);
+
 /* The kernel asked for attributes that it has: a refusal by mode bits. */
 void view_infer_denial(struct view *v, const struct view_ctx *ctx, uint64_t id);
 void view_mark_stale(struct view *v, uint64_t id);
+/* After recovery: the last refusals from the journal. Errors: -ENOMEM, -errno. */
+int view_denials_load(struct view *v);
+
 /* The last refusals as text; lock held. */
 int view_denied_list(const struct view *v, struct buf *ret);
 void view_denials_release(struct view *v);

@@ -145,6 +145,8 @@ int view_lookup(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 	r = tree_lookup(&v->rec.tree, parent, name, at.len, &id);
 	if (r == 0)
 		r = attr_of(v, id, &at, ret);
+	if (r == 0 && view_hidden(v, &at, S_ISDIR(ret->mode)))
+		r = -ENOENT;
 	if (r == 0)
 		view_count_lookup(v, id);
 out:
@@ -197,6 +199,8 @@ static int list_names(struct view *v, uint64_t id, uint64_t cookie, bool count, 
 		r = attr_of(v, child, &at, &a);
 		if (r < 0)
 			return r;
+		if (view_hidden(v, &at, S_ISDIR(a.mode)))
+			continue;
 		r = fn(name, cookie, &a, user);
 		if (r)
 			return r;
@@ -240,6 +244,8 @@ static int make(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 	int r;
 
 	r = check_new_name(name, &c.at.len);
+	if (r == 0)
+		r = control_is(v, parent) && parent != NODE_AGENTFS ? -EACCES : 0;
 	if (r == 0)
 		r = control_reserved(v, parent, name) ? -EEXIST : 0;
 	if (r == 0)
@@ -415,7 +421,9 @@ static int do_remove(struct view *v, const struct view_ctx *ctx, uint64_t parent
 	struct record rec;
 	int r;
 
-	if (control_is(v, parent) || control_reserved(v, parent, name))
+	if (control_is(v, parent))
+		return -EACCES;
+	if (control_reserved(v, parent, name))
 		return dir ? -ENOTEMPTY : -EPERM;
 	r = tree_lookup(&v->rec.tree, parent, name, c.at.len, &c.node);
 	if (r < 0)

@@ -54,7 +54,7 @@ static struct policy_verdict ask(const struct view *v, const char *path, enum po
 
 /* --- what is kept of a refusal --- */
 
-static void keep_denial(struct view *v, const struct record *rec, const char *path)
+static void keep_denial(struct view *v, const struct record *rec, struct bytes path)
 {
 	struct denial *d = &v->denials[v->denied % DENIED_KEPT];
 
@@ -62,8 +62,8 @@ static void keep_denial(struct view *v, const struct record *rec, const char *pa
 	free(d->rule);
 	*d = (struct denial){.time = (int64_t)rec->time, .pid = rec->pid, .op = rec->op};
 	memcpy(d->comm, rec->comm.p, rec->comm.n < 15 ? rec->comm.n : 15);
-	d->path = sys_strdup(path);
-	d->rule = sys_memdup(rec->rule_text.p, rec->rule_text.n + 1);
+	d->path = strndup(path.p ? path.p : "", path.n);
+	d->rule = strndup(rec->rule_text.p ? rec->rule_text.p : "", rec->rule_text.n);
 	v->denied++;
 	v->last_denied = d->time;
 }
@@ -91,10 +91,37 @@ static void journal_denial(struct view *v, const struct view_ctx *ctx, enum reco
 	RECORD_SET(&rec, policy_hash, F_POLICY_HASH,
 		   ((struct bytes){(const char *)policy_hash(v->policy), 32}));
 	RECORD_SET(&rec, path, F_PATH, ((struct bytes){path, strlen(path)}));
+	RECORD_SET(&rec, count, F_COUNT, v->denied + 1);
 	/* A refusal that cannot be written down is still a refusal. */
 	if (apply_prepare(&v->rec.tree, &rec) == 0 && journal_append(v->rec.journal, &rec) == 0)
 		apply_record(&v->rec.tree, &rec);
-	keep_denial(v, &rec, path);
+	keep_denial(v, &rec, rec.path);
+}
+
+/* The newest of them after a restart: the journal's last few thousand records are looked through, and
+ * each refusal carries its running number. */
+int view_denials_load(struct view *v)
+{
+	uint64_t seq = journal_seq(v->rec.journal);
+	struct journal_reader *reader = NULL;
+	struct record rec;
+	int r;
+
+	r = journal_reader_open(v->rec.journal_dir, seq > DENIED_WINDOW ? seq - DENIED_WINDOW : 0,
+				&reader, NULL);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	while ((r = journal_reader_next(reader, &rec, NULL)) > 0) {
+		if (RECORD_HAS(&rec, F_COUNT) && rec.type == RECORD_CHECKPOINT)
+			v->denied = rec.count;
+		if (rec.type != RECORD_DENIED)
+			continue;
+		if (RECORD_HAS(&rec, F_COUNT) && rec.count)
+			v->denied = rec.count - 1;
+		keep_denial(v, &rec, rec.path);
+	}
+	journal_reader_close(reader);
+	return r;
 }
 
 static int denial_errno(enum policy_result r)
@@ -281,6 +308,14 @@ static bool node_denied(struct view *v, uint64_t id, bool dir)
 		return path_denied(v, "", true);
 	(void)tree_each_name(&v->rec.tree, id, see_name, &s);
 	return s.denied;
+}
+
+bool view_hidden(struct view *v, const struct place *at, bool dir)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT;
+
+	return tree_path_child(&v->rec.tree, at->dir, at->name, at->len, &path) == 0 &&
+	       policy_hidden(v->policy, path.data, dir);
 }
 
 void view_mask_attr(struct view *v, struct node_attr *a, const struct place *at)

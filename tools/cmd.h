@@ -86,9 +86,9 @@ char *ctl_agent(struct ctl *c, size_t at, int *ret_status);
 /* Whether a word could be an agent's name at all. */
 bool ctl_is_name(const char *word);
 
-/* For "[AGENT] [PATH...]": 1 when words[0] is the agent, 0 when it stands behind "--" or can be no
- * name, so that the paths begin there. */
-size_t ctl_agent_words(const struct ctl *c);
+/* For "[AGENT] [PATH...]": 1 when words[0] is the agent; 0 when the paths begin there, because it
+ * stands behind "--", can be no name, or names no agent and we stand in a view. */
+size_t ctl_agent_words(struct ctl *c);
 
 /* A path as the caller means it, relative to the top of the agent's view. Caller frees. */
 char *ctl_path_in_view(struct ctl *c, const char *agent, const char *word);

@@ -322,6 +322,8 @@ const struct command cmd_audit = {
 	.run = run_audit,
 };
 
+enum { ONE_IS_ENOUGH = 100 }; /* no exit status */
+
 static int print_event(struct ctl *c, const json_t *reply, void *arg)
 {
 	const json_t *event = json_object_get(reply, "event");
@@ -340,18 +342,16 @@ static int print_event(struct ctl *c, const json_t *reply, void *arg)
 	}
 	if (fflush(stdout) != 0)
 		return CTL_FAILED;
-	return 0;
+	return *(bool *)arg ? 0 : ONE_IS_ENOUGH;
 }
 
 static int run_events(struct ctl *c)
 {
-	_cleanup_(json_decrefp) json_t *reply = NULL;
-	int r;
+	/* The daemon streams events only to those who ask for more; one is enough without -f. */
+	bool follow = args_has(&c->args, "follow");
+	int r = client_more(c, "Events", json_object(), print_event, &follow);
 
-	if (args_has(&c->args, "follow"))
-		return client_more(c, "Events", json_object(), print_event, NULL);
-	r = client_call(c, "Events", json_object(), &reply);
-	return r == 0 ? print_event(c, reply, NULL) : r;
+	return r == ONE_IS_ENOUGH ? CTL_OK : r;
 }
 
 const struct command cmd_events = {

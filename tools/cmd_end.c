@@ -60,16 +60,28 @@ const struct command cmd_next = {
 	.run = run_next,
 };
 
-/* One preserved ref and the command that brings it back. */
+/* Whether the daemon's notes say themselves how to bring the work back. */
+static bool notes_restore(const json_t *reply)
+{
+	json_t *note;
+	size_t i;
+
+	json_array_foreach (json_object_get(reply, "notes"), i, note)
+		if (json_is_string(note) && strstr(json_string_value(note), "bring it back with"))
+			return true;
+	return false;
+}
+
+/* One preserved ref and, with `repo`, the command that brings it back. */
 static void print_preserved(const char *ref, const char *repo, const char *agent)
 {
 	(void)fputs("kept for 14 days: ", stdout);
 	out_text(stdout, ref);
 	(void)putchar('\n');
-	if (strncmp(ref, "refs/", 5) != 0)
+	if (!repo || strncmp(ref, "refs/", 5) != 0)
 		return;
 	(void)fputs("bring it back:    git -C ", stdout);
-	out_quoted(stdout, repo && *repo ? repo : ".");
+	out_quoted(stdout, *repo ? repo : ".");
 	(void)fputs(" branch ", stdout);
 	out_text(stdout, agent);
 	(void)fputs("-restored ", stdout);
@@ -82,6 +94,7 @@ static int take_down(struct ctl *c, const char *method, const char *before, cons
 	_cleanup_(json_decrefp) json_t *reply = NULL, *shown = NULL;
 	_cleanup_free_ char *agent = NULL;
 	const json_t *v;
+	const char *repo;
 	json_t *ref;
 	size_t i;
 	int r = 0;
@@ -105,9 +118,10 @@ static int take_down(struct ctl *c, const char *method, const char *before, cons
 	printf("%s: %s ", agent, before);
 	out_text(stdout, jstr(v, "branch"));
 	printf(" %s\n", after);
+	repo = notes_restore(reply) ? NULL : jstr(v, "repository");
 	json_array_foreach (json_object_get(reply, "preserved"), i, ref) {
 		if (json_is_string(ref))
-			print_preserved(json_string_value(ref), jstr(v, "repository"), agent);
+			print_preserved(json_string_value(ref), repo, agent);
 	}
 	return CTL_OK;
 }

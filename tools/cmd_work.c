@@ -122,10 +122,19 @@ char *ctl_path_in_view(struct ctl *c, const char *agent, const char *word)
 	return path_in_view(jstr(json_object_get(reply, "view"), "path"), cwd, word);
 }
 
-/* Where the paths begin: words[0] is the agent unless it stands behind "--" or can be no name. */
-size_t ctl_agent_words(const struct ctl *c)
+size_t ctl_agent_words(struct ctl *c)
 {
-	return c->args.n_words > 0 && c->args.n_plain > 0 && ctl_is_name(c->args.words[0]) ? 1 : 0;
+	_cleanup_(json_decrefp) json_t *view = NULL, *shown = NULL;
+	_cleanup_free_ char *cwd = NULL;
+	const char *word = c->args.n_plain > 0 ? c->args.words[0] : NULL;
+
+	if (!word || !ctl_is_name(word))
+		return 0;
+	/* In a view "Makefile" may be a file of it; anywhere else the word can only be an agent. */
+	cwd = getcwd(NULL, 0);
+	if (!cwd || client_try(c, "Which", json_pack("{s:s}", "path", cwd), &view) < 0)
+		return 1;
+	return client_try(c, "Show", json_pack("{s:s}", "agent", word), &shown) < 0 ? 0 : 1;
 }
 
 static int run_diff(struct ctl *c)

@@ -22,31 +22,33 @@ int ctl_json(const json_t *reply)
 	return putchar('\n') == EOF || fflush(stdout) != 0 ? CTL_FAILED : CTL_OK;
 }
 
-/* What the details hold, for a person: strings and conflicts as lines, the rest only in --json. */
+/* One thing of the details: a string, a conflict's path and kind, a source that was merged. */
+static void say_detail(const json_t *item)
+{
+	const char *source = json_string_value(json_object_get(item, "source"));
+	const char *path = json_string_value(json_object_get(item, "path"));
+	const char *first = json_is_string(item) ? json_string_value(item) : source ? source : path;
+	const char *second = json_string_value(json_object_get(item, source ? "state" : "kind"));
+
+	if (!first)
+		return;
+	(void)fputs("  ", stderr);
+	out_text(stderr, first);
+	(void)fputs(second ? ": " : "", stderr);
+	out_text(stderr, second);
+	(void)fputc('\n', stderr);
+}
+
+/* What the details hold, for a person: the lists; the rest only in --json. */
 static void say_details(const json_t *details)
 {
 	const char *key;
 	json_t *value, *item;
 	size_t i;
 
-	json_object_foreach ((json_t *)details, key, value) {
-		json_array_foreach (value, i, item) {
-			const char *s = json_is_string(item)
-						? json_string_value(item)
-						: json_string_value(json_object_get(item, "path"));
-			const char *kind = json_string_value(json_object_get(item, "kind"));
-
-			if (!s)
-				continue;
-			(void)fputs("  ", stderr);
-			out_text(stderr, s);
-			if (kind) {
-				(void)fputs(": ", stderr);
-				out_text(stderr, kind);
-			}
-			(void)fputc('\n', stderr);
-		}
-	}
+	json_object_foreach ((json_t *)details, key, value)
+		json_array_foreach (value, i, item)
+			say_detail(item);
 }
 
 void ctl_say_error(struct ctl *c, const char *id, const char *message, const char *remedy,

@@ -177,7 +177,7 @@ class Ctl(unittest.TestCase):
                 self.assertEqual(self.last(method)[1], want)
 
     def test_request__following_commands_ask_for_more(self):
-        for argv, more in [(["audit", "-f"], True), (["events", "-f"], True), (["events"], False),
+        for argv, more in [(["audit", "-f"], True), (["events", "-f"], True), (["events"], True),
                            (["wait", "alice", "--for", "live"], True), (["list"], False)]:
             self.ctl(*argv)
             self.assertEqual(self.server.requests[-1][2], more, argv)
@@ -210,6 +210,19 @@ class Ctl(unittest.TestCase):
         self.assertEqual(self.last("Merge")[1]["sources"], ["carol"])
         self.ctl("policy", "check", "write", "a", status=1)
         self.assertEqual(self.last("PolicyCheck")[1], {"agent": "carol", "op": "write", "path": "a"})
+
+    def test_agent__a_word_that_names_none_is_a_path_in_a_view(self):
+        self.server.answers["Which"] = {"view": dict(VIEW, agent="carol", path=self.cwd)}
+        self.server.answers["Show"] = lambda params: (
+            {"view": dict(VIEW, path=self.cwd), "notes": [], "denials": []} if params["agent"] in ("alice", "carol")
+            else ("error", "org.agentfs.NotFound", {"message": "no such agent"}))
+        self.ctl("why", "Makefile")
+        self.assertEqual(self.last("Why")[1], {"agent": "carol", "path": "Makefile"})
+        self.ctl("why", "alice")
+        self.assertEqual(self.last("Why")[1], {"agent": "alice"})
+        self.server.answers["Which"] = ANSWERS["Which"]
+        self.ctl("why", "zoe")
+        self.assertEqual(self.last("Why")[1], {"agent": "zoe"})
 
     def test_agent__left_out_elsewhere_is_a_usage_error(self):
         _, err = self.ctl("log", status=2)
@@ -336,6 +349,12 @@ class Ctl(unittest.TestCase):
         out, _ = self.ctl("rollback", "alice")
         self.assertIn("git -C /srv/repo branch alice-restored refs/agentfs/preserved/alice/0011/work\n", out)
 
+        self.server.answers["Rollback"] = {"preserved": ["refs/agentfs/preserved/alice/0011/work"],
+                                           "notes": ["kept; bring it back with: git branch x y"]}
+        out, err = self.ctl("rollback", "alice")
+        self.assertIn("bring it back with: git branch x y", err)
+        self.assertNotIn("bring it back", out)  # said once
+
     def test_audit__one_line_a_record(self):
         out, _ = self.ctl("audit")
         self.assertEqual(len(out.splitlines()), 1)
@@ -396,6 +415,7 @@ class Ctl(unittest.TestCase):
 
     def test_events__one_or_all(self):
         self.assertEqual(len(self.ctl("events", "-f")[0].splitlines()), 2)
+        self.assertEqual(len(self.ctl("events")[0].splitlines()), 1)
         lines = self.ctl("events", "-f", "--json")[0].splitlines()
         self.assertEqual([json.loads(x)["type"] for x in lines], ["created", "merged"])
 
