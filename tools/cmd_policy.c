@@ -11,28 +11,27 @@
 #include "json.h"
 #include "out.h"
 
+/* The daemon's sentence where it has one; the rule where the sentence does not hold it. */
 static void print_decision(const json_t *d)
 {
 	bool allowed = json_is_true(json_object_get(d, "allowed"));
 	enum out_color color = allowed ? OUT_GREEN : OUT_RED;
+	const char *text = jstr(d, "text"), *rule = jstr(d, "rule");
 
 	printf("%s%s%s", out_on(color), allowed ? "allowed" : "refused", out_off(color));
-	if (!allowed && *jstr(d, "result")) {
-		printf(" (");
-		out_text(stdout, jstr(d, "result"));
-		printf(")");
+	if (*text) {
+		printf(": ");
+		out_text(stdout, text);
 	}
-	if (*jstr(d, "rule")) {
+	if (*rule && !strstr(text, rule)) {
 		printf(" by rule ");
-		out_text(stdout, jstr(d, "rule"));
+		out_text(stdout, rule);
 	}
 	if (*jstr(d, "role")) {
 		printf(", role ");
 		out_text(stdout, jstr(d, "role"));
 	}
 	(void)putchar('\n');
-	if (*jstr(d, "text"))
-		out_block(stdout, jstr(d, "text"), 2);
 }
 
 static int run_policy_check(struct ctl *c)

@@ -8,8 +8,9 @@
 const struct error_info errors[] = {
 	{"Invalid", "An argument is wrong: a name, revision, pattern, path or role.",
 	 "Correct the word that the message names.", 1},
-	{"NotFound", "No such agent, branch, revision, repository or path.",
-	 "See what there is with `agentfsctl list`.", 1},
+	{"NotFound", "No such agent, branch, revision, repository, role or path.",
+	 "Correct the name that the message gives; `agentfsctl list` shows the agents there are.",
+	 1},
 	{"NameTaken", "The agent's or the branch's name is in use for something else.",
 	 "Choose another agent name, another --task, or take the branch as it is with "
 	 "--base BRANCH.",
