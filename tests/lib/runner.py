@@ -105,7 +105,8 @@ def reap():
 
 
 def ours_in_tmp():
-    return {n for n in os.listdir("/tmp") if n.startswith("agentfs")}
+    return {n for n in os.listdir("/tmp") if n.startswith("agentfs")
+            and not n.startswith(("agentfs-test-", "agentfs-run-"))}  # other runs at the same time
 
 
 def sweep(folder, mark, tmp_before):
@@ -175,7 +176,7 @@ def run_script(options, path, tally):
     name = os.path.relpath(path, TESTS)
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     tmp_before = ours_in_tmp()
-    folder = tempfile.mkdtemp(prefix="agentfs-test-", dir="/tmp")
+    folder = tempfile.mkdtemp(prefix="agentfs-run-", dir="/tmp")
     user = options.user
     os.makedirs(f"{folder}/xdg/run", 0o700)
     if user:

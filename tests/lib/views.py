@@ -94,12 +94,12 @@ class View:
         ready, _, _ = select.select([read], [], [], timeout)
         said = os.read(read, 4096) if ready else b""
         os.close(read)
-        if not said:
+        if said != b"1":
             self.server.kill()
             self.server.wait()
             self.server = None
             self._umount()
-            raise AssertionError(f"agentfs did not get ready: {self.logged()[-2000:]}")
+            raise AssertionError(f"agentfs did not get ready: {said.decode()}\n{self.logged()[-2000:]}")
         assert os.path.ismount(self.mnt), "ready, but not mounted"
         return self
 
