@@ -161,6 +161,7 @@ static int start_session(struct fs *fs, struct err *reterr)
 	int r;
 
 	fs->se = fuse_session_new(&args, &ops_table, sizeof(ops_table), fs);
+	fuse_opt_free_args(&args); /* the session's parser copied them */
 	if (!fs->se)
 		return err_set(reterr, -ENOMEM, "make a FUSE session");
 	r = loop_attach(fs);

@@ -43,7 +43,8 @@ static void send_message(struct notify *n, const struct message *m)
 	else
 		r = fuse_lowlevel_notify_inval_inode(n->fs->se, m->node, (off_t)m->off,
 						     (off_t)m->len);
-	if (r < 0 && r != -ENOENT && r != -ENODEV && r != -ENOTCONN && r != -EBADF)
+	/* ENOSYS: the kernel has not sent INIT yet, so it has nothing cached. */
+	if (r < 0 && r != -ENOENT && r != -ENODEV && r != -ENOTCONN && r != -EBADF && r != -ENOSYS)
 		(void)log_warning(r, "invalidate node %llu, ignoring",
 				  (unsigned long long)m->node);
 }
