@@ -8,6 +8,7 @@ Compared after each operation: result or errno; at the end (and every 50 operati
 import errno
 import os
 import random
+import stat
 
 import libc
 import tree
@@ -209,6 +210,8 @@ class Target:
         """Granularity may differ: data may be reported where zeroes are, never a hole where data is."""
         def inner(fd):
             size = os.fstat(fd).st_size
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return "no regular file"
             if off >= size:
                 return _errno_of(lambda: os.lseek(fd, off, os.SEEK_DATA))
             hole = os.lseek(fd, off, os.SEEK_HOLE)
