@@ -61,7 +61,8 @@ static void keep_denial(struct view *v, const struct record *rec, struct bytes p
 	free(d->path);
 	free(d->rule);
 	*d = (struct denial){.time = (int64_t)rec->time, .pid = rec->pid, .op = rec->op};
-	memcpy(d->comm, rec->comm.p, rec->comm.n < 15 ? rec->comm.n : 15);
+	if (rec->comm.n) /* a page write has no process to name */
+		memcpy(d->comm, rec->comm.p, rec->comm.n < 15 ? rec->comm.n : 15);
 	d->path = strndup(path.p ? path.p : "", path.n);
 	d->rule = strndup(rec->rule_text.p ? rec->rule_text.p : "", rec->rule_text.n);
 	v->denied++;
