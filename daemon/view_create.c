@@ -54,7 +54,7 @@ static void on_uncreated(struct op *op, json_t *ok, struct fault *f)
 	struct creation *c = op->data;
 	_cleanup_(err_release) struct err e = ERR_INIT;
 
-	if (!ok)
+	if (!ok && c->made)
 		log_warning(0, "what was made for view '%s' in its repository stays: %s", op->key,
 			    f->message ? f->message : "?");
 	if (state_view_delete(op->d->db, c->v->row.id, &e) < 0)
@@ -208,7 +208,7 @@ static bool base_has(struct daemon *d, const char *image, const char *path)
 		path += n + (path[n] == '/');
 	}
 	image_close(img);
-	return at >= 0;
+	return at >= 0 || at == -ENOTDIR;
 }
 
 static void check_mount(struct op *op)

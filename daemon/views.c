@@ -38,17 +38,13 @@
 #include "spawn_env.h"
 #include "sys.h"
 #include "viewctl.h"
+#include "views_internal.h"
 
 enum { START_TIMEOUT_MS = 120000, STOP_TIMEOUT_MS = 30000, BACKOFF_FIRST_MS = 50,
-       BACKOFF_MAX_MS = 30000, STATUS_TIMEOUT_MS = 3000, READY_TEXT_MAX = 4096 };
+       BACKOFF_MAX_MS = 30000, READY_TEXT_MAX = 4096 };
 
 enum view_event { EVENT_START, EVENT_READY, EVENT_HELLO, EVENT_LOST, EVENT_TIMER, EVENT_STOP,
 		  EVENT_MAX };
-
-struct views {
-	struct views_options opt;
-	struct view *all;
-};
 
 static void view_event(struct view *v, enum view_event e);
 
@@ -142,7 +138,7 @@ static void report_stopped(struct view *v, int r, const char *why)
 }
 
 /* Lets go of everything that belongs to one life of the server. */
-static void let_go(struct view *v)
+void view_let_go(struct view *v)
 {
 	v->timer = sd_event_source_disable_unref(v->timer);
 	v->ready = sd_event_source_disable_unref(v->ready);
@@ -366,7 +362,7 @@ static unsigned backoff_ms(unsigned failures)
 
 static void act_idle(struct view *v)
 {
-	let_go(v);
+	view_let_go(v);
 	if (v->pid > 0)
 		(void)kill(v->pid, SIGKILL);
 	v->phase = PHASE_IDLE;
@@ -378,7 +374,7 @@ static void act_lost(struct view *v)
 
 	if (v->phase == PHASE_STARTING && v->pid > 0 && v->timer)
 		(void)kill(v->pid, SIGKILL); /* it said that it does not serve, or nothing in time */
-	let_go(v);
+	view_let_go(v);
 	if (v->started) {
 		act_idle(v);
 		report_started(v, -EIO);
@@ -511,162 +507,4 @@ int view_call(struct view *v, struct record *msg, unsigned timeout_ms, viewlink_
 	if (v->phase != PHASE_LIVE)
 		return -ENOTCONN;
 	return viewlink_call(v->link, msg, timeout_ms, fn, user);
-}
-
-/* ---- the set ---- */
-
-int views_new(const struct views_options *opt, struct views **ret)
-{
-	struct views *vs = sys_calloc(1, sizeof(*vs));
-
-	if (!vs)
-		return -ENOMEM;
-	vs->opt = *opt;
-	*ret = vs;
-	return 0;
-}
-
-static void view_free(struct view *v)
-{
-	v->stop_asked = false;
-	v->stopped = v->started = NULL;
-	let_go(v);
-	if (v->child) { /* stays with the event loop until the process was reaped */
-		(void)sd_event_source_set_userdata(v->child, NULL);
-		(void)sd_event_source_set_floating(v->child, 1);
-		v->child = sd_event_source_unref(v->child);
-	}
-	buf_release(&v->ready_text);
-	view_row_release(&v->row);
-	free(v);
-}
-
-void view_drop(struct view *v)
-{
-	HASH_DEL(v->views->all, v);
-	view_free(v);
-}
-
-void views_free(struct views *vs)
-{
-	struct view *v, *tmp;
-
-	if (!vs)
-		return;
-	HASH_ITER(hh, vs->all, v, tmp)
-		view_drop(v);
-	free(vs);
-}
-
-struct view *views_get(struct views *vs, const char *agent)
-{
-	struct view *v;
-
-	HASH_FIND_STR(vs->all, agent, v);
-	return v;
-}
-
-struct view *views_next(struct views *vs, struct view *v)
-{
-	return v ? v->hh.next : vs->all;
-}
-
-unsigned views_count(const struct views *vs)
-{
-	return HASH_COUNT(vs->all);
-}
-
-int views_add(struct views *vs, const struct view_row *row, bool adopt, struct view **ret,
-	      struct err *reterr)
-{
-	struct view *v;
-	int r;
-
-	if (views_get(vs, row->agent))
-		return err_set(reterr, -EEXIST, "the agent '%s' has a view", row->agent);
-	v = sys_calloc(1, sizeof(*v));
-	if (!v)
-		return err_set(reterr, -ENOMEM, "no memory");
-	v->views = vs;
-	r = view_row_copy(row, &v->row);
-	if (r == 0 && !adopt)
-		r = state_view_add(vs->opt.db, row, reterr);
-	if (r < 0) {
-		view_free(v);
-		return r;
-	}
-	HASH_ADD_KEYPTR(hh, vs->all, v->row.agent, strlen(v->row.agent), v);
-	*ret = v;
-	return 0;
-}
-
-int view_save(struct view *v, struct err *reterr)
-{
-	return state_view_update(v->views->opt.db, &v->row, reterr);
-}
-
-/* ---- stats ---- */
-
-struct refresh {
-	char *agent;
-	struct views *views;
-	view_fn fn;
-	void *user;
-};
-
-static uint64_t number_of(const struct record *rec, const char *key)
-{
-	const char *p = rec->value.p, *end = p + rec->value.n;
-	size_t n = strlen(key);
-
-	while (p < end) {
-		const char *nl = memchr(p, '\n', (size_t)(end - p));
-		size_t line = (size_t)((nl ? nl : end) - p);
-		char text[32];
-
-		if (line > n + 1 && line - n - 1 < sizeof(text) && memcmp(p, key, n) == 0 &&
-		    p[n] == ' ') {
-			memcpy(text, p + n + 1, line - n - 1);
-			text[line - n - 1] = '\0';
-			return strtoull(text, NULL, 10);
-		}
-		p += line + 1;
-	}
-	return 0;
-}
-
-static void on_status(int r, const struct record *rec, const char *text, void *user)
-{
-	struct refresh *q = user;
-	struct view *v = views_get(q->views, q->agent);
-
-	if (r >= 0 && v && RECORD_HAS(rec, F_VALUE))
-		v->stats = (struct view_stats){
-			.seq = number_of(rec, "seq"),
-			.changed = number_of(rec, "changed") + number_of(rec, "deleted"),
-			.bytes = number_of(rec, "bytes"),
-			.denied = number_of(rec, "denied"),
-			.last_write = number_of(rec, "last-write"),
-		};
-	q->fn(v, r < 0 ? r : 0, text, q->user);
-	free(q->agent);
-	free(q);
-}
-
-void view_refresh(struct view *v, view_fn fn, void *user)
-{
-	struct record msg = {.type = VIEWCTL_STATUS};
-	struct refresh *q = sys_calloc(1, sizeof(*q));
-	int r = -ENOMEM;
-
-	if (q) {
-		*q = (struct refresh){sys_strdup(v->row.agent), v->views, fn, user};
-		r = q->agent ? view_call(v, &msg, STATUS_TIMEOUT_MS, on_status, q) : -ENOMEM;
-	}
-	if (r < 0) {
-		if (q)
-			free(q->agent);
-		free(q);
-		fn(v, r, "", user);
-	}
 }
