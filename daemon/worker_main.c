@@ -11,6 +11,7 @@
 
 /* A line each: name, what it needs, prepare (with privileges) or NULL, run, finish or NULL. */
 static const struct worker_op ops[] = {
+	{ "audit", 0, NULL, op_audit, NULL },
 	{ "create", WORKER_REPO, create_prepare, op_create, create_finish },
 	{ "materialize", WORKER_REPO | WORKER_VIEW, view_prepare_lock, op_materialize, view_finish },
 	{ "uncreate", WORKER_REPO, NULL, op_uncreate, NULL },

@@ -8,6 +8,7 @@
 /* The functions behind the ops of worker.h; their contract is struct worker_op's. */
 struct worker;
 
+int op_audit(struct worker *w, json_t *ret, struct err *reterr);
 int create_prepare(struct worker *w, struct err *reterr);
 int op_create(struct worker *w, json_t *ret, struct err *reterr);
 void create_finish(struct worker *w);

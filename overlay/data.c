@@ -6,7 +6,8 @@
  * (2) data_append() returns when the bytes are in the page cache. They outlive the process; a sync of
  *     data_dirty_fds() makes them outlive a power cut.
  * (3) -ENOSPC is decided before a byte is written: space comes from the current segment or a spare.
- * (4) No more than FDS_MAX descriptors are open, but for those in use at this moment.
+ * (4) No more than FDS_MAX descriptors are open, but for those in use at this moment; read-only, all
+ *     stay open.
  * (5) After opening, appends go behind the highest end told by data_mark_used(), so nothing that a
  *     record or checkpoint names is overwritten.
  *
