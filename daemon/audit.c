@@ -4,8 +4,8 @@
  *
  * (1) Within a view records come in the order of the journal, among views in that of their times
  *     (ties: by view). A clock that was set back does not reorder a view's own records.
- * (2) A cursor names the place of a record in that order; asked again with the last one's, no record
- *     that is in the journals by then is shown twice.
+ * (2) A cursor names the place of a record in that order; asked again with the last one's, no
+ * record that is in the journals by then is shown twice.
  */
 #include "audit.h"
 
@@ -126,8 +126,8 @@ static bool flag(const json_t *req, const char *key)
 
 static int invalid(struct err *reterr, const char *what, const char *got, const char *want)
 {
-	return err_set_id(reterr, -EINVAL, "Invalid", "%s '%s' is not understood: give %s", what, got,
-			  want);
+	return err_set_id(reterr, -EINVAL, "Invalid", "%s '%s' is not understood: give %s", what,
+			  got, want);
 }
 
 static int take_times(struct audit_filter *f, const json_t *req, uint64_t now, struct err *reterr)
@@ -159,7 +159,8 @@ static int take_ops(struct audit_filter *f, const json_t *req, struct err *reter
 		}
 		for (uint32_t k = OP_NONE + 1; k < OP_MAX; k++)
 			(void)buf_addf(&all, "%s%s", k > 1 ? ", " : "", record_op_name(k));
-		return invalid(reterr, "op", name ? name : "", all.data ? all.data : "an operation");
+		return invalid(reterr, "op", name ? name : "",
+			       all.data ? all.data : "an operation");
 	}
 	return 0;
 }

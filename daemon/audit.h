@@ -28,8 +28,8 @@ int audit_add_view(struct audit *a, const char *agent, const char *view_id, int 
 /* Adds the control plane's journal, which lies in `dir` itself. */
 int audit_add_control(struct audit *a, int dir, struct err *reterr);
 
-/* 1: *ret is the next record that matches (the caller's reference). 0: no more for now; may be asked
- * again later. Errors: -EBADMSG, -errno. */
+/* 1: *ret is the next record that matches (the caller's reference). 0: no more for now; may be
+ * asked again later. Errors: -EBADMSG, -errno. */
 int audit_next(struct audit *a, json_t **ret, struct err *reterr);
 
 /* Adds an inotify watch of each journal's folder to `fd`. Errors: -errno. */

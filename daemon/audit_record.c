@@ -19,7 +19,10 @@ enum audit_result audit_result_of(const struct record *rec)
 }
 
 static const char *const result_names[] = {
-	[AUDIT_ANY] = "", [AUDIT_OK] = "ok", [AUDIT_DENIED] = "denied", [AUDIT_FAILED] = "failed",
+	[AUDIT_ANY] = "",
+	[AUDIT_OK] = "ok",
+	[AUDIT_DENIED] = "denied",
+	[AUDIT_FAILED] = "failed",
 };
 
 static bool takes_xattr(const struct record *rec)
@@ -99,7 +102,8 @@ static int find_value(const struct record *rec, struct audit_words *w)
 		r = hex_bytes(rec->policy_hash, &w->value);
 	} else if (rec->type == RECORD_SUMMARY) {
 		r = buf_addf(&w->value, "%" PRIu64 " more like the one before", rec->count);
-	} else if (rec->type == RECORD_NOTE || rec->type == RECORD_CONTROL || rec->op == OP_SYMLINK) {
+	} else if (rec->type == RECORD_NOTE || rec->type == RECORD_CONTROL ||
+		   rec->op == OP_SYMLINK) {
 		r = buf_add(&w->value, rec->value.p, rec->value.n);
 	} else if (takes_xattr(rec)) {
 		r = buf_add(&w->value, rec->name.p, rec->name.n);
@@ -237,8 +241,8 @@ json_t *audit_json(const struct audit_source *s, const struct record *rec,
 	put_words(o, rec, w);
 	if (rec->flags & RECORD_F_INFERRED)
 		(void)json_object_set_new(o, "inferred", json_true());
-	(void)json_object_set_new(o, "cursor",
-				  json_sprintf("%" PRIu64 ":%s:%" PRIu64, key->time, key->view,
-					       key->seq));
+	(void)json_object_set_new(
+		o, "cursor",
+		json_sprintf("%" PRIu64 ":%s:%" PRIu64, key->time, key->view, key->seq));
 	return o;
 }

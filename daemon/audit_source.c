@@ -93,7 +93,8 @@ static int apply(struct audit_source *s, const struct record *rec, struct err *r
 
 	if (r < 0)
 		return err_set_id(reterr, r, r == -EBADMSG ? "Damaged" : "Internal",
-				  "record %" PRIu64 " of the view of %s does not fit the ones before it",
+				  "record %" PRIu64
+				  " of the view of %s does not fit the ones before it",
 				  rec->seq, s->agent);
 	if (rec->type == RECORD_POLICY && RECORD_HAS(rec, F_VALUE)) {
 		_cleanup_free_ char *policy = strndup(rec->value.p, rec->value.n);

@@ -28,11 +28,11 @@ struct audit_key {
 struct audit_filter {
 	uint64_t since, until; /* ns */
 	struct pattern *path;  /* or NULL */
-	uint64_t ops;          /* 1 << enum record_op; 0: any */
+	uint64_t ops;	       /* 1 << enum record_op; 0: any */
 	enum audit_result result;
 	bool any_pid, git, has_cursor, has_grep;
 	uint32_t pid;
-	char *rule;            /* or NULL */
+	char *rule; /* or NULL */
 	regex_t grep;
 	struct audit_key cursor;
 };
@@ -41,15 +41,15 @@ struct audit_filter {
 struct audit_source {
 	struct audit_source *next;
 	char *agent;
-	char view[33];      /* "" for the control plane */
-	int dir;            /* journal */
+	char view[33];		       /* "" for the control plane */
+	int dir;		       /* journal */
 	struct journal_reader *reader; /* NULL: there is none yet */
-	struct image *image;           /* NULL: gone; paths are then what the record itself says */
+	struct image *image;	       /* NULL: gone; paths are then what the record itself says */
 	struct tree tree;
-	struct policy *policy;         /* in force, or NULL */
-	uint64_t time;      /* of the last record */
-	json_t *head;       /* the next record that matches, or NULL */
-	struct audit_key key;          /* its place */
+	struct policy *policy; /* in force, or NULL */
+	uint64_t time;	       /* of the last record */
+	json_t *head;	       /* the next record that matches, or NULL */
+	struct audit_key key;  /* its place */
 };
 
 int audit_key_compare(const struct audit_key *a, const struct audit_key *b);

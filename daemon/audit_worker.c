@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Op "audit": opens the journals, prints records, and with `follow` goes on until its input is
- * closed. With `last` or `reverse` what is there is collected first; what follows comes as it comes.
+ * closed. With `last` or `reverse` what is there is collected first; what follows comes as it
+ * comes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +44,8 @@ static int add_view(struct worker *w, struct audit *a, const json_t *view, struc
 		return err_set(reterr, -errno, "opening '%s': %s", path, strerror(errno));
 	images = openat(w->state_fd, "images", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (images < 0)
-		return err_set(reterr, -errno, "opening '%s/images': %s", w->state, strerror(errno));
+		return err_set(reterr, -errno, "opening '%s/images': %s", w->state,
+			       strerror(errno));
 	return audit_add_view(a, agent, id, dir, images, reterr);
 }
 
@@ -88,9 +90,11 @@ static int print_collected(struct audit *a, size_t n, bool reverse, struct err *
 			all = rest;
 		}
 		if (json_array_size(all) > COLLECT_MAX) {
-			r = err_set_id(reterr, -E2BIG, "TooLarge",
-				       "more than %d records to be sorted: ask for the last ones, or for "
-				       "a shorter time", COLLECT_MAX);
+			r = err_set_id(
+				reterr, -E2BIG, "TooLarge",
+				"more than %d records to be sorted: ask for the last ones, or for "
+				"a shorter time",
+				COLLECT_MAX);
 			break;
 		}
 	}
@@ -98,7 +102,8 @@ static int print_collected(struct audit *a, size_t n, bool reverse, struct err *
 	if (n > 0 && count > n)
 		begin = count - n;
 	for (size_t i = begin; r >= 0 && i < count; i++)
-		worker_record(json_incref(json_array_get(all, reverse ? count - 1 - (i - begin) : i)));
+		worker_record(
+			json_incref(json_array_get(all, reverse ? count - 1 - (i - begin) : i)));
 	json_decref(all);
 	return r;
 }

@@ -3,18 +3,17 @@
  * Data segments.
  *
  * (1) Bytes once written are never written again: an address means the same bytes for good.
- * (2) data_append() returns when the bytes are in the page cache. They outlive the process; a sync of
- *     data_dirty_fds() makes them outlive a power cut.
- * (3) -ENOSPC is decided before a byte is written: space comes from the current segment or a spare.
- * (4) No more than FDS_MAX descriptors are open, but for those in use at this moment; read-only, all
- *     stay open.
- * (5) After opening, appends go behind the highest end told by data_mark_used(), so nothing that a
- *     record or checkpoint names is overwritten.
+ * (2) data_append() returns when the bytes are in the page cache. They outlive the process; a sync
+ * of data_dirty_fds() makes them outlive a power cut. (3) -ENOSPC is decided before a byte is
+ * written: space comes from the current segment or a spare. (4) No more than FDS_MAX descriptors
+ * are open, but for those in use at this moment; read-only, all stay open. (5) After opening,
+ * appends go behind the highest end told by data_mark_used(), so nothing that a record or
+ * checkpoint names is overwritten.
  *
- * Segments are files NNNNNNNNNN.dat, from 1, ascending, with gaps where one was reclaimed. The first
- * has 32 KiB, later ones twice as much as the one before up to 256 MiB, and less where the disk has
- * no more; bytes longer than that get a segment of their own size. An address is number << 32 | offset.
- * A segment is a header, little-endian,
+ * Segments are files NNNNNNNNNN.dat, from 1, ascending, with gaps where one was reclaimed. The
+ * first has 32 KiB, later ones twice as much as the one before up to 256 MiB, and less where the
+ * disk has no more; bytes longer than that get a segment of their own size. An address is number <<
+ * 32 | offset. A segment is a header, little-endian,
  *
  *       0  8   magic "AFSDATA\n"
  *       8  u16 version, 1
@@ -32,9 +31,9 @@
  *
  * What a crash leaves, by step:
  *   append: bytes that no record names; the next process writes over them.
- *   a new segment: a header in a spare (wiped when taken over); or, renamed and after a power cut, a
- *           segment without header: it holds nothing that was synced, is refused where something
- *           names it, and is left alone otherwise.
+ *   a new segment: a header in a spare (wiped when taken over); or, renamed and after a power cut,
+ * a segment without header: it holds nothing that was synced, is refused where something names it,
+ * and is left alone otherwise.
  */
 #include "data.h"
 
@@ -80,13 +79,13 @@ static const char head_magic[8] = {'A', 'F', 'S', 'D', 'A', 'T', 'A', '\n'};
 struct segment {
 	uint64_t number;
 	uint64_t size;
-	uint64_t end;   /* behind the last byte that is used */
+	uint64_t end; /* behind the last byte that is used */
 	int64_t live;
 	uint64_t dirty; /* generation of its last write that is not known to be synced; 0: clean */
 	uint64_t used_at; /* for the descriptor cache */
 	unsigned int users;
-	int fd;         /* -1: closed */
-	bool broken;    /* its header is not there */
+	int fd;	     /* -1: closed */
+	bool broken; /* its header is not there */
 };
 
 struct data {
@@ -95,14 +94,15 @@ struct data {
 	bool read_only;
 	bool failed; /* a sync did: for good, as in journal_sync.c */
 
-	pthread_mutex_t lock; /* guards all below; a new segment is made under it, all else is not */
+	pthread_mutex_t
+		lock; /* guards all below; a new segment is made under it, all else is not */
 	struct segment **segs; /* by number, ascending */
 	size_t n, cap;
-	bool appending;       /* the last segment is the one that we append to */
+	bool appending; /* the last segment is the one that we append to */
 	struct spares spares;
-	uint64_t clock;       /* of the descriptor cache */
+	uint64_t clock; /* of the descriptor cache */
 	uint64_t generation;
-	uint64_t dir_dirty;   /* as segment.dirty, of the folder */
+	uint64_t dir_dirty; /* as segment.dirty, of the folder */
 	unsigned int open_fds;
 	int64_t live;
 	uint64_t bytes;
@@ -192,12 +192,15 @@ static int load_segment(struct data *d, uint64_t number, struct err *reterr)
 		return err_set(reterr, r, "read data segment %s: %s", name, strerror(-r));
 	r = number > UINT32_MAX ? -EUCLEAN : head_check(head, number, d->owner_id);
 	if (r == -EUCLEAN)
-		return err_set_id(reterr, -EBADMSG, "Damaged",
-				  "data segment %s belongs to another place or another view; put the "
-				  "right file back", name);
+		return err_set_id(
+			reterr, -EBADMSG, "Damaged",
+			"data segment %s belongs to another place or another view; put the "
+			"right file back",
+			name);
 	if (r == -EPROTONOSUPPORT)
 		return err_set_id(reterr, r, "Unsupported",
-				  "data segment %s was written by a newer agentfs; use that one", name);
+				  "data segment %s was written by a newer agentfs; use that one",
+				  name);
 	s->number = number;
 	s->end = HEADER_SIZE;
 	/* A snapshot's reader may since have given up the right to open it again. */
@@ -333,7 +336,8 @@ static void unpin(struct data *d, struct segment *s)
 		evict_fd(d);
 }
 
-/* Begins a new segment with room for n bytes. Under the lock. Errors: -ENOSPC, -errno; unchanged. */
+/* Begins a new segment with room for n bytes. Under the lock. Errors: -ENOSPC, -errno; unchanged.
+ */
 static int new_segment(struct data *d, size_t n)
 {
 	const struct segment *last = d->n ? d->segs[d->n - 1] : NULL;
@@ -363,8 +367,11 @@ static int new_segment(struct data *d, size_t n)
 		r = spares_place(&d->spares, i, number, &file);
 	if (r < 0)
 		return r;
-	*s = (struct segment){.number = number, .size = file.size, .end = HEADER_SIZE,
-			      .fd = file.fd, .used_at = ++d->clock};
+	*s = (struct segment){.number = number,
+			      .size = file.size,
+			      .end = HEADER_SIZE,
+			      .fd = file.fd,
+			      .used_at = ++d->clock};
 	s->dirty = d->dir_dirty = ++d->generation;
 	if (d->open_fds >= FDS_MAX)
 		evict_fd(d);

@@ -12,13 +12,13 @@
  * (4) Behind the last record all bytes are 0, so that old bytes never look valid later; and the
  *     checksums of batch headers are seeded with a secret of the journal, so that nothing that an
  *     agent writes into a name or value looks like one.
- * (5) The name of a segment is on disk before the next one gets its own. A missing number is damage.
- * (6) Between the current segment and the spares there is always room for what was reserved.
- * (7) After a failed sync nothing is appended any more.
+ * (5) The name of a segment is on disk before the next one gets its own. A missing number is
+ * damage. (6) Between the current segment and the spares there is always room for what was
+ * reserved. (7) After a failed sync nothing is appended any more.
  *
- * Segments are files NNNNNNNNNN.jnl, from 1, without gaps. The first has 32 KiB, the next ones twice
- * as much as the one before up to 16 MiB; a batch that is larger gets a segment of its size. Spares
- * are described in segfile.c. All numbers are little-endian. A segment begins with
+ * Segments are files NNNNNNNNNN.jnl, from 1, without gaps. The first has 32 KiB, the next ones
+ * twice as much as the one before up to 16 MiB; a batch that is larger gets a segment of its size.
+ * Spares are described in segfile.c. All numbers are little-endian. A segment begins with
  *
  *       0  8   magic "AFSJRNL\n"
  *       8  u16 version, 1
@@ -57,17 +57,14 @@
  *   append: half a batch behind the last record: (3) cuts it.
  *   a new segment:  a. the folder is synced if a rename before was not: see (5).
  *                   b. the header is written into a spare: wiped when it is taken over again.
- *                   c. rename: an empty segment that fits its predecessor; or, after a power cut, one
- *                      whose header is not there: it goes with the torn tail.
- *                   d. the spare is made anew: half of one is found short, and is made long.
- *                   The old segment is not synced here; the next sync does both, and the folder.
- *   sync:   what was written reached the disk in any order: (3) cuts at the first gap. No later
- *           segment is kept behind a gap.
- *   cutting: later segments are removed, the last one first; then the folder is synced; then the tail
- *           is zeroed from its end to its beginning. A second recovery does the rest of what a first
- *           one left.
- *   the first segment: its header is synced before it gets its name, so that a first header that
- *           cannot be read is damage.
+ *                   c. rename: an empty segment that fits its predecessor; or, after a power cut,
+ * one whose header is not there: it goes with the torn tail. d. the spare is made anew: half of one
+ * is found short, and is made long. The old segment is not synced here; the next sync does both,
+ * and the folder. sync:   what was written reached the disk in any order: (3) cuts at the first
+ * gap. No later segment is kept behind a gap. cutting: later segments are removed, the last one
+ * first; then the folder is synced; then the tail is zeroed from its end to its beginning. A second
+ * recovery does the rest of what a first one left. the first segment: its header is synced before
+ * it gets its name, so that a first header that cannot be read is damage.
  */
 #include "journal.h"
 
@@ -283,8 +280,8 @@ static int encode_batch(struct journal *j, struct record **recs, size_t n, uint6
 	return r;
 }
 
-/* A write that failed may have left a part of the batch, or all of it. (1) wants it gone; where even
- * that fails nothing may be appended behind it any more. */
+/* A write that failed may have left a part of the batch, or all of it. (1) wants it gone; where
+ * even that fails nothing may be appended behind it any more. */
 static void wipe(struct journal *j)
 {
 	if (segfile_zero(j->fd, j->pos, j->pos + j->batch.len) < 0)

@@ -23,9 +23,9 @@ struct journal_head {
 	uint64_t number;
 	uint64_t first_seq;
 	uint8_t owner_id[16];
-	uint64_t chain;   /* checksum of the last record of the segment before; 0 for the first */
+	uint64_t chain;	  /* checksum of the last record of the segment before; 0 for the first */
 	uint64_t created; /* ns */
-	uint64_t salt;    /* the same in all segments of a journal */
+	uint64_t salt;	  /* the same in all segments of a journal */
 	uint64_t durable; /* known when the segment was begun */
 };
 
@@ -51,21 +51,21 @@ int journal_batch_read(const uint8_t p[JOURNAL_BATCH_HEADER], uint64_t seed,
 struct journal_walk {
 	int fd; /* borrowed */
 	uint64_t number, size, seed;
-	uint64_t pos;     /* of the next batch */
-	uint64_t chain;   /* checksum of the last record so far */
-	uint64_t seq;     /* of the last record so far */
+	uint64_t pos;	  /* of the next batch */
+	uint64_t chain;	  /* checksum of the last record so far */
+	uint64_t seq;	  /* of the last record so far */
 	uint64_t durable; /* highest told by a batch so far; kept from segment to segment */
-	struct buf win;   /* bytes of the file from win_off on */
+	struct buf win;	  /* bytes of the file from win_off on */
 	uint64_t win_off;
 };
 
 /* A whole, valid batch; the bytes are borrowed from the walk until its next step. */
 struct journal_batch {
 	struct journal_batch_head head;
-	uint64_t off;     /* in the segment */
+	uint64_t off;	  /* in the segment */
 	const uint8_t *p; /* records */
 	size_t n;
-	uint64_t chain;   /* moves on with journal_batch_next() */
+	uint64_t chain; /* moves on with journal_batch_next() */
 	uint32_t left;
 };
 
@@ -105,8 +105,8 @@ int journal_evidence(int dir, const struct journal_walk *w, uint64_t salt, uint6
 /* fdatasync of several files at once. */
 struct syncer;
 
-/* Syncs all n descriptors, at the same time where the kernel has io_uring, one after the other where
- * not; *s keeps what is needed for the next time. Errors: -errno of the first that failed. */
+/* Syncs all n descriptors, at the same time where the kernel has io_uring, one after the other
+ * where not; *s keeps what is needed for the next time. Errors: -errno of the first that failed. */
 int syncer_run(struct syncer **s, const int *fds, size_t n);
 void syncer_free(struct syncer *s);
 
@@ -136,7 +136,7 @@ struct journal {
 
 	pthread_mutex_t lock; /* guards what follows; held for no I/O */
 	pthread_cond_t cond;
-	int fd;       /* current segment; replaced by the appender, never closed by it */
+	int fd;	      /* current segment; replaced by the appender, never closed by it */
 	int *old_fds; /* earlier segments with unsynced records, owned */
 	size_t n_old, cap_old;
 	uint64_t dir_gen, dir_synced; /* renames in the folder, and how many of them are on disk */
@@ -151,4 +151,3 @@ struct journal *journal_new(int dir, const struct journal_options *opt);
 /* Begins segment number + 1 with room for `need` bytes of batches. Errors: -ENOSPC, -errno; all is
  * as before. */
 int journal_rotate(struct journal *j, uint64_t need);
-

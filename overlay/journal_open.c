@@ -24,14 +24,14 @@ struct opening {
 	void *user;
 	struct err *reterr;
 
-	size_t at;           /* index in the list of the segment where reading ended */
-	int fd;              /* of that segment; owned */
+	size_t at; /* index in the list of the segment where reading ended */
+	int fd;	   /* of that segment; owned */
 	struct journal_walk walk;
-	bool torn;           /* something stands behind the end */
-	bool cut_in_batch;   /* the batch at walk.pos keeps its first `keep` records */
+	bool torn;	   /* something stands behind the end */
+	bool cut_in_batch; /* the batch at walk.pos keeps its first `keep` records */
 	struct journal_batch_head cut_head;
-	uint64_t cut_from;   /* behind the last byte that is kept, in the segment */
-	uint64_t cut_end;    /* the same with padding */
+	uint64_t cut_from; /* behind the last byte that is kept, in the segment */
+	uint64_t cut_end;  /* the same with padding */
 	uint64_t cut_chain, cut_seq;
 };
 
@@ -41,8 +41,8 @@ static int damaged(struct opening *o, uint64_t durable)
 
 	segfile_name(name, o->walk.number, JOURNAL_SUFFIX);
 	return err_set_id(o->reterr, -EBADMSG, "Damaged",
-			  "journal segment %s is damaged at offset %" PRIu64 ", behind record %" PRIu64
-			  ", though records up to %" PRIu64
+			  "journal segment %s is damaged at offset %" PRIu64
+			  ", behind record %" PRIu64 ", though records up to %" PRIu64
 			  " were on disk; nothing was changed, restore it from a backup",
 			  name, o->walk.pos, o->walk.seq, durable);
 }
@@ -185,8 +185,8 @@ static int judge(struct opening *o, uint64_t *ret_dropped)
 	if (durable > last)
 		return damaged(o, durable);
 	for (size_t i = o->at + 1; i < o->list.n; i++) {
-		_cleanup_close_ int fd = segfile_open(o->j->dir, o->list.numbers[i],
-						      JOURNAL_SUFFIX, O_RDONLY);
+		_cleanup_close_ int fd =
+			segfile_open(o->j->dir, o->list.numbers[i], JOURNAL_SUFFIX, O_RDONLY);
 		uint64_t size = 0;
 
 		if (fd < 0)
@@ -202,8 +202,8 @@ static int judge(struct opening *o, uint64_t *ret_dropped)
 	return 0;
 }
 
-/* Zeros from the end to the beginning: while the batch header at `from` stands, the rest is known to
- * be torn; once it is gone, nothing is left behind it. */
+/* Zeros from the end to the beginning: while the batch header at `from` stands, the rest is known
+ * to be torn; once it is gone, nothing is left behind it. */
 static int zero_tail(int fd, uint64_t from, uint64_t to)
 {
 	const uint64_t step = 64 << 10;
@@ -270,8 +270,8 @@ static int sync_earlier(struct opening *o)
 static int count_bytes(struct opening *o)
 {
 	for (size_t i = 0; i <= o->at; i++) {
-		_cleanup_close_ int fd = segfile_open(o->j->dir, o->list.numbers[i],
-						      JOURNAL_SUFFIX, O_RDONLY);
+		_cleanup_close_ int fd =
+			segfile_open(o->j->dir, o->list.numbers[i], JOURNAL_SUFFIX, O_RDONLY);
 		uint64_t size;
 		int r = fd < 0 ? fd : segfile_size(fd, &size);
 
@@ -322,8 +322,8 @@ static int open_existing(struct opening *o, uint64_t *ret_dropped)
 	go_on(o);
 	if (j->opt.read_only)
 		return 0;
-	/* A copy may have holes where blocks were taken. On a full disk the view still opens, so that
-	 * something can be deleted. */
+	/* A copy may have holes where blocks were taken. On a full disk the view still opens, so
+	 * that something can be deleted. */
 	r = segfile_allocate(j->fd, j->size);
 	if (r == 0 || r == -ENOSPC || r == -EDQUOT)
 		r = spares_adopt(&j->spares);
@@ -342,7 +342,8 @@ static int create(struct opening *o)
 	if (o->after > 0)
 		return err_set_id(o->reterr, -EBADMSG, "Damaged",
 				  "the journal is missing, though record %" PRIu64
-				  " was on disk; restore it from a backup", o->after);
+				  " was on disk; restore it from a backup",
+				  o->after);
 	if (j->opt.read_only)
 		return err_set(o->reterr, -ENOENT, "there is no journal in this folder");
 	do
@@ -367,8 +368,8 @@ int journal_open(int dir, const struct journal_options *opt, uint64_t after,
 		 journal_replay_fn replay, void *user, struct journal **ret, uint64_t *ret_dropped,
 		 struct err *reterr)
 {
-	struct opening o = {.after = after, .replay = replay, .user = user, .reterr = reterr,
-			    .fd = -1};
+	struct opening o = {
+		.after = after, .replay = replay, .user = user, .reterr = reterr, .fd = -1};
 	uint64_t dropped = 0;
 	int r;
 

@@ -123,8 +123,7 @@ void journal_batch_write(uint8_t p[JOURNAL_BATCH_HEADER], const struct journal_b
 		.chain = htole64(h->chain),
 	};
 
-	d.checksum = htole64(
-		XXH3_64bits_withSeed(&d, offsetof(struct disk_batch, checksum), seed));
+	d.checksum = htole64(XXH3_64bits_withSeed(&d, offsetof(struct disk_batch, checksum), seed));
 	memcpy(p, &d, sizeof(d));
 }
 
@@ -299,7 +298,8 @@ static int load_head(int dir, const uint8_t *owner_id, struct journal_list *l, s
 	if (r == -EUCLEAN)
 		return err_set_id(reterr, -EBADMSG, "Damaged",
 				  "journal segment %s belongs to another place or another view; "
-				  "put the right file back", name);
+				  "put the right file back",
+				  name);
 	if (r == -EPROTONOSUPPORT)
 		return err_set_id(reterr, r, "Unsupported",
 				  "journal segment %s was written by a newer agentfs; use that one",

@@ -95,8 +95,9 @@ static int at_end(struct journal_reader *r, struct err *reterr)
 		return k;
 	segfile_name(name, r->walk.number, JOURNAL_SUFFIX);
 	return err_set_id(reterr, -EBADMSG, "Damaged",
-			  "journal segment %s is damaged at offset %" PRIu64 ", behind record %" PRIu64
-			  ", though records up to %" PRIu64 " were on disk; restore it from a backup",
+			  "journal segment %s is damaged at offset %" PRIu64
+			  ", behind record %" PRIu64 ", though records up to %" PRIu64
+			  " were on disk; restore it from a backup",
 			  name, r->walk.pos, r->walk.seq, durable);
 }
 

@@ -3,10 +3,10 @@
  * Group commit. Whoever comes first leads: it takes all who wait, syncs their data segments, then
  * the journal, then lets them go. Who comes meanwhile waits for the next round.
  *
- * (1) The durable sequence number moves only to one that a waiter asked for before the leader began,
- *     after all descriptors that came with it are on disk.
- * (2) A sync that failed is never tried again: the kernel may have dropped the pages, and a second
- *     attempt would succeed without them. The journal refuses all appends from then on.
+ * (1) The durable sequence number moves only to one that a waiter asked for before the leader
+ * began, after all descriptors that came with it are on disk. (2) A sync that failed is never tried
+ * again: the kernel may have dropped the pages, and a second attempt would succeed without them.
+ * The journal refuses all appends from then on.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -80,8 +80,7 @@ static int sync_ring(struct io_uring *ring, const int *fds, size_t n)
 		int k;
 
 		for (unsigned int i = 0; i < batch; i++)
-			io_uring_prep_fsync(io_uring_get_sqe(ring), fds[i],
-					    IORING_FSYNC_DATASYNC);
+			io_uring_prep_fsync(io_uring_get_sqe(ring), fds[i], IORING_FSYNC_DATASYNC);
 		while (submitted < batch) {
 			k = io_uring_submit(ring);
 			if (k == -EINTR || k == -EAGAIN)
@@ -127,7 +126,7 @@ struct round {
 	uint64_t end; /* highest sequence number asked for */
 	int *fds;     /* those of all waiters, borrowed */
 	size_t nfds;
-	int fd;       /* current segment, borrowed */
+	int fd;	      /* current segment, borrowed */
 	int *old_fds; /* owned */
 	size_t n_old;
 	uint64_t dir_gen;
@@ -137,7 +136,9 @@ struct round {
 /* Under the lock. Errors: -ENOMEM; nothing was taken. */
 static int take_round(struct journal *j, struct round *ret)
 {
-	struct round t = {.waiters = j->pending, .fd = j->fd, .dir_gen = j->dir_gen,
+	struct round t = {.waiters = j->pending,
+			  .fd = j->fd,
+			  .dir_gen = j->dir_gen,
 			  .dir = j->dir_gen != j->dir_synced};
 	size_t n = 0;
 

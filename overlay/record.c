@@ -63,8 +63,14 @@ struct field {
 	uint16_t offset;
 };
 
-#define FIELD(tag, kind, member) {tag, KIND_##kind, 0, offsetof(struct record, member)}
-#define FIELD_EXACT(tag, n, member) {tag, KIND_BYTES, n, offsetof(struct record, member)}
+#define FIELD(tag, kind, member)                                                                   \
+	{                                                                                          \
+		tag, KIND_##kind, 0, offsetof(struct record, member)                               \
+	}
+#define FIELD_EXACT(tag, n, member)                                                                \
+	{                                                                                          \
+		tag, KIND_BYTES, n, offsetof(struct record, member)                                \
+	}
 
 static const struct field fields[F_MAX] = {
 	[F_OP] = FIELD(1, U32, op),

@@ -9,7 +9,7 @@
  * and zeroed where nothing was written, and spares that are renamed into place.
  */
 enum {
-	SEGFILE_MIN = 32 << 10,       /* size of the first segment */
+	SEGFILE_MIN = 32 << 10,	      /* size of the first segment */
 	SEGFILE_SPARE_MAX = 16 << 20, /* no spare is preallocated larger */
 	SEGFILE_SPARES = 2,
 	SEGFILE_NAME_SIZE = 24,

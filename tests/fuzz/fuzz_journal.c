@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A journal of one hostile segment. As it is, and with right checksums, so that what stands behind
- * them is reached: recovery is refused, or leaves a journal that opens again to the same record, and
- * a reader reads as many.
+ * them is reached: recovery is refused, or leaves a journal that opens again to the same record,
+ * and a reader reads as many.
  */
 #include <fcntl.h>
 #include <stdio.h>

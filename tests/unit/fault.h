@@ -18,9 +18,9 @@ static struct sys fault_real;
 static struct {
 	long calls, at; /* at: which call fails; 0: none */
 	int error;
-	bool half;      /* a failing write leaves half of its bytes */
-	bool for_good;  /* all later ones fail as well */
-	bool memory;    /* allocations count */
+	bool half;     /* a failing write leaves half of its bytes */
+	bool for_good; /* all later ones fail as well */
+	bool memory;   /* allocations count */
 } fault;
 
 static inline bool fault_now(void)

@@ -7,10 +7,12 @@
 #include "journal.h"
 #include "sys.h"
 
-static const char POLICY[] = "agentfs-policy 1\nrole builder\nscratch none\nwrite src/\nwrite a.c\n";
+static const char POLICY[] =
+	"agentfs-policy 1\nrole builder\nscratch none\nwrite src/\nwrite a.c\n";
 static const char VIEW_ID[] = "01020300000000000000000000000000";
 
-/* What an agent did: a folder, a file, bytes, a rename of its folder, more bytes, its end, a refusal. */
+/* What an agent did: a folder, a file, bytes, a rename of its folder, more bytes, its end, a
+ * refusal. */
 static void scene(struct view_fixture *f)
 {
 	struct view *v = f->view;
@@ -49,10 +51,11 @@ static char *ask(struct view_fixture *f, json_t *req, char *cursor)
 		assert_string_equal(json_string_value(json_object_get(rec, "agent")), "a1");
 		assert_string_equal(json_string_value(json_object_get(rec, "view")), VIEW_ID);
 		if (op)
-			assert_int_equal(buf_addf(&b, "%s %s%s%s %s\n", op, path ? path : "-",
-						  to ? ">" : "", to ? to : "",
-						  json_string_value(json_object_get(rec, "result"))),
-					 0);
+			assert_int_equal(
+				buf_addf(&b, "%s %s%s%s %s\n", op, path ? path : "-", to ? ">" : "",
+					 to ? to : "",
+					 json_string_value(json_object_get(rec, "result"))),
+				0);
 		if (cursor)
 			(void)strcpy(cursor, json_string_value(json_object_get(rec, "cursor")));
 		json_decref(rec);
@@ -99,7 +102,8 @@ static void test_audit__every_filter_filters(void **state)
 	       "rename src/main.c>src/new.c ok\nwrite src/new.c ok\nunlink src/new.c ok\n");
 	expect(&f, json_pack("{s:s,s:[s,s]}", "path", "src/**", "op", "write", "unlink"),
 	       "write src/main.c ok\nwrite src/new.c ok\nunlink src/new.c ok\n");
-	expect(&f, json_pack("{s:[s],s:s}", "op", "mknod", "result", "ok"), "mknod src/main.c ok\n");
+	expect(&f, json_pack("{s:[s],s:s}", "op", "mknod", "result", "ok"),
+	       "mknod src/main.c ok\n");
 	expect(&f, json_pack("{s:s}", "result", "failed"), "");
 	expect(&f, json_pack("{s:s}", "grep", "^a\\.c$"), "write a.c ok\n");
 	expect(&f, json_pack("{s:s}", "rule", "no such rule"), "");
@@ -168,8 +172,9 @@ static void test_audit__goes_on_with_what_comes(void **state)
 		if (i == 0)
 			assert_int_equal(view_mkdir(f.view, &OWNER, NODE_ROOT, "src", 0755, &n), 0);
 		else
-			assert_int_equal(view_mknod(f.view, &OWNER, NODE_ROOT, name, S_IFREG | 0644,
-						    0, &n), -EACCES);
+			assert_int_equal(
+				view_mknod(f.view, &OWNER, NODE_ROOT, name, S_IFREG | 0644, 0, &n),
+				-EACCES);
 		while (audit_next(a, &rec, NULL) > 0) {
 			seen++;
 			assert_string_equal(json_string_value(json_object_get(rec, "path")),
@@ -208,7 +213,8 @@ static void test_audit__views_are_merged_by_time(void **state)
 		folder = openat(view, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		assert_int_equal(journal_open(folder, &opt, 0, NULL, NULL, &j, NULL, NULL), 0);
 		for (unsigned int i = 0; i < 50; i++) {
-			struct record r = {.type = RECORD_NOTE, .time = 1000 + i * (2u + (unsigned)v)};
+			struct record r = {.type = RECORD_NOTE,
+					   .time = 1000 + i * (2u + (unsigned)v)};
 
 			RECORD_SET(&r, value, F_VALUE, ((struct bytes){"note", 4}));
 			assert_int_equal(journal_append(j, &r), 0);
@@ -219,7 +225,8 @@ static void test_audit__views_are_merged_by_time(void **state)
 		(void)close(view);
 	}
 	while (audit_next(a, &rec, NULL) > 0) {
-		uint64_t time = strtoull(json_string_value(json_object_get(rec, "cursor")), NULL, 10);
+		uint64_t time =
+			strtoull(json_string_value(json_object_get(rec, "cursor")), NULL, 10);
 
 		assert_true(time >= last);
 		assert_string_equal(json_string_value(json_object_get(rec, "value")), "note");
@@ -236,8 +243,12 @@ static void test_audit__views_are_merged_by_time(void **state)
 static void test_audit__wrong_questions_are_refused(void **state)
 {
 	static const char *const bad[][2] = {
-		{"since", "yesterday-ish"}, {"until", "2026-13-01T00:00:00Z"}, {"result", "perhaps"},
-		{"grep", "("},		    {"path", ""},		      {"cursor", "1:2"},
+		{"since", "yesterday-ish"},
+		{"until", "2026-13-01T00:00:00Z"},
+		{"result", "perhaps"},
+		{"grep", "("},
+		{"path", ""},
+		{"cursor", "1:2"},
 		{"cursor", "x"},
 	};
 
@@ -261,16 +272,29 @@ static void test_audit__times_are_understood(void **state)
 		const char *text;
 		uint64_t want;
 	} good[] = {
-		{"90s", now - 90 * s}, {"10m", now - 600 * s}, {"2h", now - 7200 * s},
-		{"3d", now - 259200 * s}, {"1w", now - 604800 * s}, {"4000000000s", 0},
-		{"1970-01-02T00:00:00Z", 86400 * s}, {"1970-01-02 00:00:01Z", 86401 * s},
+		{"90s", now - 90 * s},
+		{"10m", now - 600 * s},
+		{"2h", now - 7200 * s},
+		{"3d", now - 259200 * s},
+		{"1w", now - 604800 * s},
+		{"4000000000s", 0},
+		{"1970-01-02T00:00:00Z", 86400 * s},
+		{"1970-01-02 00:00:01Z", 86401 * s},
 		{"1970-01-02T01:00:00+01:00", 86400 * s},
 		{"1970-01-02T00:00:00.25-00:30", 88200 * s + 250000000},
 	};
-	static const char *const bad[] = {"", "10", "10x", "10mm", "-1h", "1970-01-02",
-					  "1970-01-02T00:00:00", "1970-01-02T00:00:00Zz",
-					  "1970-01-02T00:00:00+1:00", "1970-01-02T25:00:00Z",
-					  "1970-01-02T00:00:00.Z", "1960-01-02T00:00:00Z"};
+	static const char *const bad[] = {"",
+					  "10",
+					  "10x",
+					  "10mm",
+					  "-1h",
+					  "1970-01-02",
+					  "1970-01-02T00:00:00",
+					  "1970-01-02T00:00:00Zz",
+					  "1970-01-02T00:00:00+1:00",
+					  "1970-01-02T25:00:00Z",
+					  "1970-01-02T00:00:00.Z",
+					  "1960-01-02T00:00:00Z"};
 	uint64_t got;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {

@@ -154,7 +154,8 @@ static void test_data__wrong_segments_are_found(void **state)
 
 	data_close(data);
 	files = tool_save(d.fd);
-	assert_int_equal(data_open(d.fd, (const uint8_t *)"another owner 16", 0, &data, &e), -EBADMSG);
+	assert_int_equal(data_open(d.fd, (const uint8_t *)"another owner 16", 0, &data, &e),
+			 -EBADMSG);
 	assert_string_equal(e.id, "Damaged");
 	err_release(&e);
 	assert_int_equal(renameat(d.fd, "0000000001.dat", d.fd, "x"), 0);
@@ -245,7 +246,8 @@ static void test_data__few_descriptors_stay_open(void **state)
 			(void)snprintf(name, sizeof(name), "%010u.dat", k + 1);
 			assert_int_equal(fstatat(d.fd, name, &st, 0), 0);
 			assert_int_equal(data_mark_used(data, (k + 1ull) << 32 | 128,
-							(uint64_t)st.st_size - 128), 0);
+							(uint64_t)st.st_size - 128),
+					 0);
 		}
 		addr[i] = append(data, 100, i);
 		assert_int_equal(addr[i] >> 32, i + 1);

@@ -142,8 +142,8 @@ static void test_journal__read_only_changes_nothing(void **state)
 	(void)safe_close(fd);
 	assert_int_equal(unlinkat(d.fd, "spare-1.jnl", 0), 0);
 	before = tool_save(d.fd);
-	assert_int_equal(journal_open(d.fd, &tool_read_only, 0, tool_replay, &c, &j, &dropped, NULL),
-			 0);
+	assert_int_equal(
+		journal_open(d.fd, &tool_read_only, 0, tool_replay, &c, &j, &dropped, NULL), 0);
 	assert_int_equal(c.n, 10);
 	assert_true(dropped > 0);
 	assert_int_equal(journal_append(j, &rec), -EROFS);
@@ -157,7 +157,8 @@ static void test_journal__read_only_changes_nothing(void **state)
 	tool_files_free(&before);
 	tool_files_free(&after);
 	tool_remove_all(d.fd);
-	assert_int_equal(journal_open(d.fd, &tool_read_only, 0, NULL, NULL, &j, NULL, NULL), -ENOENT);
+	assert_int_equal(journal_open(d.fd, &tool_read_only, 0, NULL, NULL, &j, NULL, NULL),
+			 -ENOENT);
 	tool_dir_free(&d);
 }
 
@@ -211,8 +212,9 @@ static void test_journal__replay_may_cut_above_the_durable_point(void **state)
 		for (int i = 0; i < 3; i++)
 			tool_append(j, 100);
 		journal_close(j);
-		assert_int_equal(journal_open(d.fd, &tool_options, 0, cut_from, &cut, &j, &dropped,
-					      NULL), 0);
+		assert_int_equal(
+			journal_open(d.fd, &tool_options, 0, cut_from, &cut, &j, &dropped, NULL),
+			0);
 		assert_int_equal(journal_seq(j), cut < 12 ? cut - 1 : 11);
 		assert_int_equal(dropped > 0, cut < 12);
 		tool_append(j, 20);
@@ -439,7 +441,8 @@ static int slow_fdatasync(int fd)
 static void test_journal__threads_share_a_sync(void **state)
 {
 	struct tool_dir d = tool_dir_new();
-	struct group g = {.j = tool_open(d.fd, 0, NULL, NULL), .rounds = 20,
+	struct group g = {.j = tool_open(d.fd, 0, NULL, NULL),
+			  .rounds = 20,
 			  .lock = PTHREAD_MUTEX_INITIALIZER};
 	pthread_t t[8];
 	struct tool_count c;
@@ -519,7 +522,8 @@ static void run_faults(int error, bool half, bool memory)
 		assert_int_equal(tool_open_fds(), fds);
 		if (!reached)
 			assert_int_equal(r, 0);
-		/* Whatever failed: all that was acknowledged is there, and no more than one more. */
+		/* Whatever failed: all that was acknowledged is there, and no more than one more.
+		 */
 		j = tool_open(d.fd, 0, &c, &dropped);
 		assert_in_range(c.n, acked, acked);
 		assert_int_equal(journal_reserve(j, 1000), 0);
@@ -630,8 +634,8 @@ static void test_journal__full_disk_keeps_room_for_what_is_vital(void **state)
 /* The child tells each acknowledged record through shared memory and is killed somewhere. */
 static void test_journal__append_survives_kill(void **state)
 {
-	_Atomic uint64_t *told = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				      -1, 0);
+	_Atomic uint64_t *told =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct tool_dir d = tool_dir_new();
 	struct tool_count c;
 	uint64_t dropped;

@@ -107,8 +107,9 @@ static void test_journal__every_cut_leaves_a_prefix(void **state)
 			unsigned int want;
 			uint64_t dropped;
 
-			while (whole < TRACE && (t.seg[whole + 1] < seg ||
-						 (t.seg[whole + 1] == seg && t.off[whole + 1] <= cut)))
+			while (whole < TRACE &&
+			       (t.seg[whole + 1] < seg ||
+				(t.seg[whole + 1] == seg && t.off[whole + 1] <= cut)))
 				whole++;
 			write_cut(&t, seg, cut, cut / 8 % 2);
 			want = whole + (cut / 8 % 2 && only_zeros(&t, seg, cut, whole + 1));

@@ -96,7 +96,8 @@ static void test_record__no_memory_changes_nothing(void **state)
 	assert_int_equal(b.len, 0);
 }
 
-/* Every cut is told apart from damage, in a buffer of exactly that size, so that reading on is found. */
+/* Every cut is told apart from damage, in a buffer of exactly that size, so that reading on is
+ * found. */
 static void test_record__every_cut_is_cut_short(void **state)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
@@ -208,16 +209,16 @@ static void test_record__wrong_structure_is_refused(void **state)
 		size_t n;
 		char nfields;
 	} bad[] = {
-		{"\x03\x00\x04\x00\x01\x00\x00\x00", 8, 2},         /* pid twice */
-		{"\x04\x00\x03\x00\x01\x00\x00", 7, 2},             /* a u32 of 3 bytes */
-		{"\x0b\x00\x04\x00\x01\x00\x00\x00", 8, 2},         /* a u64 of 4 bytes */
-		{"\x15\x00\x01\x00\x01", 5, 2},                     /* a digest of 1 byte */
-		{"\x22\x00\x09\x00hello", 9, 2},                    /* longer than the rest */
-		{"\x22\x00\xff\xff\x05\x00\x00\x00hello", 13, 2},   /* long form of a short value */
+		{"\x03\x00\x04\x00\x01\x00\x00\x00", 8, 2},	  /* pid twice */
+		{"\x04\x00\x03\x00\x01\x00\x00", 7, 2},		  /* a u32 of 3 bytes */
+		{"\x0b\x00\x04\x00\x01\x00\x00\x00", 8, 2},	  /* a u64 of 4 bytes */
+		{"\x15\x00\x01\x00\x01", 5, 2},			  /* a digest of 1 byte */
+		{"\x22\x00\x09\x00hello", 9, 2},		  /* longer than the rest */
+		{"\x22\x00\xff\xff\x05\x00\x00\x00hello", 13, 2}, /* long form of a short value */
 		{"\x22\x00\xff\xff\xff\xff\xff\xffhello", 13, 2},
 		{"\x22\x00\xff\xff", 4, 2},
-		{"\x22\x00\x00\x00", 4, 1},                         /* bytes behind the last field */
-		{"\x22\x00\x00\x00", 4, 3},                         /* fewer fields than told */
+		{"\x22\x00\x00\x00", 4, 1}, /* bytes behind the last field */
+		{"\x22\x00\x00\x00", 4, 3}, /* fewer fields than told */
 		{"\x22\x00\x00", 3, 2},
 	};
 
