@@ -16,7 +16,8 @@
 
 enum { PRESERVE_TRIES = 1000 };
 
-/* Walks back from `outer` by hand, skipping parents that are not there. For shallow repositories. */
+/* Walks back from `outer` by hand, skipping parents that are not there. For shallow repositories.
+ */
 static int contains_slowly(git_repository *git, const git_oid *outer, const git_oid *inner,
 			   bool *ret)
 {
@@ -87,8 +88,8 @@ int branch_tip(struct repo *r, const char *name, git_oid *ret, struct err *reter
 		return q;
 	q = git_reference_name_to_id(ret, r->git, full);
 	if (q == GIT_ENOTFOUND)
-		return err_set_id(reterr, -ENOENT, "NotFound", "no branch '%s' in the repository '%s'",
-				  name, r->common);
+		return err_set_id(reterr, -ENOENT, "NotFound",
+				  "no branch '%s' in the repository '%s'", name, r->common);
 	return q < 0 ? git_errno(q, reterr, "reading branch '%s'", name) : 0;
 }
 
@@ -106,9 +107,11 @@ int branch_check_free(struct repo *r, const char *name, struct err *reterr)
 	q = git_branch_is_checked_out(ref);
 	git_reference_free(ref);
 	if (q > 0)
-		return err_set_id(reterr, -EBUSY, "BranchElsewhere",
-				  "the branch '%s' is checked out in a worktree of '%s': switch it to "
-				  "another branch first", name, r->common);
+		return err_set_id(
+			reterr, -EBUSY, "BranchElsewhere",
+			"the branch '%s' is checked out in a worktree of '%s': switch it to "
+			"another branch first",
+			name, r->common);
 	return 0;
 }
 
@@ -138,9 +141,11 @@ static int take_over(struct repo *r, const char *name, const char *full, const g
 	if (q < 0)
 		return q;
 	if (!inside)
-		return err_set_id(reterr, -EEXIST, "NameTaken",
-				  "the branch '%s' exists and has commits that the base lacks: choose "
-				  "another --task, or go on from it with --base %s", name, name);
+		return err_set_id(
+			reterr, -EEXIST, "NameTaken",
+			"the branch '%s' exists and has commits that the base lacks: choose "
+			"another --task, or go on from it with --base %s",
+			name, name);
 	if (git_oid_equal(&made->was, at))
 		return 0;
 	q = set_ref(r, full, at, &made->was, "agentfs: taken over at the base");
@@ -150,11 +155,35 @@ static int take_over(struct repo *r, const char *name, const char *full, const g
 	return 0;
 }
 
+/* Is a part of the name a branch already, or the whole name a folder of branches? Both cannot be.
+ */
+static bool clashes(struct repo *r, const char *full)
+{
+	_cleanup_free_ char *part = strdup(full), *glob = NULL;
+	git_reference_iterator *it = NULL;
+	const char *name;
+	git_oid oid;
+	bool found = false;
+
+	if (!part || asprintf(&glob, "%s/*", full) < 0) {
+		glob = NULL;
+		return false;
+	}
+	for (char *p = part + strlen("refs/heads/"); !found && (p = strchr(p, '/')); *p++ = '/') {
+		*p = 0;
+		found = git_reference_name_to_id(&oid, r->git, part) == 0;
+	}
+	if (!found && git_reference_iterator_glob_new(&it, r->git, glob) == 0)
+		found = git_reference_next_name(&name, it) == 0;
+	git_reference_iterator_free(it);
+	return found;
+}
+
 int branch_claim(struct repo *r, const char *name, const git_oid *at, struct branch_made *ret,
 		 struct err *reterr)
 {
 	_cleanup_free_ char *full = NULL;
-	struct branch_made made = { 0 };
+	struct branch_made made = {0};
 	int q = full_name(name, &full, reterr);
 
 	if (q < 0)
@@ -165,11 +194,16 @@ int branch_claim(struct repo *r, const char *name, const git_oid *at, struct bra
 		if (q < 0)
 			return q;
 	} else {
-		q = set_ref(r, full, at, NULL, "agentfs: created");
-		if (q == GIT_EEXISTS || q == GIT_ELOCKED || q == GIT_EDIRECTORY)
-			return err_set_id(reterr, -EEXIST, "NameTaken",
-					  "the branch '%s' cannot be made beside one that has its name as a "
-					  "part: choose another --task", name);
+		if (clashes(r, full))
+			q = GIT_EEXISTS;
+		else
+			q = set_ref(r, full, at, NULL, "agentfs: created");
+		if (q == GIT_EEXISTS)
+			return err_set_id(
+				reterr, -EEXIST, "NameTaken",
+				"the branch '%s' cannot be made: one that is a part of its name, "
+				"or one below it, exists: choose another --task",
+				name);
 		if (q < 0)
 			return git_errno(q, reterr, "making branch '%s'", name);
 		made.made = true;
@@ -229,7 +263,8 @@ int branch_preserve(struct repo *r, const char *agent, const char *view_id, cons
 
 		if (n)
 			(void)snprintf(suffix, sizeof(suffix), "-%u", n);
-		if (asprintf(&full, "refs/agentfs/preserved/%s/%s/%s%s", agent, view_id, name, suffix) < 0) {
+		if (asprintf(&full, "refs/agentfs/preserved/%s/%s/%s%s", agent, view_id, name,
+			     suffix) < 0) {
 			full = NULL;
 			return -ENOMEM;
 		}
@@ -259,6 +294,7 @@ int branch_move(struct repo *r, const char *name, const git_oid *from, const git
 	q = set_ref(r, full, to, from, why);
 	if (q == GIT_EMODIFIED || q == GIT_EEXISTS || q == GIT_ELOCKED || q == GIT_ENOTFOUND)
 		return err_set_id(reterr, -EAGAIN, "Busy",
-				  "the branch '%s' was moved by somebody else meanwhile: try again", name);
+				  "the branch '%s' was moved by somebody else meanwhile: try again",
+				  name);
 	return q < 0 ? git_errno(q, reterr, "moving branch '%s'", name) : 0;
 }

@@ -18,8 +18,8 @@ int branch_distance(git_repository *git, const git_oid *branch, const git_oid *t
 		    size_t *ret_ahead, size_t *ret_behind, struct err *reterr);
 
 struct branch_made {
-	bool made;      /* it was not there before */
-	bool moved;     /* it was, and stood at `was` */
+	bool made;  /* it was not there before */
+	bool moved; /* it was, and stood at `was` */
 	git_oid was;
 };
 
@@ -45,7 +45,8 @@ void branch_drop_base(struct repo *r, const char *view_id);
 int branch_preserve(struct repo *r, const char *agent, const char *view_id, const char *name,
 		    const git_oid *at, char **ret_ref, struct err *reterr);
 
-/* Moves refs/heads/<name> from `from` (NULL: it must not exist) to `to`. Errors: -EAGAIN (Busy) when it stood elsewhere. */
+/* Moves refs/heads/<name> from `from` (NULL: it must not exist) to `to`. Errors: -EAGAIN (Busy)
+ * when it stood elsewhere. */
 int branch_move(struct repo *r, const char *name, const git_oid *from, const git_oid *to,
 		const char *why, struct err *reterr);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guarantees: (1) only text is taken from the view (ignore and attribute files, bounded in size);
- * nothing is executed: libgit2 has no filters but its own two, line ends and $Id$; (2) cost is that of
- * the folders asked about; (3) everything lies in the temporary folder of viewgit_open().
+ * nothing is executed: libgit2 has no filters but its own two, line ends and $Id$; (2) cost is that
+ * of the folders asked about; (3) everything lies in the temporary folder of viewgit_open().
  */
 #include "cleaner.h"
 
@@ -20,7 +20,7 @@
 
 enum { RULES_MAX = 1 << 20 };
 
-static const char *const rule_files[] = { ".gitignore", ".gitattributes" };
+static const char *const rule_files[] = {".gitignore", ".gitattributes"};
 
 static int read_rules(struct snapshot *s, const char *path, struct buf *b)
 {
@@ -90,7 +90,7 @@ int cleaner_open(struct cleaner *c, struct viewgit_objects *o, struct snapshot *
 	_cleanup_free_ char *dot = NULL;
 	int r;
 
-	*c = (struct cleaner){ .snapshot = s };
+	*c = (struct cleaner){.snapshot = s};
 	if (asprintf(&c->root, "%s/wt", o->dir) < 0) {
 		c->root = NULL;
 		return -ENOMEM;
@@ -116,7 +116,7 @@ void cleaner_close(struct cleaner *c)
 	git_repository_free(c->git);
 	free(c->root);
 	buf_release(&c->seen);
-	*c = (struct cleaner){ 0 };
+	*c = (struct cleaner){0};
 }
 
 int cleaner_add(struct cleaner *c, const char *path, struct err *reterr)
@@ -137,12 +137,14 @@ int cleaner_add(struct cleaner *c, const char *path, struct err *reterr)
 	for (size_t i = same + 1; r >= 0 && i <= n; i++)
 		if (i == n || path[i] == '/')
 			r = bring_folder(c, path, i);
-	if (r == -ENAMETOOLONG) /* longer than a path of this machine: nothing can be said about it */
+	if (r ==
+	    -ENAMETOOLONG) /* longer than a path of this machine: nothing can be said about it */
 		r = 0;
 	buf_clear(&c->seen);
 	if (r >= 0)
 		r = buf_add(&c->seen, path, n);
-	return r < 0 ? err_set(reterr, r, "reading the ignore rules for '%s': %s", path, strerror(-r))
+	return r < 0 ? err_set(reterr, r, "reading the ignore rules for '%s': %s", path,
+			       strerror(-r))
 		     : 0;
 }
 
@@ -158,11 +160,11 @@ int cleaner_ignored(struct cleaner *c, const char *path, bool *ret, struct err *
 int cleaner_kind(struct cleaner *c, const char *path, enum clean_kind *ret, const char **ret_name,
 		 struct err *reterr)
 {
-	static const char *names[] = { "filter", "working-tree-encoding", "text", "eol", "crlf",
-				       "ident" };
-	const char *v[ARRAY_SIZE(names)] = { 0 };
-	int r = git_attr_get_many(v, c->git, GIT_ATTR_CHECK_FILE_THEN_INDEX, path, ARRAY_SIZE(names),
-				  names);
+	static const char *names[] = {"filter", "working-tree-encoding", "text", "eol", "crlf",
+				      "ident"};
+	const char *v[ARRAY_SIZE(names)] = {0};
+	int r = git_attr_get_many(v, c->git, GIT_ATTR_CHECK_FILE_THEN_INDEX, path,
+				  ARRAY_SIZE(names), names);
 
 	if (r < 0)
 		return git_errno(r, reterr, "reading the attributes of '%s'", path);
@@ -196,14 +198,16 @@ int cleaner_convert(struct cleaner *c, const char *path, const struct buf *in, b
 		    struct buf *out, struct err *reterr)
 {
 	git_filter_list *filters = NULL;
-	git_buf cleaned = { 0 };
+	git_buf cleaned = {0};
 	int r;
 
 	if (had_crlf && is_auto(c, path))
 		return buf_add(out, in->data ? in->data : "", in->len);
-	r = git_filter_list_load(&filters, c->git, NULL, path, GIT_FILTER_TO_ODB, GIT_FILTER_DEFAULT);
+	r = git_filter_list_load(&filters, c->git, NULL, path, GIT_FILTER_TO_ODB,
+				 GIT_FILTER_DEFAULT);
 	if (r == 0)
-		r = git_filter_list_apply_to_buffer(&cleaned, filters, in->data ? in->data : "", in->len);
+		r = git_filter_list_apply_to_buffer(&cleaned, filters, in->data ? in->data : "",
+						    in->len);
 	git_filter_list_free(filters);
 	if (r < 0)
 		return git_errno(r, reterr, "converting '%s' as its attributes ask", path);

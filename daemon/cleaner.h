@@ -9,23 +9,24 @@
 #include "viewgit.h"
 
 /*
- * What git would ask of a working folder when adding a file: is it ignored, and is its content to be
- * converted? Answered by libgit2 over a scratch working folder that holds the view's .gitignore and
- * .gitattributes and nothing else, so that none of the repository's own configuration has a say.
+ * What git would ask of a working folder when adding a file: is it ignored, and is its content to
+ * be converted? Answered by libgit2 over a scratch working folder that holds the view's .gitignore
+ * and .gitattributes and nothing else, so that none of the repository's own configuration has a
+ * say.
  */
 struct cleaner {
 	git_repository *git;
 	struct snapshot *snapshot;
-	char *root;       /* the scratch working folder */
-	struct buf seen;  /* last folder that was read */
+	char *root;	 /* the scratch working folder */
+	struct buf seen; /* last folder that was read */
 };
 
 int cleaner_open(struct cleaner *c, struct viewgit_objects *o, struct snapshot *s,
 		 struct err *reterr);
 void cleaner_close(struct cleaner *c);
 
-/* Brings in what the folders above `path` say; to be called for all paths before the first question,
- * in tree_path_order(). Errors: -ENOMEM, -errno. */
+/* Brings in what the folders above `path` say; to be called for all paths before the first
+ * question, in tree_path_order(). Errors: -ENOMEM, -errno. */
 int cleaner_add(struct cleaner *c, const char *path, struct err *reterr);
 
 /* Would git leave this untracked file out? */

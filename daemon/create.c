@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ops create and uncreate. Order, and what an end at each step leaves:
- *   1. refs/agentfs/base/<view-id>: a ref without a view, removed by uncreate or the daemon's sweep;
+ *   1. refs/agentfs/base/<view-id>: a ref without a view, removed by uncreate or the daemon's
+ * sweep;
  *   2. the image and index, if they are not there yet: files that any later view uses;
  *   3. the branch at the base commit.
  * A failure takes 3 and 1 back. Everything is on disk before the answer.
@@ -26,7 +27,9 @@
 #include "worker_ops.h"
 #include "worker_run.h"
 
-enum { IMAGE_AGE_S = 3 }; /* whole seconds that an image's time lies back: its index is later by 2 s */
+enum {
+	IMAGE_AGE_S = 3
+}; /* whole seconds that an image's time lies back: its index is later by 2 s */
 
 struct create {
 	struct publish pub;
@@ -43,7 +46,7 @@ int create_prepare(struct worker *w, struct err *reterr)
 
 	if (!c)
 		return -ENOMEM;
-	c->pub = (struct publish){ -1, -1, -1, -1, -1, -1, 0, 0 };
+	c->pub = (struct publish){-1, -1, -1, -1, -1, -1, 0, 0};
 	w->create = c;
 	r = worker_need_str(w, "view_id", &c->view_id, reterr);
 	if (r >= 0)
@@ -98,7 +101,8 @@ static int resolve_base(struct worker *w, const char *rev, struct err *reterr)
 
 	if ((!rev || strcmp(rev, "HEAD") == 0) && git_repository_head_unborn(w->repo.git) == 1)
 		return err_set_id(reterr, -EOPNOTSUPP, "Unsupported",
-				  "the repository '%s' has no commit yet: make one first", w->repo.common);
+				  "the repository '%s' has no commit yet: make one first",
+				  w->repo.common);
 	r = repo_commit(&w->repo, rev ? rev : "HEAD", &c->base, reterr);
 	if (r < 0)
 		return r;
@@ -112,7 +116,7 @@ static struct image *previous_image(int dir)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct timespec newest = { 0 };
+	struct timespec newest = {0};
 	struct image *img = NULL;
 	char name[256] = "";
 	struct dirent *e;
@@ -169,9 +173,10 @@ static int build_image(struct worker *w, struct err *reterr)
 		if (r == -ENOENT && reterr) {
 			_cleanup_free_ char *why = strdup(err_text(reterr));
 
-			r = err_set_id(reterr, r, "NotFetched",
-				       "%s: the repository '%s' lacks a part of the base (a partial clone?)",
-				       why ? why : "reading the base", w->repo.common);
+			r = err_set_id(
+				reterr, r, "NotFetched",
+				"%s: the repository '%s' lacks a part of the base (a partial clone?)",
+				why ? why : "reading the base", w->repo.common);
 		}
 	}
 	odb_close(odb);
@@ -215,9 +220,11 @@ static int ensure_image(struct worker *w, json_t *ret, struct err *reterr)
 
 	publish_name(&c->pub, PUBLISH_IMAGE, c->tree_hex, image);
 	publish_name(&c->pub, PUBLISH_INDEX, c->tree_hex, index);
-	if (faccessat(c->pub.dir, index, F_OK, 0) < 0 || faccessat(c->pub.dir, image, F_OK, 0) < 0) {
+	if (faccessat(c->pub.dir, index, F_OK, 0) < 0 ||
+	    faccessat(c->pub.dir, image, F_OK, 0) < 0) {
 		if (flock(c->pub.lock, LOCK_EX) < 0)
-			return err_set(reterr, -errno, "waiting for another image: %s", strerror(errno));
+			return err_set(reterr, -errno, "waiting for another image: %s",
+				       strerror(errno));
 		r = need_image(w, image, index, reterr);
 		(void)flock(c->pub.lock, LOCK_UN);
 	} else {
@@ -228,8 +235,8 @@ static int ensure_image(struct worker *w, json_t *ret, struct err *reterr)
 	r = create_check_fetched(&w->repo, c->img, reterr);
 	if (r < 0)
 		return r;
-	(void)json_object_update_new(ret, json_pack("{s:s,s:n,s:s,s:n}", "image", image, "image_tmp",
-						    "index", index, "index_tmp"));
+	(void)json_object_update_new(ret, json_pack("{s:s,s:n,s:s,s:n}", "image", image,
+						    "image_tmp", "index", index, "index_tmp"));
 	return create_notes(&w->repo, c->img, ret);
 }
 
@@ -245,15 +252,19 @@ static int describe(struct worker *w, json_t *ret, const struct branch_made *mad
 		return -ENOMEM;
 	}
 	(void)target_of(r->git, worker_str(w, "base"), target, sizeof(target));
-	return json_object_update_new(ret, json_pack(
-		"{s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:I,s:b,s:o}",
-		"repository", worker_text(r->common, strlen(r->common)),
-		"worktree", r->worktree ? worker_text(r->worktree, strlen(r->worktree)) : json_null(),
-		"objects", worker_text(objects, strlen(objects)), "base_commit", c->base_hex,
-		"tree", c->tree_hex, "branch", c->branch, "target", target,
-		"owner_uid", (json_int_t)r->owner, "branch_made", made->made,
-		"branch_was", made->moved ? json_string(git_oid_tostr_s(&made->was)) : json_null()))
-		< 0 ? -ENOMEM : 0;
+	return json_object_update_new(
+		       ret, json_pack("{s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:I,s:b,s:o}", "repository",
+				      worker_text(r->common, strlen(r->common)), "worktree",
+				      r->worktree ? worker_text(r->worktree, strlen(r->worktree))
+						  : json_null(),
+				      "objects", worker_text(objects, strlen(objects)),
+				      "base_commit", c->base_hex, "tree", c->tree_hex, "branch",
+				      c->branch, "target", target, "owner_uid",
+				      (json_int_t)r->owner, "branch_made", made->made, "branch_was",
+				      made->moved ? json_string(git_oid_tostr_s(&made->was))
+						  : json_null())) < 0
+		       ? -ENOMEM
+		       : 0;
 }
 
 static void set_identity(struct worker *w)
@@ -268,7 +279,7 @@ int op_create(struct worker *w, json_t *ret, struct err *reterr)
 {
 	struct create *c = w->create;
 	const git_oid *at;
-	struct branch_made made = { 0 };
+	struct branch_made made = {0};
 	int r = resolve_base(w, worker_str(w, "base"), reterr);
 
 	if (r < 0)
@@ -301,7 +312,7 @@ undo_base:
 int op_uncreate(struct worker *w, json_t *ret, struct err *reterr)
 {
 	const char *view_id, *branch, *base, *was = worker_str(w, "branch_was");
-	struct branch_made made = { .made = worker_bool(w, "branch_made") };
+	struct branch_made made = {.made = worker_bool(w, "branch_made")};
 	git_oid at;
 	int r = worker_need_str(w, "view_id", &view_id, reterr);
 

@@ -12,8 +12,13 @@
 
 enum { ATTRIBUTES_MAX = 1 << 20, ATTRIBUTES_FILES_MAX = 1000, GITLINK = 0160000 };
 
-enum converts { CONVERT_EOL = 1, CONVERT_IDENT = 2, CONVERT_LFS = 4, CONVERT_FILTER = 8,
-		CONVERT_ENCODING = 16 };
+enum converts {
+	CONVERT_EOL = 1,
+	CONVERT_IDENT = 2,
+	CONVERT_LFS = 4,
+	CONVERT_FILTER = 8,
+	CONVERT_ENCODING = 16
+};
 
 static bool word_is(const char *w, size_t n, const char *what)
 {
@@ -84,10 +89,13 @@ static unsigned read_attributes(git_repository *git, const struct image_node *n)
 
 int create_notes(struct repo *repo, const struct image *img, json_t *ret)
 {
-	static const struct { unsigned bit; const char *what; } words[] = {
-		{ CONVERT_EOL, "line ends (eol=crlf)" }, { CONVERT_IDENT, "$Id$ (ident)" },
-		{ CONVERT_LFS, "Git LFS pointers" }, { CONVERT_FILTER, "filters" },
-		{ CONVERT_ENCODING, "encodings" },
+	static const struct {
+		unsigned bit;
+		const char *what;
+	} words[] = {
+		{CONVERT_EOL, "line ends (eol=crlf)"}, {CONVERT_IDENT, "$Id$ (ident)"},
+		{CONVERT_LFS, "Git LFS pointers"},     {CONVERT_FILTER, "filters"},
+		{CONVERT_ENCODING, "encodings"},
 	};
 	unsigned found = 0, modules = 0, files = 0;
 
@@ -143,9 +151,11 @@ int create_check_fetched(struct repo *repo, const struct image *img, struct err 
 		if (n->mode == GITLINK || git_odb_exists_ext(odb, &oid, GIT_ODB_LOOKUP_NO_REFRESH))
 			continue;
 		git_odb_free(odb);
-		return err_set_id(reterr, -ENOENT, "NotFetched",
-				  "the partial clone '%s' lacks object %s of the base: fetch it with git "
-				  "checkout of that revision", repo->common, git_oid_tostr_s(&oid));
+		return err_set_id(
+			reterr, -ENOENT, "NotFetched",
+			"the partial clone '%s' lacks object %s of the base: fetch it with git "
+			"checkout of that revision",
+			repo->common, git_oid_tostr_s(&oid));
 	}
 	git_odb_free(odb);
 	return 0;

@@ -35,12 +35,14 @@ static void add_file(json_t *seeds, const char *path, const struct buf *b)
 static int seed_config(json_t *seeds, const char *agent)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	int r = buf_addf(&b,
-			 "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
-			 "\tlogallrefupdates = true\n\tuntrackedCache = false\n\tfsmonitor = false\n"
-			 "\tautocrlf = false\n"
-			 "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
-			 "[user]\n\tname = %s\n\temail = %s@agentfs.invalid\n", agent, agent);
+	int r = buf_addf(
+		&b,
+		"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
+		"\tlogallrefupdates = true\n\tuntrackedCache = false\n\tfsmonitor = false\n"
+		"\tautocrlf = false\n"
+		"[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
+		"[user]\n\tname = %s\n\temail = %s@agentfs.invalid\n",
+		agent, agent);
 
 	if (r >= 0)
 		add_file(seeds, "config", &b);
@@ -75,7 +77,8 @@ static int pack_line(struct buf *b, git_repository *git, const char *name, const
 		return 0;
 	git_oid_tostr(hex, sizeof(hex), &oid);
 	if (strcmp(prefix, "refs/tags/") == 0 && git_reference_lookup(&ref, git, name) == 0 &&
-	    git_reference_peel(&o, ref, GIT_OBJECT_ANY) == 0 && !git_oid_equal(git_object_id(o), &oid))
+	    git_reference_peel(&o, ref, GIT_OBJECT_ANY) == 0 &&
+	    !git_oid_equal(git_object_id(o), &oid))
 		git_oid_tostr(peeled, sizeof(peeled), git_object_id(o));
 	git_object_free(o);
 	git_reference_free(ref);
@@ -95,7 +98,7 @@ static int seed_refs(struct repo *repo, json_t *seeds, const char *branch, const
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	char hex[GIT_OID_HEXSZ + 1];
-	git_strarray names = { 0 };
+	git_strarray names = {0};
 	int r = buf_adds(&b, "# pack-refs with: peeled fully-peeled sorted \n");
 
 	git_oid_tostr(hex, sizeof(hex), base);
@@ -111,8 +114,10 @@ static int seed_refs(struct repo *repo, json_t *seeds, const char *branch, const
 		if (shown_as(names.strings[i], &prefix, &rest) < 0)
 			continue;
 		if (b.len > REFS_MAX) {
-			worker_note(ret, "only the first %zu refs of the repository are shown in the view's git",
-				    i);
+			worker_note(
+				ret,
+				"only the first %zu refs of the repository are shown in the view's git",
+				i);
 			break;
 		}
 		r = pack_line(&b, repo->git, names.strings[i], prefix, rest);
@@ -145,7 +150,7 @@ static int copy_file(struct repo *repo, json_t *seeds, const char *name, const c
 int create_seeds(struct repo *repo, const char *agent, const char *branch, const git_oid *base,
 		 json_t *ret)
 {
-	static const char *const folders[] = { "refs/heads", "refs/tags", "objects/pack" };
+	static const char *const folders[] = {"refs/heads", "refs/tags", "objects/pack"};
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	json_t *seeds = json_array();
 	int r;

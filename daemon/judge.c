@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Judging commits. A commit can be built by plumbing without touching a file, so each path that it
- * changes is asked as if it had been written: creation, content, deletion. A merge also *brings* other
- * people's changes; a path that the role may not write is right there exactly if it is what a
+ * changes is asked as if it had been written: creation, content, deletion. A merge also *brings*
+ * other people's changes; a path that the role may not write is right there exactly if it is what a
  * three-way merge of the two parents gives where only one side changed it: then neither a change of
  * the agent's own nor the loss of somebody else's (merge -s ours) can hide in it.
  */
@@ -55,7 +55,7 @@ static bool oids_have(const struct oids *sorted, const git_oid *oid)
 
 static int shared_tips(git_repository *git, const git_oid *base, struct oids *ret)
 {
-	static const char *const globs[] = { "refs/heads/*", "refs/remotes/*", "refs/tags/*" };
+	static const char *const globs[] = {"refs/heads/*", "refs/remotes/*", "refs/tags/*"};
 	int r = oids_add(ret, base);
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(globs); i++) {
@@ -79,7 +79,8 @@ static int shared_tips(git_repository *git, const git_oid *base, struct oids *re
 }
 
 /* Does the shared repository already hold this commit in somebody's history? */
-static bool is_shared(struct worker *w, git_odb *shared, const struct oids *tips, const git_oid *oid)
+static bool is_shared(struct worker *w, git_odb *shared, const struct oids *tips,
+		      const git_oid *oid)
 {
 	int r;
 
@@ -160,19 +161,20 @@ static int put_in_order(struct walk *k, struct commits *ret)
 	ret->v = calloc(k->found.n ? k->found.n : 1, sizeof(*ret->v));
 	if (!put || !ret->v)
 		return -ENOMEM;
-	qsort(k->found.v, k->found.n, sizeof(*k->found.v), oid_order);
+	if (k->found.n)
+		qsort(k->found.v, k->found.n, sizeof(*k->found.v), oid_order);
 	for (size_t i = 0; r == 0 && i < k->found.n; i++)
 		r = put_after_parents(k, &k->found.v[i], put, ret);
 	return r;
 }
 
-int commits_own(struct worker *w, struct viewgit_objects *o, const git_oid *tip, const git_oid *base,
-		struct commits *ret, struct err *reterr)
+int commits_own(struct worker *w, struct viewgit_objects *o, const git_oid *tip,
+		const git_oid *base, struct commits *ret, struct err *reterr)
 {
-	struct walk k = { .w = w, .o = o };
+	struct walk k = {.w = w, .o = o};
 	int r = git_repository_odb(&k.shared, w->repo.git);
 
-	*ret = (struct commits){ 0 };
+	*ret = (struct commits){0};
 	if (r < 0)
 		return git_errno(r, reterr, "opening the objects of '%s'", w->repo.common);
 	r = shared_tips(w->repo.git, base, &k.tips);
@@ -198,7 +200,7 @@ int commits_own(struct worker *w, struct viewgit_objects *o, const git_oid *tip,
 void commits_release(struct commits *c)
 {
 	free(c->v);
-	*c = (struct commits){ 0 };
+	*c = (struct commits){0};
 }
 
 struct verdict {
@@ -206,7 +208,7 @@ struct verdict {
 	git_repository *git;
 	git_commit *commit;
 	git_oid trees[3]; /* of merge base and the two parents */
-	bool two;         /* they are known */
+	bool two;	  /* they are known */
 	struct err *err;
 };
 
@@ -237,17 +239,19 @@ static int refuse(struct verdict *v, const char *path, const char *rule, const c
 	worker_detail(v->w, "commit", json_string(id));
 	worker_detail(v->w, "path", worker_text(path, strlen(path)));
 	worker_detail(v->w, "rule", worker_text(rule, strlen(rule)));
-	worker_remedy(v->w, "take the path out of the commit (git rebase -i, or git reset --soft %s and "
-			    "commit again)", v->w->conf.base_commit);
-	return err_set_id(v->err, -EACCES, "Denied", "commit %.10s %s '%s', which %s may not: %s", id,
-			  what, path, v->w->conf.agent, rule);
+	worker_remedy(v->w,
+		      "take the path out of the commit (git rebase -i, or git reset --soft %s and "
+		      "commit again)",
+		      v->w->conf.base_commit);
+	return err_set_id(v->err, -EACCES, "Denied", "commit %.10s %s '%s', which %s may not: %s",
+			  id, what, path, v->w->conf.agent, rule);
 }
 
 static int judge_path(const struct tree_delta *d, void *user)
 {
 	struct verdict *v = user;
 	const struct policy *p = snapshot_policy(v->w->snapshot);
-	struct policy_query q = { .path = d->path };
+	struct policy_query q = {.path = d->path};
 	struct policy_verdict pv;
 	const char *rule;
 
@@ -259,10 +263,13 @@ static int judge_path(const struct tree_delta *d, void *user)
 	pv = policy_decide(p, &q);
 	if (pv.result == POLICY_ALLOW || is_brought(v, d->path, &d->to))
 		return 0;
-	rule = pv.result == POLICY_SCRATCH ? "it is scratch to this role, which is never materialized"
-					   : policy_rule_text(p, pv.rule);
+	rule = pv.result == POLICY_SCRATCH
+		       ? "it is scratch to this role, which is never materialized"
+		       : policy_rule_text(p, pv.rule);
 	return refuse(v, d->path, rule,
-		      !d->from.mode ? "adds" : !d->to.mode ? "deletes" : "changes");
+		      !d->from.mode ? "adds"
+		      : !d->to.mode ? "deletes"
+				    : "changes");
 }
 
 static int know_parents(struct verdict *v)
@@ -314,7 +321,7 @@ int commits_judge(struct worker *w, struct viewgit_objects *o, const struct comm
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < c->n; i++) {
-		struct verdict v = { .w = w, .git = o->git, .err = reterr };
+		struct verdict v = {.w = w, .git = o->git, .err = reterr};
 
 		r = git_commit_lookup(&v.commit, o->git, &c->v[i]);
 		if (r < 0)

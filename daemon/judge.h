@@ -17,8 +17,8 @@ struct commits {
 
 /* Those reachable from `tip` and from no branch, remote branch or tag of the shared repository, nor
  * from `base`. Errors: TooLarge, Damaged. */
-int commits_own(struct worker *w, struct viewgit_objects *o, const git_oid *tip, const git_oid *base,
-		struct commits *ret, struct err *reterr);
+int commits_own(struct worker *w, struct viewgit_objects *o, const git_oid *tip,
+		const git_oid *base, struct commits *ret, struct err *reterr);
 void commits_release(struct commits *c);
 
 /* Judges every path that each of them changes by the policy in force at the snapshot. Errors:

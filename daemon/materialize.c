@@ -63,10 +63,13 @@ int materialize_committer(struct worker *w, git_signature **ret, struct err *ret
 void change_add(json_t *changes, const char *path, const struct tree_entry *from,
 		const struct tree_entry *to)
 {
-	const char *status = !from->mode ? "A" : !to->mode ? "D"
-			     : (from->mode & 0170000) != (to->mode & 0170000) ? "T" : "M";
+	const char *status = !from->mode				      ? "A"
+			     : !to->mode				      ? "D"
+			     : (from->mode & 0170000) != (to->mode & 0170000) ? "T"
+									      : "M";
 	char mode[16];
-	json_t *o = json_pack("{s:o,s:s}", "path", worker_text(path, strlen(path)), "status", status);
+	json_t *o =
+		json_pack("{s:o,s:s}", "path", worker_text(path, strlen(path)), "status", status);
 
 	if (to->mode) {
 		(void)snprintf(mode, sizeof(mode), "%06o", to->mode);
@@ -100,7 +103,8 @@ static int read_tips(struct materialize *m)
 	int q;
 
 	if (git_oid_fromstr(&m->base, w->conf.base_commit) < 0)
-		return err_set_id(m->err, -EBADMSG, "Damaged", "the view's base commit is not readable");
+		return err_set_id(m->err, -EBADMSG, "Damaged",
+				  "the view's base commit is not readable");
 	q = branch_check_free(r, w->conf.branch, m->err);
 	if (q < 0)
 		return q;
@@ -139,21 +143,25 @@ static int check_conflicts(struct materialize *m)
 {
 	if (!m->index || !git_index_has_conflicts(m->index))
 		return 0;
-	return err_set_id(m->err, -EBUSY, "Conflict",
-			  "the view of %s has unresolved conflicts in its index: resolve them and git add "
-			  "the files first", m->w->conf.agent);
+	return err_set_id(
+		m->err, -EBUSY, "Conflict",
+		"the view of %s has unresolved conflicts in its index: resolve them and git add "
+		"the files first",
+		m->w->conf.agent);
 }
 
 static int build_tree(struct materialize *m)
 {
 	struct worktree_options opt = {
-		.git = m->w->repo.git, .index = m->index, .judge = true,
-		.limit = !worker_bool(m->w, "force"), .strict = true, .ret = m->ret,
+		.git = m->w->repo.git,
+		.index = m->index,
+		.judge = true,
+		.limit = !worker_bool(m->w, "force"),
+		.strict = true,
+		.ret = m->ret,
 	};
-	int r = commit_tree(opt.git, &m->base, &opt.base);
+	int r = commit_tree(opt.git, &m->agent_tip, &opt.onto);
 
-	if (r == 0)
-		r = commit_tree(opt.git, &m->agent_tip, &opt.onto);
 	if (r < 0)
 		return git_errno(r, m->err, "reading the view's commits");
 	return worktree_build(m->w, &m->objects, &opt, &m->tree, m->err);
@@ -195,8 +203,8 @@ static int make_commit(struct materialize *m)
 		if (r == 0)
 			r = git_tree_lookup(&tree, m->w->repo.git, &m->tree.tree);
 		if (r == 0)
-			r = git_commit_create_v(&m->new_tip, m->w->repo.git, NULL, author, committer, NULL,
-						message, tree, 1, parent);
+			r = git_commit_create_v(&m->new_tip, m->w->repo.git, NULL, author,
+						committer, NULL, message, tree, 1, parent);
 		if (r < 0)
 			r = git_errno(r, m->err, "writing the commit");
 	}
@@ -214,8 +222,9 @@ static int keep_old_tip(struct materialize *m)
 	_cleanup_free_ char *name = NULL, *ref = NULL;
 	char id[33];
 	bool inside = true;
-	int r = m->had_branch ? branch_contains(w->repo.git, &m->new_tip, &m->old_tip, &inside, m->err)
-			      : 0;
+	int r = m->had_branch
+			? branch_contains(w->repo.git, &m->new_tip, &m->old_tip, &inside, m->err)
+			: 0;
 
 	if (r < 0 || inside)
 		return r;
@@ -226,8 +235,11 @@ static int keep_old_tip(struct materialize *m)
 	view_id_hex(w, id);
 	r = branch_preserve(&w->repo, w->conf.agent, id, name, &m->old_tip, &ref, m->err);
 	if (r == 0)
-		worker_note(m->ret, "the view's commits do not descend from the branch's tip %.10s, which is "
-				    "kept as %s", git_oid_tostr_s(&m->old_tip), ref);
+		worker_note(
+			m->ret,
+			"the view's commits do not descend from the branch's tip %.10s, which is "
+			"kept as %s",
+			git_oid_tostr_s(&m->old_tip), ref);
 	return r;
 }
 
@@ -241,8 +253,8 @@ static int move_branch(struct materialize *m)
 	r = keep_old_tip(m);
 	if (r < 0)
 		return r;
-	return branch_move(&w->repo, w->conf.branch, m->had_branch ? &m->old_tip : NULL, &m->new_tip,
-			   "agentfs: materialize", m->err);
+	return branch_move(&w->repo, w->conf.branch, m->had_branch ? &m->old_tip : NULL,
+			   &m->new_tip, "agentfs: materialize", m->err);
 }
 
 /* Nothing may fail any more: the branch has moved. */
@@ -265,8 +277,11 @@ static void follow(struct materialize *m)
 	if (r == 0)
 		r = materialize_index(m->w, m->index, &m->tree, &e);
 	if (r < 0)
-		worker_note(m->ret, "the view's own git could not be brought up to date (%s): run git reset "
-				    "--soft %s and git reset there", err_text(&e), text);
+		worker_note(
+			m->ret,
+			"the view's own git could not be brought up to date (%s): run git reset "
+			"--soft %s and git reset there",
+			err_text(&e), text);
 }
 
 static int answer(struct materialize *m)
@@ -283,13 +298,16 @@ static int answer(struct materialize *m)
 	if (r < 0)
 		json_array_clear(changes);
 	if (!moved)
-		worker_note(m->ret, "nothing to commit: the branch '%s' has all of the view's changes",
+		worker_note(m->ret,
+			    "nothing to commit: the branch '%s' has all of the view's changes",
 			    m->w->conf.branch);
-	(void)json_object_update_new(m->ret, json_pack("{s:o,s:s,s:I,s:o,s:s,s:I}",
-		"commit", moved ? json_string(git_oid_tostr_s(&m->new_tip)) : json_null(),
-		"branch", m->w->conf.branch,
-		"commits", (json_int_t)(m->own.n + (m->tree.taken ? 1 : 0)), "changes", changes,
-		"tip", git_oid_tostr_s(&m->new_tip), "files", (json_int_t)m->tree.taken));
+	(void)json_object_update_new(
+		m->ret,
+		json_pack("{s:o,s:s,s:I,s:o,s:s,s:I}", "commit",
+			  moved ? json_string(git_oid_tostr_s(&m->new_tip)) : json_null(), "branch",
+			  m->w->conf.branch, "commits",
+			  (json_int_t)(m->own.n + (m->tree.taken ? 1 : 0)), "changes", changes,
+			  "tip", git_oid_tostr_s(&m->new_tip), "files", (json_int_t)m->tree.taken));
 	return 0;
 }
 
@@ -326,7 +344,7 @@ static int run(struct materialize *m)
 
 int op_materialize(struct worker *w, json_t *ret, struct err *reterr)
 {
-	struct materialize m = { .w = w, .ret = ret, .err = reterr };
+	struct materialize m = {.w = w, .ret = ret, .err = reterr};
 	const char *name = worker_str(w, "user_name"), *email = worker_str(w, "user_email");
 	int r;
 

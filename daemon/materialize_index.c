@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The view's index after a commit of ours. An entry gets the stat data that the view reports, so that
- * git's next status reads no file; where the file was written in the second of the snapshot or later,
- * its size is entered as 0, which git takes as "look at the content" (its own cure for racy entries).
+ * The view's index after a commit of ours. An entry gets the stat data that the view reports, so
+ * that git's next status reads no file; where the file was written in the second of the snapshot or
+ * later, its size is entered as 0, which git takes as "look at the content" (its own cure for racy
+ * entries).
  */
 #include <fcntl.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static void set_time(git_index_time *to, int64_t ns)
 static int set_entry(struct worker *w, git_index *index, const struct worktree_item *it)
 {
 	const git_index_entry *old = git_index_get_bypath(index, it->path, 0);
-	git_index_entry e = { .path = it->path, .mode = it->to.mode, .id = it->to.oid };
+	git_index_entry e = {.path = it->path, .mode = it->to.mode, .id = it->to.oid};
 	struct snapshot_stat st = it->st;
 
 	if (!it->changed && snapshot_lookup(w->snapshot, it->path, &st) < 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guarantees: (1) a final name in STATE/images is never replaced, so views that map an image and
- * indexes made for it stay true to each other; (2) what the child is told is a kind and a tree name,
- * checked to be 40 hex digits: nothing that an unprivileged parent says can name another file;
- * (3) temporary files are gone when the worker is, however it ended.
+ * indexes made for it stay true to each other; (2) what the child is told is a kind and a tree
+ * name, checked to be 40 hex digits: nothing that an unprivileged parent says can name another
+ * file; (3) temporary files are gone when the worker is, however it ended.
  */
 #include "publish.h"
 
@@ -66,7 +66,10 @@ static int child_put(const struct publish *p, const char *view_id, const struct 
 static void child_main(const struct publish *p, const char *view_id, int sock)
 {
 	char name[PUBLISH_NAME_MAX];
-	struct { struct message m; char end; } in = { 0 };
+	struct {
+		struct message m;
+		char end;
+	} in = {0};
 
 	while (read(sock, &in.m, sizeof(in.m)) == sizeof(in.m)) {
 		int r = child_put(p, view_id, &in.m);
@@ -123,7 +126,7 @@ static int start_child(struct publish *p, const char *view_id)
 int publish_open(int state_fd, const char *view_id, uint32_t uid, uint32_t gid, struct publish *ret,
 		 struct err *reterr)
 {
-	struct publish p = { -1, -1, -1, -1, -1, -1, uid, gid };
+	struct publish p = {-1, -1, -1, -1, -1, -1, uid, gid};
 	struct stat st;
 	int r;
 
@@ -155,13 +158,14 @@ int publish_open(int state_fd, const char *view_id, uint32_t uid, uint32_t gid, 
 
 int publish_put(struct publish *p, enum publish_kind kind, const char *tree, struct err *reterr)
 {
-	struct message m = { .kind = kind };
+	struct message m = {.kind = kind};
 	int r = -EIO;
 
 	memcpy(m.tree, tree, TREE_HEX);
 	if (write(p->pipe, &m, sizeof(m)) != sizeof(m) || read(p->pipe, &r, sizeof(r)) != sizeof(r))
 		r = -EIO;
-	return r < 0 ? err_set(reterr, r, "keeping the image of tree %.40s: %s", tree, strerror(-r)) : 0;
+	return r < 0 ? err_set(reterr, r, "keeping the image of tree %.40s: %s", tree, strerror(-r))
+		     : 0;
 }
 
 void publish_close(struct publish *p)

@@ -11,18 +11,20 @@
  * become somebody else: a child keeps the daemon's uid and does nothing but rename what was built.
  */
 struct publish {
-	int dir;     /* STATE/images, for reading */
-	int image;   /* temporary files, open for writing */
+	int dir;   /* STATE/images, for reading */
+	int image; /* temporary files, open for writing */
 	int index;
-	int lock;    /* one builder at a time */
-	int pipe;    /* to the child; closing it ends the child, which removes what was not published */
+	int lock; /* one builder at a time */
+	int pipe; /* to the child; closing it ends the child, which removes what was not published
+		   */
 	pid_t child;
 	uint32_t uid, gid; /* whose index it is */
 };
 
 enum publish_kind { PUBLISH_IMAGE = 1, PUBLISH_INDEX = 2 };
 
-/* With privileges: makes the temporary files (named after view_id) and the child. Errors: -errno. */
+/* With privileges: makes the temporary files (named after view_id) and the child. Errors: -errno.
+ */
 int publish_open(int state_fd, const char *view_id, uint32_t uid, uint32_t gid, struct publish *ret,
 		 struct err *reterr);
 

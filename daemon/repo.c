@@ -2,10 +2,10 @@
 /*
  * Finding and opening a repository.
  *
- * Guarantees: (1) repo_find() only stats and reads the two one-line files `.git` and `commondir`; it
- * reads no configuration, so it may run as root on a path of anybody's. (2) Whatever libgit2 does
- * happens after repo_setup(): no system, global or XDG configuration, owner validation on; libgit2
- * itself never runs hooks, filters or other programs of a repository.
+ * Guarantees: (1) repo_find() only stats and reads the two one-line files `.git` and `commondir`;
+ * it reads no configuration, so it may run as root on a path of anybody's. (2) Whatever libgit2
+ * does happens after repo_setup(): no system, global or XDG configuration, owner validation on;
+ * libgit2 itself never runs hooks, filters or other programs of a repository.
  */
 #include "repo.h"
 
@@ -72,8 +72,9 @@ static int read_pointer(const char *dir, const char *name, const char *prefix, c
 /* Is `dir` itself a git folder (of a repository, or of a linked worktree)? */
 static bool is_git_dir(const char *dir)
 {
-	return has(dir, "HEAD", 0) && ((has(dir, "objects", S_IFDIR) && has(dir, "refs", S_IFDIR)) ||
-				       has(dir, "commondir", S_IFREG));
+	return has(dir, "HEAD", 0) &&
+	       ((has(dir, "objects", S_IFDIR) && has(dir, "refs", S_IFDIR)) ||
+		has(dir, "commondir", S_IFREG));
 }
 
 /* The git folder that stands for `dir`, or NULL: dir/.git as folder or file, or dir itself. */
@@ -126,7 +127,7 @@ static int set_common(struct repo *r, struct err *reterr)
 int repo_find(const char *path, struct repo *ret, struct err *reterr)
 {
 	_cleanup_free_ char *at = realpath(path, NULL);
-	struct repo found = { 0 };
+	struct repo found = {0};
 	int r = 0;
 
 	if (!at)
@@ -140,8 +141,8 @@ int repo_find(const char *path, struct repo *ret, struct err *reterr)
 		slash[slash == at ? 1 : 0] = 0;
 	}
 	if (r >= 0 && !found.git_dir)
-		r = err_set_id(reterr, -ENOENT, "NotFound",
-			       "'%s' is not in a git repository", path);
+		r = err_set_id(reterr, -ENOENT, "NotFound", "'%s' is not in a git repository",
+			       path);
 	if (r >= 0)
 		r = set_common(&found, reterr);
 	if (r < 0) {
@@ -154,8 +155,8 @@ int repo_find(const char *path, struct repo *ret, struct err *reterr)
 
 int repo_setup(struct err *reterr)
 {
-	static const int levels[] = { GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM,
-				      GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL };
+	static const int levels[] = {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM,
+				     GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL};
 	int r = git_libgit2_init();
 
 	if (r < 0)
@@ -176,7 +177,7 @@ static int check_format(const struct repo *r, struct err *reterr)
 {
 	_cleanup_free_ char *path = join(r->common, "config");
 	git_config *config = NULL;
-	git_buf format = { 0 };
+	git_buf format = {0};
 	int q;
 
 	if (!path)
@@ -187,9 +188,11 @@ static int check_format(const struct repo *r, struct err *reterr)
 	q = git_config_get_string_buf(&format, config, "extensions.objectformat");
 	git_config_free(config);
 	if (q == 0 && strcasecmp(format.ptr, "sha1") != 0)
-		q = err_set_id(reterr, -EOPNOTSUPP, "Unsupported",
-			       "the repository '%s' uses %s object names, which are not supported yet: "
-			       "only SHA-1 repositories are", r->common, format.ptr);
+		q = err_set_id(
+			reterr, -EOPNOTSUPP, "Unsupported",
+			"the repository '%s' uses %s object names, which are not supported yet: "
+			"only SHA-1 repositories are",
+			r->common, format.ptr);
 	else
 		q = 0;
 	git_buf_dispose(&format);
@@ -205,9 +208,11 @@ int repo_open(struct repo *r, struct err *reterr)
 		return q;
 	q = git_repository_open(&r->git, r->git_dir);
 	if (q == GIT_EOWNER)
-		return err_set_id(reterr, -EACCES, "Denied",
-				  "the repository '%s' and its working folder belong to different users: "
-				  "they must have one owner", r->common);
+		return err_set_id(
+			reterr, -EACCES, "Denied",
+			"the repository '%s' and its working folder belong to different users: "
+			"they must have one owner",
+			r->common);
 	if (q < 0)
 		return git_errno(q, reterr, "opening the repository '%s'", r->git_dir);
 	if (strcmp(r->git_dir, r->common) != 0)
@@ -252,7 +257,7 @@ static int grant_entry(const git_config_entry *entry, void *user)
 
 int repo_check_peer(struct repo *r, uid_t peer, struct err *reterr)
 {
-	struct grant g = { .peer = peer };
+	struct grant g = {.peer = peer};
 	git_config *config = NULL;
 	int q;
 
@@ -264,9 +269,11 @@ int repo_check_peer(struct repo *r, uid_t peer, struct err *reterr)
 	git_config_free(config);
 	if (g.found)
 		return 0;
-	return err_set_id(reterr, -EACCES, "Denied",
-			  "the repository '%s' belongs to another user (uid %u), who has not granted it: "
-			  "git config --add agentfs.grant USER", r->common, (unsigned)r->owner);
+	return err_set_id(
+		reterr, -EACCES, "Denied",
+		"the repository '%s' belongs to another user (uid %u), who has not granted it: "
+		"git config --add agentfs.grant USER",
+		r->common, (unsigned)r->owner);
 }
 
 void repo_release(struct repo *r)
@@ -275,7 +282,7 @@ void repo_release(struct repo *r)
 	free(r->git_dir);
 	free(r->common);
 	free(r->worktree);
-	*r = (struct repo){ 0 };
+	*r = (struct repo){0};
 }
 
 int repo_commit(struct repo *r, const char *rev, git_commit **ret, struct err *reterr)
@@ -288,7 +295,8 @@ int repo_commit(struct repo *r, const char *rev, git_commit **ret, struct err *r
 				  "no revision '%s' in the repository '%s'", rev, r->common);
 	if (q == GIT_EAMBIGUOUS)
 		return err_set_id(reterr, -EINVAL, "Invalid",
-				  "the revision '%s' is ambiguous in the repository '%s'", rev, r->common);
+				  "the revision '%s' is ambiguous in the repository '%s'", rev,
+				  r->common);
 	if (q < 0)
 		return git_errno(q, reterr, "reading the revision '%s'", rev);
 	q = git_object_peel(&commit, o, GIT_OBJECT_COMMIT);

@@ -12,10 +12,11 @@
  * that root can do it; opened only as its owner, with nothing outside it consulted.
  */
 struct repo {
-	char *git_dir;  /* of the worktree that the path is in: HEAD is here; absolute, no final slash */
-	char *common;   /* what all worktrees share: objects, refs, config */
+	char *git_dir;	/* of the worktree that the path is in: HEAD is here; absolute, no final
+			   slash */
+	char *common;	/* what all worktrees share: objects, refs, config */
 	char *worktree; /* the main worktree, or NULL (bare, or a submodule's before repo_open()) */
-	uid_t owner;    /* of `common` */
+	uid_t owner;	/* of `common` */
 	gid_t group;
 	git_repository *git; /* after repo_open() */
 };

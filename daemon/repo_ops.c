@@ -16,11 +16,14 @@ int op_repository(struct worker *w, json_t *ret, struct err *reterr)
 		return git_errno(r, reterr, "reading HEAD of '%s'", w->repo.git_dir);
 	if (head && git_reference_is_branch(head))
 		name = git_reference_shorthand(head);
-	r = json_object_update_new(ret, json_pack("{s:o,s:o,s:I,s:o}",
-		"repository", worker_text(w->repo.common, strlen(w->repo.common)),
-		"worktree", w->repo.worktree ? worker_text(w->repo.worktree, strlen(w->repo.worktree))
-					     : json_null(),
-		"owner_uid", (json_int_t)w->repo.owner, "head", worker_text(name, strlen(name))));
+	r = json_object_update_new(
+		ret,
+		json_pack("{s:o,s:o,s:I,s:o}", "repository",
+			  worker_text(w->repo.common, strlen(w->repo.common)), "worktree",
+			  w->repo.worktree ? worker_text(w->repo.worktree, strlen(w->repo.worktree))
+					   : json_null(),
+			  "owner_uid", (json_int_t)w->repo.owner, "head",
+			  worker_text(name, strlen(name))));
 	git_reference_free(head);
 	return r < 0 ? -ENOMEM : 0;
 }

@@ -43,7 +43,7 @@ static bool is_tree(const git_tree_entry *e)
 
 static struct tree_entry entry_of(const git_tree_entry *e)
 {
-	struct tree_entry t = { 0 };
+	struct tree_entry t = {0};
 
 	if (e && !is_tree(e)) {
 		t.mode = git_tree_entry_filemode(e);
@@ -55,7 +55,7 @@ static struct tree_entry entry_of(const git_tree_entry *e)
 static int diff_pair(struct diff_walk *w, const git_tree_entry *a, const git_tree_entry *b)
 {
 	const char *name = git_tree_entry_name(a ? a : b);
-	struct tree_delta d = { .from = entry_of(a), .to = entry_of(b) };
+	struct tree_delta d = {.from = entry_of(a), .to = entry_of(b)};
 	size_t old = w->path.len;
 	int r = 0;
 
@@ -121,7 +121,7 @@ static int diff_trees(struct diff_walk *w, const git_oid *from, const git_oid *t
 int tree_diff(git_repository *git, const git_oid *from, const git_oid *to, tree_delta_fn fn,
 	      void *user)
 {
-	struct diff_walk w = { .git = git, .fn = fn, .user = user };
+	struct diff_walk w = {.git = git, .fn = fn, .user = user};
 	int r = buf_reserve(&w.path, 256);
 
 	if (r == 0)
@@ -136,7 +136,7 @@ int tree_get(git_repository *git, const git_oid *tree, const char *path, struct 
 	git_tree *t = NULL;
 	int r = lookup_tree(git, tree, &t);
 
-	*ret = (struct tree_entry){ 0 };
+	*ret = (struct tree_entry){0};
 	if (r < 0)
 		return r;
 	r = git_tree_entry_bypath(&e, t, path);

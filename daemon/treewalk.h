@@ -24,8 +24,8 @@ struct tree_delta {
 /* A non-zero return ends the walk and is returned. */
 typedef int (*tree_delta_fn)(const struct tree_delta *d, void *user);
 
-/* Every file, symlink and gitlink in which the trees differ, in git's order of tree entries; NULL is
- * the empty tree. A file that becomes a folder is a deletion and additions. Errors: -errno. */
+/* Every file, symlink and gitlink in which the trees differ, in git's order of tree entries; NULL
+ * is the empty tree. A file that becomes a folder is a deletion and additions. Errors: -errno. */
 int tree_diff(git_repository *git, const git_oid *from, const git_oid *to, tree_delta_fn fn,
 	      void *user);
 

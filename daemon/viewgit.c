@@ -103,7 +103,7 @@ static int find_ref(const char *name, const git_oid *tip, void *user)
 
 int viewgit_ref(struct snapshot *s, const char *name, git_oid *ret)
 {
-	struct find_ref f = { .name = name, .ret = ret };
+	struct find_ref f = {.name = name, .ret = ret};
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	int r = viewgit_read(s, name, REF_MAX, &b);
 
@@ -126,43 +126,50 @@ static bool is_there(struct snapshot *s, const char *path)
 int viewgit_head(struct snapshot *s, const char *agent, const char *branch, git_oid *ret,
 		 struct err *reterr)
 {
-	static const struct { const char *path, *what; } states[] = {
-		{ "rebase-merge", "a rebase" }, { "rebase-apply", "a rebase" },
-		{ "MERGE_HEAD", "a merge" }, { "CHERRY_PICK_HEAD", "a cherry-pick" },
-		{ "REVERT_HEAD", "a revert" }, { "BISECT_LOG", "a bisection" },
+	static const struct {
+		const char *path, *what;
+	} states[] = {
+		{"rebase-merge", "a rebase"}, {"rebase-apply", "a rebase"},
+		{"MERGE_HEAD", "a merge"},    {"CHERRY_PICK_HEAD", "a cherry-pick"},
+		{"REVERT_HEAD", "a revert"},  {"BISECT_LOG", "a bisection"},
 	};
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	_cleanup_free_ char *ref = NULL;
 	int r = viewgit_read(s, "HEAD", REF_MAX, &b);
 
 	if (r < 0)
-		return err_set_id(reterr, -EINVAL, "Conflict",
-				  "the view of %s has no readable .git/HEAD (%s): bring its .git back first",
-				  agent, strerror(-r));
+		return err_set_id(
+			reterr, -EINVAL, "Conflict",
+			"the view of %s has no readable .git/HEAD (%s): bring its .git back first",
+			agent, strerror(-r));
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
 		if (is_there(s, states[i].path))
-			return err_set_id(reterr, -EBUSY, "Conflict",
-					  "%s is under way in the view of %s: finish or abort it first",
-					  states[i].what, agent);
+			return err_set_id(
+				reterr, -EBUSY, "Conflict",
+				"%s is under way in the view of %s: finish or abort it first",
+				states[i].what, agent);
 	while (b.len > 0 && isspace((unsigned char)b.data[b.len - 1]))
 		b.data[--b.len] = 0;
 	if (strncmp(b.data, "ref: ", 5) != 0)
 		return err_set_id(reterr, -EINVAL, "Conflict",
-				  "HEAD is detached in the view of %s: git switch %s there first", agent,
-				  branch);
+				  "HEAD is detached in the view of %s: git switch %s there first",
+				  agent, branch);
 	if (asprintf(&ref, "refs/heads/%s", branch) < 0) {
 		ref = NULL;
 		return -ENOMEM;
 	}
 	if (strcmp(b.data + 5 + strspn(b.data + 5, " "), ref) != 0)
-		return err_set_id(reterr, -EINVAL, "Conflict",
-				  "the view of %s is on another branch (%s): git switch %s there first",
-				  agent, b.data + 5, branch);
+		return err_set_id(
+			reterr, -EINVAL, "Conflict",
+			"the view of %s is on another branch (%s): git switch %s there first",
+			agent, b.data + 5, branch);
 	r = viewgit_ref(s, ref, ret);
 	if (r < 0)
-		return err_set_id(reterr, -EINVAL, "Conflict",
-				  "the view of %s has no readable branch %s (%s): git branch %s COMMIT there "
-				  "brings it back", agent, branch, strerror(-r), branch);
+		return err_set_id(
+			reterr, -EINVAL, "Conflict",
+			"the view of %s has no readable branch %s (%s): git branch %s COMMIT there "
+			"brings it back",
+			agent, branch, strerror(-r), branch);
 	return 0;
 }
 
@@ -207,7 +214,7 @@ static int packed_only(const char *name, const git_oid *tip, void *user)
 
 int viewgit_refs(struct snapshot *s, viewgit_ref_fn fn, void *user)
 {
-	struct refs_walk w = { .s = s, .fn = fn, .user = user };
+	struct refs_walk w = {.s = s, .fn = fn, .user = user};
 	git_oid stash;
 	int r = buf_adds(&w.path, ".git/refs/heads");
 

@@ -14,7 +14,8 @@
  */
 struct snapshot;
 
-/* Appends a file of it (path below .git). Errors: -ENOENT, -EFBIG, -EINVAL no regular file, -EIO. */
+/* Appends a file of it (path below .git). Errors: -ENOENT, -EFBIG, -EINVAL no regular file, -EIO.
+ */
 int viewgit_read(struct snapshot *s, const char *path, size_t max, struct buf *b);
 
 /* A ref: loose, else packed. Errors: -ENOENT, -EBADMSG no plain object id. */
@@ -34,8 +35,8 @@ int viewgit_refs(struct snapshot *s, viewgit_ref_fn fn, void *user);
  * private temporary folder; objects are checked against their ids as they are read.
  */
 struct viewgit_objects {
-	char dir[64];        /* temporary folder, "" before viewgit_open() */
-	git_odb *odb;        /* both; what is written goes to the temporary folder */
+	char dir[64];	     /* temporary folder, "" before viewgit_open() */
+	git_odb *odb;	     /* both; what is written goes to the temporary folder */
 	git_repository *git; /* a repository without refs or configuration over odb */
 	bool imported;
 };
@@ -47,8 +48,8 @@ int viewgit_open(struct viewgit_objects *o, struct repo *r, struct err *reterr);
 int viewgit_import(struct viewgit_objects *o, struct repo *r, struct snapshot *s,
 		   struct err *reterr);
 
-/* The view's index, as a file of its own that may be changed and written; *ret is NULL where the view
- * has none. Errors: what git wrote there and libgit2 cannot read (split, sparse). */
+/* The view's index, as a file of its own that may be changed and written; *ret is NULL where the
+ * view has none. Errors: what git wrote there and libgit2 cannot read (split, sparse). */
 int viewgit_index(struct viewgit_objects *o, struct snapshot *s, git_index **ret,
 		  struct err *reterr);
 

@@ -27,7 +27,7 @@ int viewgit_open(struct viewgit_objects *o, struct repo *r, struct err *reterr)
 	char own[sizeof(o->dir) + 16], pack[sizeof(own) + 16];
 	int q = 0;
 
-	*o = (struct viewgit_objects){ .dir = "/tmp/agentfs-worker-XXXXXX" };
+	*o = (struct viewgit_objects){.dir = "/tmp/agentfs-worker-XXXXXX"};
 	if (!mkdtemp(o->dir)) {
 		q = -errno;
 		o->dir[0] = 0;
@@ -56,7 +56,7 @@ void viewgit_close(struct viewgit_objects *o)
 	git_odb_free(o->odb);
 	if (o->dir[0])
 		(void)io_rm_rf(AT_FDCWD, o->dir);
-	*o = (struct viewgit_objects){ 0 };
+	*o = (struct viewgit_objects){0};
 }
 
 struct import {
@@ -64,7 +64,7 @@ struct import {
 	struct snapshot *s;
 	git_odb *shared;
 	const char *folder; /* "ab" or "pack" */
-	int dir;            /* the temporary objects/<folder>, or -1 until needed */
+	int dir;	    /* the temporary objects/<folder>, or -1 until needed */
 	uint64_t bytes;
 };
 
@@ -119,7 +119,8 @@ static int import_loose(const char *name, const struct snapshot_stat *st, void *
 	char hex[GIT_OID_HEXSZ + 1];
 	git_oid oid;
 
-	if (!S_ISREG(st->mode) || strlen(name) != GIT_OID_HEXSZ - 2 || !is_hex(name, GIT_OID_HEXSZ - 2))
+	if (!S_ISREG(st->mode) || strlen(name) != GIT_OID_HEXSZ - 2 ||
+	    !is_hex(name, GIT_OID_HEXSZ - 2))
 		return 0;
 	(void)snprintf(hex, sizeof(hex), "%s%s", im->folder, name);
 	if (git_oid_fromstr(&oid, hex) < 0 ||
@@ -158,7 +159,7 @@ static int import_folder(const char *name, const struct snapshot_stat *st, void 
 int viewgit_import(struct viewgit_objects *o, struct repo *r, struct snapshot *s,
 		   struct err *reterr)
 {
-	struct import im = { .o = o, .s = s, .dir = -1 };
+	struct import im = {.o = o, .s = s, .dir = -1};
 	int q;
 
 	if (o->imported)
@@ -169,9 +170,10 @@ int viewgit_import(struct viewgit_objects *o, struct repo *r, struct snapshot *s
 	q = snapshot_readdir(s, ".git/objects", import_folder, &im);
 	git_odb_free(im.shared);
 	if (q == -EFBIG)
-		return err_set_id(reterr, q, "TooLarge",
-				  "the view's own repository has more than 4 GiB of objects: git gc "
-				  "--prune=now there first");
+		return err_set_id(
+			reterr, q, "TooLarge",
+			"the view's own repository has more than 4 GiB of objects: git gc "
+			"--prune=now there first");
 	if (q < 0 && q != -ENOENT)
 		return err_set(reterr, q, "reading the view's objects: %s", strerror(-q));
 	o->imported = true;
@@ -215,11 +217,14 @@ static int check_tree(git_tree *tree, const git_oid *oid, struct err *reterr)
 		    strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 			return damaged(oid, reterr, "is no legal tree");
 		if (gitname_is_git(name, strlen(name)))
-			return err_set_id(reterr, -EACCES, "Denied",
-					  "tree %s of the view's repository holds '%s', a name that git "
-					  "itself uses: take it out of the commit", git_oid_tostr_s(oid), name);
-		if (i && (entry_order(git_tree_entry_byindex(tree, i - 1), e) >= 0 ||
-			  strcmp(git_tree_entry_name(git_tree_entry_byindex(tree, i - 1)), name) == 0))
+			return err_set_id(
+				reterr, -EACCES, "Denied",
+				"tree %s of the view's repository holds '%s', a name that git "
+				"itself uses: take it out of the commit",
+				git_oid_tostr_s(oid), name);
+		if (i &&
+		    (entry_order(git_tree_entry_byindex(tree, i - 1), e) >= 0 ||
+		     strcmp(git_tree_entry_name(git_tree_entry_byindex(tree, i - 1)), name) == 0))
 			return damaged(oid, reterr, "is a tree whose names are not in order");
 	}
 	return 0;
@@ -277,7 +282,8 @@ static int copy_deep(struct viewgit_objects *o, git_odb *to, const git_oid *oid,
 		r = git_odb_write(&written, to, git_odb_object_data(obj), git_odb_object_size(obj),
 				  git_odb_object_type(obj));
 		r = r < 0 ? git_errno(r, reterr, "copying object %s", git_oid_tostr_s(oid))
-		    : git_oid_equal(&written, oid) ? 0 : damaged(oid, reterr, "has another content");
+		    : git_oid_equal(&written, oid) ? 0
+						   : damaged(oid, reterr, "has another content");
 	}
 	git_odb_object_free(obj);
 	return r;

@@ -117,8 +117,12 @@ void worker_note(json_t *ret, const char *fmt, ...)
 /* Length of the UTF-8 sequence at p, 0 where there is none that is valid. */
 static size_t utf8_length(const unsigned char *p, size_t n)
 {
-	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3
-		     : p[0] < 0xf5 ? 4 : 0;
+	size_t len = p[0] < 0x80   ? 1
+		     : p[0] < 0xc2 ? 0
+		     : p[0] < 0xe0 ? 2
+		     : p[0] < 0xf0 ? 3
+		     : p[0] < 0xf5 ? 4
+				   : 0;
 
 	if (len > n)
 		return 0;
@@ -209,7 +213,8 @@ int worker_drop(uid_t uid, gid_t gid, struct err *reterr)
 	if (geteuid() == 0 && uid != 0) {
 		r = drop_ids(uid, gid);
 		if (r < 0)
-			return err_set(reterr, r, "becoming user %u: %s", (unsigned)uid, strerror(-r));
+			return err_set(reterr, r, "becoming user %u: %s", (unsigned)uid,
+				       strerror(-r));
 	}
 	/* Descriptors of STATE are open here: the owner's other processes may not trace us. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
@@ -273,8 +278,8 @@ static int run_op(struct worker *w, const struct worker_op *op, json_t *ret, str
 			return r;
 		if (geteuid() != 0 && geteuid() != w->repo.owner)
 			return err_set_id(reterr, -EACCES, "Denied",
-					  "the repository '%s' belongs to another user (uid %u)", path,
-					  (unsigned)w->repo.owner);
+					  "the repository '%s' belongs to another user (uid %u)",
+					  path, (unsigned)w->repo.owner);
 	}
 	r = op->prepare ? op->prepare(w, reterr) : 0;
 	if (r >= 0 && (op->needs & WORKER_REPO))
@@ -333,7 +338,7 @@ static int find_op(const struct worker_op *ops, size_t nops, const struct worker
 
 int worker_run(const struct worker_op *ops, size_t nops, int in, int out)
 {
-	struct worker w = { .state_fd = -1, .view_dir = -1, .viewctl = -1 };
+	struct worker w = {.state_fd = -1, .view_dir = -1, .viewctl = -1};
 	_cleanup_(err_release) struct err e = ERR_INIT;
 	const struct worker_op *op = NULL;
 	json_t *answer = json_object();
@@ -342,10 +347,12 @@ int worker_run(const struct worker_op *ops, size_t nops, int in, int out)
 
 	worker_out = out;
 	(void)umask(022);
-	/* Reads to the end of the object, not of the file: a following audit keeps its input open. */
+	/* Reads to the end of the object, not of the file: a following audit keeps its input open.
+	 */
 	w.req = json_loadfd(in, JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &why);
 	if (!json_is_object(w.req))
-		r = err_set_id(&e, -EINVAL, "Invalid", "the request is no JSON object: %s", why.text);
+		r = err_set_id(&e, -EINVAL, "Invalid", "the request is no JSON object: %s",
+			       why.text);
 	else
 		r = find_op(ops, nops, &w, &op, &e);
 	if (r >= 0)

@@ -11,7 +11,8 @@
 
 /*
  * One run of agentfs-worker: the request, what was opened for it, and how it answers (worker.h is
- * the contract). An op is one line in the table of worker_main.c and a function in a file of its own.
+ * the contract). An op is one line in the table of worker_main.c and a function in a file of its
+ * own.
  */
 
 enum worker_needs {
@@ -23,22 +24,22 @@ struct snapshot;
 struct create;
 
 struct worker {
-	json_t *req;        /* the request, an object */
-	const char *state;  /* STATE, absolute; borrowed from req */
-	int state_fd;       /* its folder */
-	int view_dir;       /* WORKER_VIEW: STATE/views/<agent>; else -1 */
+	json_t *req;	   /* the request, an object */
+	const char *state; /* STATE, absolute; borrowed from req */
+	int state_fd;	   /* its folder */
+	int view_dir;	   /* WORKER_VIEW: STATE/views/<agent>; else -1 */
 	uid_t peer_uid;
 	gid_t peer_gid;
-	struct repo repo;   /* WORKER_REPO */
+	struct repo repo;     /* WORKER_REPO */
 	struct viewconf conf; /* worker_view.h */
-	int viewctl;        /* connection to the view's server, -1: it is away (worker_view.h) */
+	int viewctl;	      /* connection to the view's server, -1: it is away (worker_view.h) */
 	uint64_t viewctl_seq;
-	bool locked;        /* we hold the view's .git/index.lock */
-	int64_t snapshot_s; /* when it was taken, seconds */
+	bool locked;		   /* we hold the view's .git/index.lock */
+	int64_t snapshot_s;	   /* when it was taken, seconds */
 	struct snapshot *snapshot; /* worker_view.h; NULL unless the op opened it */
-	struct create *create;     /* op create: what was opened with privileges */
-	char *remedy;       /* worker_remedy() */
-	json_t *details;    /* worker_detail() */
+	struct create *create;	   /* op create: what was opened with privileges */
+	char *remedy;		   /* worker_remedy() */
+	json_t *details;	   /* worker_detail() */
 };
 
 struct worker_op {
@@ -47,8 +48,9 @@ struct worker_op {
 	/* Opens what only the daemon's uid may (STATE, sockets), before privileges are given up; or
 	 * NULL. w->repo.common and owner are known, nothing of the repository is open yet. */
 	int (*prepare)(struct worker *w, struct err *reterr);
-	/* Does it; puts the answer's members into `ret`, which becomes the object of "ok". A negative
-	 * result answers with reterr: its id, or one that follows from the code (worker_error_id()). */
+	/* Does it; puts the answer's members into `ret`, which becomes the object of "ok". A
+	 * negative result answers with reterr: its id, or one that follows from the code
+	 * (worker_error_id()). */
 	int (*run)(struct worker *w, json_t *ret, struct err *reterr);
 	/* Called in every case once prepare was, also after errors; or NULL. */
 	void (*finish)(struct worker *w);

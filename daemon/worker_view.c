@@ -47,25 +47,25 @@ static int call(struct worker *w, struct record *msg, int fd, uint64_t *ret_offs
 
 static int call_path(struct worker *w, uint16_t type, const char *path, struct err *reterr)
 {
-	struct record msg = { .type = type };
+	struct record msg = {.type = type};
 
-	RECORD_SET(&msg, path, F_PATH, ((struct bytes){ path, strlen(path) }));
+	RECORD_SET(&msg, path, F_PATH, ((struct bytes){path, strlen(path)}));
 	return call(w, &msg, -1, NULL, reterr);
 }
 
 static int hello(struct worker *w, struct err *reterr)
 {
-	struct record msg = { .type = VIEWCTL_HELLO };
+	struct record msg = {.type = VIEWCTL_HELLO};
 
 	RECORD_SET(&msg, count, F_COUNT, VIEWCTL_VERSION);
 	RECORD_SET(&msg, value, F_VALUE,
-		   ((struct bytes){ (const char *)w->conf.view_id, sizeof(w->conf.view_id) }));
+		   ((struct bytes){(const char *)w->conf.view_id, sizeof(w->conf.view_id)}));
 	return call(w, &msg, -1, NULL, reterr);
 }
 
 static int take_lock(struct worker *w, struct err *reterr)
 {
-	const struct timespec step = { .tv_nsec = LOCK_STEP_MS * 1000000L };
+	const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000L};
 
 	for (int waited = 0;; waited += LOCK_STEP_MS) {
 		int r = call_path(w, VIEWCTL_LOCK, LOCK_PATH, reterr);
@@ -78,10 +78,12 @@ static int take_lock(struct worker *w, struct err *reterr)
 			return err_wrap(reterr, "locking the view's index");
 		err_release(reterr);
 		if (waited >= LOCK_WAIT_MS)
-			return err_set_id(reterr, -EBUSY, "Locked",
-					  "git is at work in the view of %s (" LOCK_PATH " is held for "
-					  "5 seconds): try again when it is done, or remove that file if no "
-					  "git runs there", w->conf.agent);
+			return err_set_id(
+				reterr, -EBUSY, "Locked",
+				"git is at work in the view of %s (" LOCK_PATH " is held for "
+				"5 seconds): try again when it is done, or remove that file if no "
+				"git runs there",
+				w->conf.agent);
 		(void)nanosleep(&step, NULL);
 	}
 }
@@ -99,14 +101,15 @@ static int connect_server(struct worker *w, bool need, struct err *reterr)
 		return err_set(reterr, r, "asking the view of %s: %s", w->conf.agent, strerror(-r));
 	if (!need)
 		return 0;
-	return err_set_id(reterr, -ENOTCONN, "Stale",
-			  "the view of %s is not mounted now: wait until it is, or see agentfsctl show %s",
-			  w->conf.agent, w->conf.agent);
+	return err_set_id(
+		reterr, -ENOTCONN, "Stale",
+		"the view of %s is not mounted now: wait until it is, or see agentfsctl show %s",
+		w->conf.agent, w->conf.agent);
 }
 
 int view_open_snapshot(struct worker *w, bool need_server, bool lock, struct err *reterr)
 {
-	struct record msg = { .type = VIEWCTL_SNAPSHOT };
+	struct record msg = {.type = VIEWCTL_SNAPSHOT};
 	uint64_t seq = 0;
 	int r = connect_server(w, need_server, reterr);
 
@@ -125,12 +128,13 @@ int view_open_snapshot(struct worker *w, bool need_server, bool lock, struct err
 
 int view_put(struct worker *w, const char *path, uint32_t mode, int fd, struct err *reterr)
 {
-	struct record msg = { .type = VIEWCTL_PUT };
+	struct record msg = {.type = VIEWCTL_PUT};
 
-	RECORD_SET(&msg, path, F_PATH, ((struct bytes){ path, strlen(path) }));
+	RECORD_SET(&msg, path, F_PATH, ((struct bytes){path, strlen(path)}));
 	RECORD_SET(&msg, mode, F_MODE, mode);
-	return call(w, &msg, fd, NULL, reterr) < 0 ? err_wrap(reterr, "writing '%s' in the view", path)
-						   : 0;
+	return call(w, &msg, fd, NULL, reterr) < 0
+		       ? err_wrap(reterr, "writing '%s' in the view", path)
+		       : 0;
 }
 
 int view_put_text(struct worker *w, const char *path, const char *text, struct err *reterr)
@@ -139,7 +143,8 @@ int view_put_text(struct worker *w, const char *path, const char *text, struct e
 	int r;
 
 	if (fd < 0)
-		return err_set(reterr, -errno, "writing '%s' in the view: %s", path, strerror(errno));
+		return err_set(reterr, -errno, "writing '%s' in the view: %s", path,
+			       strerror(errno));
 	r = io_pwrite_full(fd, text, strlen(text), 0);
 	return r < 0 ? err_set(reterr, r, "writing '%s' in the view: %s", path, strerror(-r))
 		     : view_put(w, path, S_IFREG | 0644, fd, reterr);

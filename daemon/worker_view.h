@@ -27,7 +27,8 @@ int view_put_text(struct worker *w, const char *path, const char *text, struct e
 /* Frees lock and snapshot; the `finish` of each op that opened one. */
 void view_finish(struct worker *w);
 
-/* prepare functions: the snapshot alone (diff, log, preserve, status …), and with lock and server. */
+/* prepare functions: the snapshot alone (diff, log, preserve, status …), and with lock and server.
+ */
 int view_prepare_conf(struct worker *w, struct err *reterr);
 int view_prepare_read(struct worker *w, struct err *reterr);
 int view_prepare_lock(struct worker *w, struct err *reterr);

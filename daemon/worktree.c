@@ -13,6 +13,7 @@
 #include "cleaner.h"
 #include "cleanup.h"
 #include "gitname.h"
+#include "image.h"
 #include "odb.h"
 #include "policy.h"
 #include "worker_run.h"
@@ -38,10 +39,10 @@ struct build {
 	struct err *err;
 	struct heavy heavy[HEAVY_KINDS_MAX];
 	size_t nheavy, notes;
-	struct buf folder;   /* the last folder asked about, and what stands in the way there */
+	struct buf folder; /* the last folder asked about, and what stands in the way there */
 	enum { OPEN, NESTED, GITLINK } state;
 	bool known;
-	struct buf told;     /* the nested repository that was told last */
+	struct buf told; /* the nested repository that was told last */
 };
 
 static int add_item(struct worktree *t, const char *path, struct worktree_item **ret)
@@ -56,7 +57,7 @@ static int add_item(struct worktree *t, const char *path, struct worktree_item *
 		t->cap = cap;
 	}
 	*ret = &t->items[t->n];
-	**ret = (struct worktree_item){ .path = strdup(path) };
+	**ret = (struct worktree_item){.path = strdup(path)};
 	if (!(*ret)->path)
 		return -ENOMEM;
 	t->n++;
@@ -68,7 +69,7 @@ void worktree_release(struct worktree *t)
 	for (size_t i = 0; i < t->n; i++)
 		free(t->items[i].path);
 	free(t->items);
-	*t = (struct worktree){ 0 };
+	*t = (struct worktree){0};
 }
 
 static void note(struct build *b, const char *path, const char *what)
@@ -90,10 +91,10 @@ static int gather_change(const struct snapshot_change *c, void *user)
 		return 0;
 	it->st = c->st;
 	it->st.scratch |= c->scratch;
-	it->to.mode = S_ISLNK(c->st.mode) ? GIT_FILEMODE_LINK
+	it->to.mode = S_ISLNK(c->st.mode)    ? GIT_FILEMODE_LINK
 		      : !S_ISREG(c->st.mode) ? 0
-		      : (c->st.mode & 0100) ? GIT_FILEMODE_BLOB_EXECUTABLE
-					    : GIT_FILEMODE_BLOB;
+		      : (c->st.mode & 0100)  ? GIT_FILEMODE_BLOB_EXECUTABLE
+					     : GIT_FILEMODE_BLOB;
 	if (!it->to.mode) {
 		note(b, c->path, "is no file or symlink, git does not keep it");
 		it->changed = false;
@@ -150,11 +151,13 @@ static void unite(struct worktree *t, size_t first)
 static int gather(struct build *b)
 {
 	size_t first;
+	git_oid base;
 	int r = snapshot_changes(b->w->snapshot, gather_change, b);
 
 	first = b->t->n;
+	memcpy(base.id, image_tree_oid(snapshot_image(b->w->snapshot)), sizeof(base.id));
 	if (r == 0)
-		r = tree_diff(b->opt->git, &b->opt->base, &b->opt->onto, gather_onto, b);
+		r = tree_diff(b->opt->git, &base, &b->opt->onto, gather_onto, b);
 	if (r < 0)
 		return err_set(b->err, r, "reading what the view has changed: %s", strerror(-r));
 	unite(b->t, first);
@@ -165,7 +168,8 @@ static int gather(struct build *b)
 		it->tracked = it->was.mode != 0 ||
 			      (b->opt->index && git_index_get_bypath(b->opt->index, it->path, 0));
 		/* A gitlink is an empty folder in a view: neither changed nor gone. */
-		it->take = it->was.mode != GIT_FILEMODE_COMMIT && it->to.mode != GIT_FILEMODE_COMMIT;
+		it->take =
+			it->was.mode != GIT_FILEMODE_COMMIT && it->to.mode != GIT_FILEMODE_COMMIT;
 		if (r == 0 && it->take)
 			r = cleaner_add(&b->cleaner, it->path, b->err);
 	}
@@ -214,9 +218,17 @@ static int folder_state(struct build *b, const char *path)
 static bool looks_ignored(const char *name, size_t n)
 {
 	static const char *const names[] = {
-		"node_modules", "target", ".venv", "venv", "dist", "build", "__pycache__", "out", ".cache",
-		".tox", ".mypy_cache", ".pytest_cache", ".gradle", ".next", "vendor", "coverage", "obj",
-		"bower_components", ".terraform", "cmake-build-debug", "site-packages",
+		"node_modules",	 "target",
+		".venv",	 "venv",
+		"dist",		 "build",
+		"__pycache__",	 "out",
+		".cache",	 ".tox",
+		".mypy_cache",	 ".pytest_cache",
+		".gradle",	 ".next",
+		"vendor",	 "coverage",
+		"obj",		 "bower_components",
+		".terraform",	 "cmake-build-debug",
+		"site-packages",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -240,7 +252,8 @@ static int count_heavy(struct build *b, const struct worktree_item *it)
 		p += n + 1;
 	}
 	for (size_t i = 0; i < b->nheavy && !h; i++)
-		if (strlen(b->heavy[i].folder) == len && memcmp(b->heavy[i].folder, it->path, len) == 0)
+		if (strlen(b->heavy[i].folder) == len &&
+		    memcmp(b->heavy[i].folder, it->path, len) == 0)
 			h = &b->heavy[i];
 	if (!h) {
 		if (b->nheavy == HEAVY_KINDS_MAX)
@@ -255,16 +268,20 @@ static int count_heavy(struct build *b, const struct worktree_item *it)
 	if (h->files <= HEAVY_FILES && h->bytes <= heavy_bytes)
 		return 0;
 	worker_remedy(b->w, "list '%s/' in .gitignore, or say --force", h->folder);
-	return err_set_id(b->err, -EFBIG, "TooLarge",
-			  "'%s' has more than %d new files or 50 MiB and looks like something that is not "
-			  "committed: list it in .gitignore, or say --force", h->folder, HEAVY_FILES);
+	return err_set_id(
+		b->err, -EFBIG, "TooLarge",
+		"'%s' has more than %d new files or 50 MiB and looks like something that is not "
+		"committed: list it in .gitignore, or say --force",
+		h->folder, HEAVY_FILES);
 }
 
 static int judge(struct build *b, struct worktree_item *it)
 {
 	const struct policy *p = snapshot_policy(b->w->snapshot);
 	struct policy_query q = {
-		.op = !it->was.mode ? POLICY_CREATE : it->to.mode ? POLICY_WRITE : POLICY_UNLINK,
+		.op = !it->was.mode ? POLICY_CREATE
+		      : it->to.mode ? POLICY_WRITE
+				    : POLICY_UNLINK,
 		.path = it->path,
 		.in_base = view_base_has(b->w, it->path),
 	};
@@ -278,7 +295,8 @@ static int judge(struct build *b, struct worktree_item *it)
 	if (v.result != POLICY_SCRATCH) {
 		_cleanup_free_ char *why = NULL;
 
-		if (asprintf(&why, "%s: left as the branch has it", policy_rule_text(p, v.rule)) < 0) {
+		if (asprintf(&why, "%s: left as the branch has it", policy_rule_text(p, v.rule)) <
+		    0) {
 			why = NULL;
 			return -ENOMEM;
 		}
@@ -372,8 +390,10 @@ static int choose(struct build *b, struct worktree_item *it)
 
 		it->take = false;
 		(void)gitname_in_path(it->path, &at);
-		if (strncmp(it->path + at, ".git", 4) != 0 || (it->path[at + 4] && it->path[at + 4] != '/'))
-			note(b, it->path, "has a name that some systems take for git's own: left out");
+		if (strncmp(it->path + at, ".git", 4) != 0 ||
+		    (it->path[at + 4] && it->path[at + 4] != '/'))
+			note(b, it->path,
+			     "has a name that some systems take for git's own: left out");
 		else /* told once, by the folder */
 			r = folder_state(b, it->path);
 		return r;
@@ -395,7 +415,7 @@ static int choose(struct build *b, struct worktree_item *it)
 
 static int hash_all(struct build *b)
 {
-	struct worktree_hash h = { b->w->snapshot, b->opt->git, &b->cleaner, b->opt->strict };
+	struct worktree_hash h = {b->w->snapshot, b->opt->git, &b->cleaner, b->opt->strict};
 	size_t total = 0, done = 0;
 
 	for (size_t i = 0; i < b->t->n; i++)
@@ -421,7 +441,8 @@ static int hash_all(struct build *b)
 
 static int build_tree(struct build *b)
 {
-	_cleanup_free_ struct tree_edit *edits = calloc(b->t->taken ? b->t->taken : 1, sizeof(*edits));
+	_cleanup_free_ struct tree_edit *edits =
+		calloc(b->t->taken ? b->t->taken : 1, sizeof(*edits));
 	size_t n = 0;
 	int r;
 
@@ -429,7 +450,7 @@ static int build_tree(struct build *b)
 		return -ENOMEM;
 	for (size_t i = 0; i < b->t->n; i++)
 		if (b->t->items[i].take)
-			edits[n++] = (struct tree_edit){ b->t->items[i].path, b->t->items[i].to };
+			edits[n++] = (struct tree_edit){b->t->items[i].path, b->t->items[i].to};
 	if (!n) {
 		b->t->tree = b->opt->onto;
 		return 0;
@@ -441,11 +462,11 @@ static int build_tree(struct build *b)
 int worktree_build(struct worker *w, struct viewgit_objects *o, const struct worktree_options *opt,
 		   struct worktree *ret, struct err *reterr)
 {
-	struct build b = { .w = w, .o = o, .opt = opt, .t = ret, .err = reterr };
+	struct build b = {.w = w, .o = o, .opt = opt, .t = ret, .err = reterr};
 	struct snapshot_stat st;
 	int r = cleaner_open(&b.cleaner, o, w->snapshot, reterr);
 
-	*ret = (struct worktree){ 0 };
+	*ret = (struct worktree){0};
 	if (snapshot_lookup(w->snapshot, ".git/index", &st) == 0)
 		b.index_second = st.mtime / 1000000000;
 	if (r == 0)

@@ -17,14 +17,14 @@
 struct worker;
 
 struct worktree_item {
-	char *path;           /* first, for tree_path_order() */
+	char *path;	       /* first, for tree_path_order() */
 	struct tree_entry was; /* on the tree below */
 	struct tree_entry to;  /* mode 0: it is gone */
 	struct snapshot_stat st;
-	bool changed;         /* st is there: it differs from the base image */
-	bool same_as_base;    /* content is that of a base file: to.oid is known */
+	bool changed;	   /* st is there: it differs from the base image */
+	bool same_as_base; /* content is that of a base file: to.oid is known */
 	bool tracked;
-	bool take;            /* belongs to the new tree */
+	bool take; /* belongs to the new tree */
 };
 
 struct worktree {
@@ -36,14 +36,13 @@ struct worktree {
 
 struct worktree_options {
 	git_repository *git; /* where blobs and trees are written */
-	git_oid base;        /* tree of the view's base image */
-	git_oid onto;        /* tree that it is compared with and built on */
+	git_oid onto;	     /* tree that it is compared with and built on */
 	git_index *index;    /* the agent's, or NULL: what is in it is tracked */
-	bool judge;          /* leave out what the policy does not allow, with a note */
-	bool limit;          /* refuse masses of new files in one ignored-looking folder */
-	bool strict;         /* refuse content that needs a filter we lack; else its bytes as they are */
-	bool scratch;        /* scratch files too */
-	json_t *ret;         /* for notes */
+	bool judge;	     /* leave out what the policy does not allow, with a note */
+	bool limit;	     /* refuse masses of new files in one ignored-looking folder */
+	bool strict;  /* refuse content that needs a filter we lack; else its bytes as they are */
+	bool scratch; /* scratch files too */
+	json_t *ret;  /* for notes */
 };
 
 /* Errors: TooLarge (names the folder), Unsupported (names path and filter), -EIO, -errno. */

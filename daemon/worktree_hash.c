@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* File content → blob. Plain content is streamed; what has to be converted is held whole, bounded. */
+/* File content → blob. Plain content is streamed; what has to be converted is held whole, bounded.
+ */
 #include "worktree_hash.h"
 
 #include <stdlib.h>
@@ -89,7 +90,8 @@ static bool stored_has_crlf(struct worktree_hash *h, const struct worktree_item 
 
 	if (!it->was.mode || git_blob_lookup(&blob, h->git, &it->was.oid) < 0)
 		return false;
-	found = memmem(git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), "\r\n", 2) != NULL;
+	found = memmem(git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob), "\r\n", 2) !=
+		NULL;
 	git_blob_free(blob);
 	return found;
 }
@@ -100,12 +102,14 @@ static int store_converted(struct worktree_hash *h, struct worktree_item *it, st
 	int r;
 
 	if (it->st.size > convert_max)
-		return err_set_id(reterr, -EFBIG, "TooLarge",
-				  "'%s' is too large for the conversion that .gitattributes asks for",
-				  it->path);
+		return err_set_id(
+			reterr, -EFBIG, "TooLarge",
+			"'%s' is too large for the conversion that .gitattributes asks for",
+			it->path);
 	r = read_whole(h, it, &in, reterr);
 	if (r == 0)
-		r = cleaner_convert(h->cleaner, it->path, &in, stored_has_crlf(h, it), &out, reterr);
+		r = cleaner_convert(h->cleaner, it->path, &in, stored_has_crlf(h, it), &out,
+				    reterr);
 	return r < 0 ? r : store(h, it, &out, reterr);
 }
 
@@ -120,9 +124,11 @@ static int store_lfs(struct worktree_hash *h, struct worktree_item *it, struct e
 		return r;
 	if (b.len == it->st.size && (b.len == 0 || cleaner_is_lfs_pointer(b.data, b.len)))
 		return store(h, it, &b, reterr);
-	return err_set_id(reterr, -EOPNOTSUPP, "Unsupported",
-			  "'%s' is kept by Git LFS, which is not run here: commit it in the view with git "
-			  "lfs, or restore its pointer", it->path);
+	return err_set_id(
+		reterr, -EOPNOTSUPP, "Unsupported",
+		"'%s' is kept by Git LFS, which is not run here: commit it in the view with git "
+		"lfs, or restore its pointer",
+		it->path);
 }
 
 int worktree_hash(struct worktree_hash *h, struct worktree_item *it, struct err *reterr)
@@ -147,9 +153,11 @@ int worktree_hash(struct worktree_hash *h, struct worktree_item *it, struct err 
 		break;
 	case CLEAN_FILTER:
 		if (h->strict)
-			return err_set_id(reterr, -EOPNOTSUPP, "Unsupported",
-					  "'%s' would have to go through '%s' (.gitattributes), which is not "
-					  "run here: commit it in the view", it->path, filter);
+			return err_set_id(
+				reterr, -EOPNOTSUPP, "Unsupported",
+				"'%s' would have to go through '%s' (.gitattributes), which is not "
+				"run here: commit it in the view",
+				it->path, filter);
 		break;
 	}
 	return store_raw(h, it, reterr);

@@ -258,5 +258,109 @@ class Commits(Case):
         self.refused(v, "Denied")
 
 
+class Reading(Case):
+    def test_diff_shows_commits_and_uncommitted_work_and_leaves_nothing(self):
+        v = self.view({"a": "1\n2\n3\n4\n5\n6\n", "b": "x\n", "c": "c\n"})
+        v.write("b", "y\n")
+        v.git("commit", "-qam", "mine")
+        os.rename(v.file("a"), v.file("moved"))
+        os.unlink(v.file("c"))
+        before = run("find", v.repo, "-type", "f")
+        done = v.ask("diff", patch=True)
+        self.assertEqual(run("find", v.repo, "-type", "f"), before)
+        got = {c["path"]: (c["status"], c.get("from"), c.get("added"), c.get("removed")) for c in done["changes"]}
+        self.assertEqual(got, {"b": ("M", None, 1, 1), "moved": ("R", "a", 0, 0), "c": ("D", None, 0, 1)})
+        self.assertIn("-x\n+y\n", done["patch"])
+        only = v.ask("diff", patch=True, paths=["b"])
+        self.assertEqual([c["path"] for c in only["changes"]], ["b"])
+
+    def test_log_lists_the_agents_commits(self):
+        v = self.view()
+        self.assertEqual(v.ask("log")["commits"], [])
+        for i in range(2):
+            v.write("src/a.c", f"{i}\n")
+            v.git("commit", "-qam", f"step {i}\n\nwhy {i}")
+        got = v.ask("log", patch=True)["commits"]
+        self.assertEqual([(c["subject"], c["body"]) for c in got], [("step 1", "why 1"), ("step 0", "why 0")])
+        self.assertIn("+1\n", got[0]["patch"])
+        self.assertEqual(got[0]["author"], "b1 <b1@agentfs.invalid>")
+
+    def test_status_counts_both_ways(self):
+        v = self.view()
+        self.assertEqual(v.ask("status")["ahead"], 0)
+        v.write("src/a.c", "1\n")
+        v.materialize()
+        self.world.git(v.repo, "commit", "-q", "--allow-empty", "-m", "on main")
+        self.world.give(v.repo)
+        s = v.ask("status")
+        self.assertEqual((s["ahead"], s["behind"]), (1, 1))
+        self.assertEqual(s["tip"], self.branch(v))
+
+
+class Ending(Case):
+    def test_preserve_keeps_work_branches_and_stashes(self):
+        v = self.view()
+        for i in range(2):
+            v.write("src/a.c", f"stash {i}\n")
+            v.git("stash", "-q")
+        v.git("switch", "-q", "-c", "side")
+        v.write("src/b.c", "side\n")
+        v.git("commit", "-qam", "side")
+        v.git("switch", "-q", v.made["branch"])
+        v.write("src/a.c", "uncommitted\n")
+        v.write("new", "untracked\n")
+        done = v.ask("preserve")
+        base = f"refs/agentfs/preserved/b1/{v.request['view_id']}/"
+        self.assertEqual(sorted(r[len(base):] for r in done["preserved"]),
+                         ["heads/side", "stash", "stash-1", "work"])
+        self.assertEqual(v.shared("show", base + "work:new"), "untracked\n")
+        self.assertEqual(v.shared("show", base + "heads/side:src/b.c"), "side\n")
+        self.assertEqual({v.shared("show", base + s + ":src/a.c") for s in ("stash", "stash-1")},
+                         {"stash 0\n", "stash 1\n"})
+        run("sh", "-c", done["restore"].replace("git ", "git -c safe.directory='*' "))
+        v.shared("fsck", "--strict")
+        self.assertEqual(len(v.ask("preserve")["preserved"]), 5 - 1, "asked again it keeps the same")
+
+    def test_nothing_to_preserve_is_an_empty_list(self):
+        v = self.view()
+        v.write("src/a.c", "1\n")
+        v.materialize()
+        self.assertEqual(v.ask("preserve")["preserved"], [])
+
+    def test_preserve_works_with_the_server_gone(self):
+        v = self.view()
+        v.write("src/a.c", "1\n")
+        v.stop()
+        self.assertEqual(len(v.ask("preserve")["preserved"]), 1)
+        with self.assertRaises(Failed) as c:
+            v.materialize()
+        self.assertEqual(c.exception.id, "Stale")
+
+    def test_close_with_rollback_keeps_the_tip(self):
+        v = self.view()
+        v.write("src/a.c", "1\n")
+        tip = v.materialize()["tip"]
+        v.ask("close", delete_branch=True)
+        refs = v.shared("for-each-ref", "--format=%(refname) %(objectname)").split("\n")
+        self.assertIn(f"refs/agentfs/preserved/b1/{v.request['view_id']}/heads/{v.made['branch']} {tip}", refs)
+        self.assertFalse([r for r in refs if "agentfs/base" in r or r.startswith("refs/heads/agents")])
+
+    def test_next_moves_the_view_to_a_new_branch(self):
+        v = self.view()
+        v.write("src/a.c", "1\n")
+        tip = v.materialize()["tip"]
+        done = v.ask("next", new_branch="agents/b1/two")
+        self.assertEqual(done["base_commit"], tip)
+        self.assertEqual(v.git("branch", "--show-current").strip(), "agents/b1/two")
+        self.assertEqual(v.git("status", "--porcelain"), "")
+        v.made.update(branch="agents/b1/two", base_commit=tip)
+        v.request["task"] = "two"
+        v.made["seeds"] = []
+        v.write_conf("agentfs-policy 1\nrole builder\nwrite *\n")
+        v.write("src/a.c", "2\n")
+        self.assertEqual([c["path"] for c in v.materialize()["changes"]], ["src/a.c"])
+        self.assertEqual(v.shared("rev-list", "--count", "main..agents/b1/two").strip(), "2")
+
+
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0]] + sys.argv[4:])

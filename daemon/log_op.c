@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Op log: the commits of a view since its base, newest first: the agent's own and its branch's. */
+#include <string.h>
+#include <time.h>
+
+#include "branch.h"
+#include "cleanup.h"
+#include "diff.h"
+#include "odb.h"
+#include "viewgit.h"
+#include "worker_ops.h"
+#include "worker_run.h"
+#include "worker_view.h"
+
+enum { LOG_MAX = 1000 };
+
+static json_t *time_text(git_time_t t)
+{
+	char text[32];
+	time_t at = (time_t)t;
+	struct tm tm;
+
+	if (!gmtime_r(&at, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		return json_string("1970-01-01T00:00:00Z");
+	return json_string(text);
+}
+
+static int add_patch(struct worker *w, git_repository *git, git_commit *c, json_t *o,
+		     struct err *reterr)
+{
+	git_commit *parent = NULL;
+	git_tree *from = NULL, *to = NULL;
+	git_diff *diff = NULL;
+	json_t *patch = NULL;
+	int r = 0;
+
+	if (git_commit_parentcount(c) > 1)
+		return 0;
+	if (git_commit_parentcount(c) == 1)
+		r = git_commit_parent(&parent, c, 0);
+	if (r == 0 && parent)
+		r = git_commit_tree(&from, parent);
+	if (r == 0)
+		r = git_commit_tree(&to, c);
+	if (r == 0)
+		r = git_diff_tree_to_tree(&diff, git, from, to, NULL);
+	if (r < 0)
+		r = git_errno(r, reterr, "comparing commit %s with its parent",
+			      git_oid_tostr_s(git_commit_id(c)));
+	else
+		r = diff_answer(w, diff, true, NULL, &patch, reterr);
+	if (patch)
+		(void)json_object_set_new(o, "patch", patch);
+	git_diff_free(diff);
+	git_tree_free(from);
+	git_tree_free(to);
+	git_commit_free(parent);
+	return r;
+}
+
+static int add_commit(struct worker *w, git_repository *git, const git_oid *id, json_t *commits,
+		      struct err *reterr)
+{
+	_cleanup_free_ char *author = NULL;
+	const git_signature *who;
+	const char *subject, *body;
+	git_commit *c = NULL;
+	json_t *o;
+	int r = git_commit_lookup(&c, git, id);
+
+	if (r < 0)
+		return git_errno(r, reterr, "reading commit %s", git_oid_tostr_s(id));
+	who = git_commit_author(c);
+	if (asprintf(&author, "%s <%s>", who->name, who->email) < 0) {
+		author = NULL;
+		git_commit_free(c);
+		return -ENOMEM;
+	}
+	subject = git_commit_summary(c);
+	body = git_commit_body(c);
+	subject = subject ? subject : "";
+	body = body ? body : "";
+	o = json_pack("{s:s,s:o,s:o,s:o,s:o}", "id", git_oid_tostr_s(id), "author",
+		      worker_text(author, strlen(author)), "time", time_text(git_commit_time(c)),
+		      "subject", worker_text(subject, strlen(subject)), "body",
+		      worker_text(body, strlen(body)));
+	(void)json_array_append_new(commits, o);
+	if (worker_bool(w, "patch"))
+		r = add_patch(w, git, c, o, reterr);
+	git_commit_free(c);
+	return r;
+}
+
+/* The view's tip where it can be read, else the branch's. */
+static int find_tip(struct worker *w, struct viewgit_objects *o, git_oid *ret, struct err *reterr)
+{
+	_cleanup_free_ char *ref = NULL;
+	int r;
+
+	if (asprintf(&ref, "refs/heads/%s", w->conf.branch) < 0) {
+		ref = NULL;
+		return -ENOMEM;
+	}
+	if (viewgit_ref(w->snapshot, ref, ret) == 0) {
+		r = git_odb_exists(o->odb, ret) ? 0
+						: viewgit_import(o, &w->repo, w->snapshot, reterr);
+		if (r < 0 || git_odb_exists(o->odb, ret))
+			return r;
+	}
+	return branch_tip(&w->repo, w->conf.branch, ret, reterr);
+}
+
+static int list(struct worker *w, struct viewgit_objects *o, json_t *commits, struct err *reterr)
+{
+	git_revwalk *walk = NULL;
+	git_oid base, tip, id;
+	int r = find_tip(w, o, &tip, reterr);
+
+	if (r < 0)
+		return r;
+	if (git_oid_fromstr(&base, w->conf.base_commit) < 0)
+		return err_set_id(reterr, -EBADMSG, "Damaged",
+				  "the view's base commit is not readable");
+	r = git_revwalk_new(&walk, o->git);
+	if (r == 0)
+		r = git_revwalk_sorting(walk, GIT_SORT_TOPOLOGICAL | GIT_SORT_TIME);
+	if (r == 0)
+		r = git_revwalk_push(walk, &tip);
+	if (r == 0)
+		r = git_revwalk_hide(walk, &base);
+	if (r < 0)
+		r = git_errno(r, reterr, "reading the view's commits");
+	while (r == 0 && json_array_size(commits) < LOG_MAX) {
+		int q = git_revwalk_next(&id, walk);
+
+		if (q == GIT_ITEROVER)
+			break;
+		r = q < 0 ? git_errno(q, reterr, "reading the view's commits")
+			  : add_commit(w, o->git, &id, commits, reterr);
+	}
+	git_revwalk_free(walk);
+	return r;
+}
+
+int op_log(struct worker *w, json_t *ret, struct err *reterr)
+{
+	struct viewgit_objects o = {0};
+	json_t *commits = json_array();
+	int r;
+
+	(void)json_object_set_new(ret, "commits", commits);
+	r = viewgit_open(&o, &w->repo, reterr);
+	if (r == 0)
+		r = list(w, &o, commits, reterr);
+	viewgit_close(&o);
+	return r;
+}

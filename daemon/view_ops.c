@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ops status, close and next: what a view means to its branch. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "branch.h"
+#include "cleanup.h"
+#include "odb.h"
+#include "viewgit.h"
+#include "worker_ops.h"
+#include "worker_run.h"
+#include "worker_view.h"
+
+static void set_identity(struct worker *w)
+{
+	const char *name = worker_str(w, "user_name"), *email = worker_str(w, "user_email");
+
+	(void)git_repository_set_ident(w->repo.git, name && *name ? name : "agentfs",
+				       email && *email ? email : "agentfs@agentfs.invalid");
+}
+
+/* What the branch is measured against: its target's tip, or the base where that is gone. */
+static int target_tip(struct worker *w, git_oid *ret, struct err *reterr)
+{
+	if (*w->conf.target && branch_tip(&w->repo, w->conf.target, ret, NULL) == 0)
+		return 0;
+	if (git_oid_fromstr(ret, w->conf.base_commit) < 0)
+		return err_set_id(reterr, -EBADMSG, "Damaged",
+				  "the view's base commit is not readable");
+	return 0;
+}
+
+int op_status(struct worker *w, json_t *ret, struct err *reterr)
+{
+	git_oid tip, target;
+	size_t ahead = 0, behind = 0;
+	bool there = branch_tip(&w->repo, w->conf.branch, &tip, NULL) == 0;
+	int r = target_tip(w, &target, reterr);
+
+	if (r == 0 && there)
+		r = branch_distance(w->repo.git, &tip, &target, &ahead, &behind, reterr);
+	if (r < 0)
+		return r;
+	(void)json_object_update_new(
+		ret,
+		json_pack("{s:I,s:I,s:o}", "ahead", (json_int_t)ahead, "behind", (json_int_t)behind,
+			  "tip", there ? json_string(git_oid_tostr_s(&tip)) : json_null()));
+	return 0;
+}
+
+/* Keeps a branch that is about to go, unless its commits are in the target or the base. */
+static int keep_tip(struct worker *w, const git_oid *tip, json_t *ret, struct err *reterr)
+{
+	_cleanup_free_ char *name = NULL, *ref = NULL;
+	git_oid target, base;
+	bool in_target = false, in_base = false;
+	char id[33];
+	int r = target_tip(w, &target, reterr);
+
+	if (r == 0)
+		r = branch_contains(w->repo.git, &target, tip, &in_target, reterr);
+	if (r == 0 && git_oid_fromstr(&base, w->conf.base_commit) == 0)
+		r = branch_contains(w->repo.git, &base, tip, &in_base, reterr);
+	if (r < 0 || in_target || in_base)
+		return r;
+	if (asprintf(&name, "heads/%s", w->conf.branch) < 0) {
+		name = NULL;
+		return -ENOMEM;
+	}
+	view_id_hex(w, id);
+	r = branch_preserve(&w->repo, w->conf.agent, id, name, tip, &ref, reterr);
+	if (r == 0)
+		worker_note(ret, "the branch '%s' is kept as %s: git branch %s %s brings it back",
+			    w->conf.branch, ref, w->conf.branch, ref);
+	return r;
+}
+
+static int delete_branch(struct worker *w, json_t *ret, struct err *reterr)
+{
+	_cleanup_free_ char *full = NULL;
+	git_reference *ref = NULL;
+	git_oid tip;
+	int r = branch_tip(&w->repo, w->conf.branch, &tip, NULL);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = branch_check_free(&w->repo, w->conf.branch, reterr);
+	if (r == 0)
+		r = keep_tip(w, &tip, ret, reterr);
+	if (r < 0)
+		return r;
+	if (asprintf(&full, "refs/heads/%s", w->conf.branch) < 0) {
+		full = NULL;
+		return -ENOMEM;
+	}
+	r = git_reference_lookup(&ref, w->repo.git, full);
+	if (r == 0 && git_reference_target(ref) && git_oid_equal(git_reference_target(ref), &tip))
+		r = git_reference_delete(ref);
+	else if (r == 0)
+		r = GIT_EMODIFIED;
+	git_reference_free(ref);
+	return r < 0 ? git_errno(r, reterr, "deleting branch '%s'", w->conf.branch) : 0;
+}
+
+int op_close(struct worker *w, json_t *ret, struct err *reterr)
+{
+	char id[33];
+	int r = 0;
+
+	(void)json_object_set_new(ret, "notes", json_array());
+	set_identity(w);
+	if (worker_bool(w, "delete_branch"))
+		r = delete_branch(w, ret, reterr);
+	if (r < 0)
+		return r;
+	view_id_hex(w, id);
+	branch_drop_base(&w->repo, id);
+	return 0;
+}
+
+/* HEAD and the new branch in the view; the index and the files stay as they are. */
+static int switch_view(struct worker *w, const char *branch, const git_oid *tip, struct err *reterr)
+{
+	_cleanup_free_ char *path = NULL, *head = NULL;
+	char text[GIT_OID_HEXSZ + 2];
+	int r;
+
+	(void)snprintf(text, sizeof(text), "%s\n", git_oid_tostr_s(tip));
+	if (asprintf(&path, ".git/refs/heads/%s", branch) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	if (asprintf(&head, "ref: refs/heads/%s\n", branch) < 0) {
+		head = NULL;
+		return -ENOMEM;
+	}
+	r = view_put_text(w, path, text, reterr);
+	return r < 0 ? r : view_put_text(w, ".git/HEAD", head, reterr);
+}
+
+int op_next(struct worker *w, json_t *ret, struct err *reterr)
+{
+	struct branch_made made;
+	const char *branch;
+	git_oid tip, own;
+	int r = worker_need_str(w, "new_branch", &branch, reterr);
+
+	if (r < 0)
+		return r;
+	set_identity(w);
+	r = branch_tip(&w->repo, w->conf.branch, &tip, reterr);
+	if (r == 0)
+		r = viewgit_head(w->snapshot, w->conf.agent, w->conf.branch, &own, reterr);
+	if (r < 0)
+		return r;
+	if (!git_oid_equal(&tip, &own))
+		return err_set_id(
+			reterr, -EBUSY, "Dirty",
+			"the view of %s has commits that its branch lacks: materialize it first",
+			w->conf.agent);
+	r = branch_claim(&w->repo, branch, &tip, &made, reterr);
+	if (r < 0)
+		return r;
+	r = switch_view(w, branch, &tip, reterr);
+	if (r < 0) {
+		branch_unclaim(&w->repo, branch, &tip, &made);
+		return r;
+	}
+	(void)json_object_update_new(
+		ret, json_pack("{s:s,s:s,s:b,s:o}", "base_commit", git_oid_tostr_s(&tip), "branch",
+			       branch, "branch_made", made.made, "branch_was",
+			       made.moved ? json_string(git_oid_tostr_s(&made.was)) : json_null()));
+	return 0;
+}
