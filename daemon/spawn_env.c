@@ -14,7 +14,7 @@
 
 #include "cleanup.h"
 
-enum { FDS_MAX = 8, FD_PARK = 100, ENV_MAX = 16 };
+enum { FDS_MAX = 8, ENV_MAX = 16 };
 
 /* Passed on where set: what sanitizers and the tests' fault switches read. */
 static const char *const passed_on[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
@@ -36,15 +36,18 @@ static void make_env(char *texts[ENV_MAX], char **env)
 	env[n] = NULL;
 }
 
-/* First to high numbers, then down: no target is another's source any more. */
+/* First to numbers above all of them, then down: no target is another's source any more. */
 static int place_fds(posix_spawn_file_actions_t *fa, const int *fds, size_t n)
 {
-	int r = 0;
+	int r = 0, park = (int)n;
 
+	for (size_t i = 0; i < n; i++)
+		if (fds[i] >= park)
+			park = fds[i] + 1;
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = posix_spawn_file_actions_adddup2(fa, fds[i], FD_PARK + (int)i);
+		r = posix_spawn_file_actions_adddup2(fa, fds[i], park + (int)i);
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = posix_spawn_file_actions_adddup2(fa, FD_PARK + (int)i, (int)i);
+		r = posix_spawn_file_actions_adddup2(fa, park + (int)i, (int)i);
 	if (r == 0)
 		r = posix_spawn_file_actions_addclosefrom_np(fa, (int)n);
 	if (r == 0)

@@ -165,6 +165,47 @@ static int on_child(sd_event_source *s, const siginfo_t *si, void *user)
 	return 0;
 }
 
+/* The last line of its log, for a server that ended without a word; "" where there is none. */
+static void last_line(const struct view *v, char *ret, size_t size)
+{
+	char path[4200], tail[4096];
+	_cleanup_close_ int fd = -1;
+	ssize_t n = 0;
+	char *nl;
+
+	ret[0] = '\0';
+	if (view_dir_path(v, path, sizeof(path) - 4) < 0)
+		return;
+	(void)strcat(path, "/log");
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0) {
+		off_t end = lseek(fd, 0, SEEK_END), from = end - (off_t)sizeof(tail) + 1;
+
+		n = pread(fd, tail, sizeof(tail) - 1, from > 0 ? from : 0);
+	}
+	while (n > 0 && tail[n - 1] == '\n')
+		n--;
+	if (n <= 0)
+		return;
+	tail[n] = '\0';
+	nl = strrchr(tail, '\n');
+	(void)snprintf(ret, size, "%.*s", (int)size - 1, nl ? nl + 1 : tail);
+}
+
+static void say_why_not(struct view *v)
+{
+	char line[400];
+
+	while (v->ready_text.len > 0 && v->ready_text.data[v->ready_text.len - 1] == '\n')
+		v->ready_text.data[--v->ready_text.len] = '\0';
+	last_line(v, line, sizeof(line));
+	if (v->ready_text.len > 0)
+		set_why(v, "the view's server did not start: %s", v->ready_text.data);
+	else
+		set_why(v, "the view's server ended while it started%s%s",
+			*line ? "; its last words: " : "", line);
+}
+
 /* "1" = it serves; anything else is the sentence why not, up to the end. */
 static int on_ready(sd_event_source *s, int fd, uint32_t events, void *user)
 {
@@ -181,10 +222,7 @@ static int on_ready(sd_event_source *s, int fd, uint32_t events, void *user)
 		view_event(v, EVENT_READY);
 	} else if (n <= 0) {
 		v->ready = sd_event_source_disable_unref(v->ready);
-		while (v->ready_text.len > 0 && v->ready_text.data[v->ready_text.len - 1] == '\n')
-			v->ready_text.data[--v->ready_text.len] = '\0';
-		set_why(v, "the view's server did not start: %s", v->ready_text.len > 0
-				? v->ready_text.data : "it ended without a word; see its log");
+		say_why_not(v);
 		view_event(v, EVENT_LOST);
 	}
 	return 0;
