@@ -36,16 +36,19 @@
  *     empty), NotFetched (partial clone lacks objects), Damaged, NoSpace, Denied.
  * op "uncreate": repo, view_id, branch, branch_made, branch_was, base_commit: undoes create after a later failure.
  * op "materialize": message or null, force, user_name, user_email → as method Materialize; also
- *     tip (branch's new tip), files (count).
+ *     tip (branch's new tip), files (count). Denied has details {commit, path, rule}. Other errors:
+ *     Locked, Stale, Conflict (HEAD elsewhere, a merge or rebase under way), TooLarge (force),
+ *     Unsupported (a filter), BranchElsewhere, Busy (the branch was moved meanwhile), Damaged.
  * op "status": → ahead, behind, tip (branch against target; for List and Show).
  * op "diff": patch, paths, scratch → as method Diff.   op "log": patch → as method Log.
  * op "preserve": → preserved [refs]: keeps uncommitted work, heads and stash of the view's git under
  *     refs/agentfs/preserved/<agent>/<view-id>/; nothing to keep: an empty list; restore: the command
  *     that brings it back (text).
  * op "close": delete_branch (rollback), → notes; removes refs/agentfs/base/<view-id> and, for
- *     rollback, the branch (whose tip op preserve has kept before).
- * op "next": new_branch, → base_commit (tip of the old branch), seeds unaffected; moves the view's own
- *     HEAD and ref through viewctl.
+ *     rollback, the branch (whose tip it keeps under refs/agentfs/preserved/ unless target or base contain it; said in notes).
+ * op "next": new_branch, → base_commit (tip of the old branch), branch, branch_made, branch_was as for create;
+ *     moves the view's own HEAD and ref through viewctl. Dirty: the view has commits that its branch
+ *     lacks (materialize first). refs/agentfs/base/<view-id> stays: the image's tree needs it.
  * op "merge": repo, source (branch), into (branch or null: the view's target), dry_run, squash,
  *     agent, task, user_name, user_email → one Merged object.
  * op "apply": repo, worktree, source (commit) and base (commit) → as method Apply.
