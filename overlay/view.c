@@ -26,7 +26,8 @@
 #include "view_internal.h"
 
 enum { SYNC_FDS = 64 };
-#define SYNC_AFTER_NS INT64_C(4000000000)
+#define SYNC_AFTER_NS  INT64_C(4000000000)
+#define FLOOD_WRITE_NS INT64_C(1000000000)
 
 bool view_in_git(const struct view *v, uint64_t dir, const char *name, size_t len)
 {
@@ -168,6 +169,8 @@ void view_tick(struct view *v)
 	int r;
 
 	pthread_mutex_lock(&v->lock);
+	if (v->flood.count && (int64_t)sys_now_ns() - v->flood.first > FLOOD_WRITE_NS)
+		view_denials_flush(v);
 	since = v->first_unsynced;
 	pthread_mutex_unlock(&v->lock);
 	if (since && (int64_t)sys_now_ns() - since > SYNC_AFTER_NS) {
@@ -435,6 +438,9 @@ void view_close(struct view *v)
 
 	if (!v)
 		return;
+	pthread_mutex_lock(&v->lock);
+	view_denials_flush(v);
+	pthread_mutex_unlock(&v->lock);
 	r = checkpoint_if_due(v, 16);
 	if (r == 0)
 		r = view_sync(v);

@@ -13,9 +13,19 @@
 
 enum {
 	DENIED_KEPT = 64,
+	FLOOD_AFTER = 32, /* the same refusal in a row is written this often, then counted */
 	DENIED_WINDOW = 6000, /* records; more than between two checkpoints */
 	CHECKPOINT_EVERY = 5000,
 	BASE_LOOKUPS_STICKY = UINT16_MAX,
+};
+
+/* A refusal that comes again and again: counted instead of written, once there were a few. */
+struct flood {
+	uint64_t dir, node, name_hash;
+	uint32_t pid, op, rule;
+	uint64_t seen;          /* the same one in a row */
+	uint64_t count;         /* of these, not in the journal yet */
+	int64_t first, last;    /* ns */
 };
 
 /* The last denials, for .agentfs/control/denied. */
@@ -43,7 +53,9 @@ struct view {
 	struct table stale;     /* denied nodes whose cached attributes the kernel dropped by itself */
 	struct table written;   /* nodes written since the last snapshot */
 	struct denial denials[DENIED_KEPT];
-	uint64_t denied;
+	uint64_t denied; /* in all; `kept` of them were put into the list */
+	uint64_t kept;
+	struct flood flood;
 	uint64_t control_lookups;
 	int64_t last_write, last_denied, started;
 	uint64_t last_checkpoint, last_full, full_bytes, delta_bytes;
@@ -93,6 +105,9 @@ void view_infer_denial(struct view *v, const struct view_ctx *ctx, uint64_t id);
 void view_mark_stale(struct view *v, uint64_t id);
 /* After recovery: the last refusals from the journal. Errors: -ENOMEM, -errno. */
 int view_denials_load(struct view *v);
+
+/* Writes down what was only counted; lock held. */
+void view_denials_flush(struct view *v);
 
 /* The last refusals as text; lock held. */
 int view_denied_list(const struct view *v, struct buf *ret);

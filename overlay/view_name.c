@@ -434,7 +434,7 @@ static int do_remove(struct view *v, const struct view_ctx *ctx, uint64_t parent
 		return -ENOTEMPTY;
 	r = view_check(v, ctx, &c);
 	if (r == 0)
-		r = journal_reserve(v->rec.journal, RECORD_ROOM);
+		r = journal_reserve_vital(v->rec.journal, RECORD_ROOM); /* also on a full disk */
 	if (r < 0)
 		return r;
 	view_record(v, ctx, &rec, c.rop);

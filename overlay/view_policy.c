@@ -4,7 +4,7 @@
  * refusal.
  *
  * Invariants: (1) a refused operation changes nothing and leaves a RECORD_DENIED with the deciding
- * rule; a flood of the same refusal is kept as exact counters (RECORD_SUMMARY); (2) a node with several
+ * rule; the same refusal again and again is kept as an exact count (RECORD_SUMMARY); (2) a node with several
  * names may be written only if each of them may; (3) an open that the kernel refuses by mode bits
  * reaches us only as a GETATTR for attributes that it had: journaled as inferred, unless the kernel had
  * a reason of its own to ask (its copy was dropped by a read, which touches atime).
@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <xxhash.h>
 
 #include "apply.h"
 #include "cleanup.h"
@@ -56,7 +57,7 @@ static struct policy_verdict ask(const struct view *v, const char *path, enum po
 
 static void keep_denial(struct view *v, const struct record *rec, struct bytes path)
 {
-	struct denial *d = &v->denials[v->denied % DENIED_KEPT];
+	struct denial *d = &v->denials[v->kept++ % DENIED_KEPT];
 
 	free(d->path);
 	free(d->rule);
@@ -65,8 +66,51 @@ static void keep_denial(struct view *v, const struct record *rec, struct bytes p
 		memcpy(d->comm, rec->comm.p, rec->comm.n < 15 ? rec->comm.n : 15);
 	d->path = strndup(path.p ? path.p : "", path.n);
 	d->rule = strndup(rec->rule_text.p ? rec->rule_text.p : "", rec->rule_text.n);
-	v->denied++;
-	v->last_denied = d->time;
+}
+
+/* Counts the refusal instead of writing it? Then nothing is left to do. */
+static bool flooded(struct view *v, const struct record *rec)
+{
+	uint64_t hash = XXH3_64bits(rec->path.p, rec->path.n);
+	struct flood *f = &v->flood;
+
+	if (f->dir != rec->parent || f->node != rec->node || f->name_hash != hash ||
+	    f->pid != rec->pid || f->op != rec->op || f->rule != rec->rule) {
+		view_denials_flush(v);
+		*f = (struct flood){.dir = rec->parent, .node = rec->node, .name_hash = hash,
+				    .pid = rec->pid, .op = rec->op, .rule = rec->rule};
+	}
+	if (++f->seen <= FLOOD_AFTER)
+		return false;
+	if (!f->count++)
+		f->first = (int64_t)rec->time;
+	f->last = (int64_t)rec->time;
+	return true;
+}
+
+void view_denials_flush(struct view *v)
+{
+	const struct denial *d = v->kept ? &v->denials[(v->kept - 1) % DENIED_KEPT] : NULL;
+	struct flood *f = &v->flood;
+	struct record rec = {.type = RECORD_SUMMARY};
+
+	if (!f->count || !d)
+		return;
+	RECORD_SET(&rec, op, F_OP, f->op);
+	RECORD_SET(&rec, pid, F_PID, f->pid);
+	RECORD_SET(&rec, connection, F_CONNECTION, v->connection);
+	RECORD_SET(&rec, parent, F_PARENT, f->dir);
+	RECORD_SET(&rec, node, F_NODE, f->node);
+	RECORD_SET(&rec, rule, F_RULE, f->rule);
+	RECORD_SET(&rec, count, F_COUNT, f->count);
+	RECORD_SET(&rec, atime, F_ATIME, f->first);
+	RECORD_SET(&rec, mtime, F_MTIME, f->last);
+	RECORD_SET(&rec, path, F_PATH, ((struct bytes){d->path, d->path ? strlen(d->path) : 0}));
+	if (apply_prepare(&v->rec.tree, &rec) < 0 || journal_append(v->rec.journal, &rec) < 0)
+		return; /* kept, and tried again */
+	apply_record(&v->rec.tree, &rec);
+	f->count = 0;
+	f->seen = 0;
 }
 
 static void journal_denial(struct view *v, const struct view_ctx *ctx, enum record_op rop,
@@ -94,9 +138,14 @@ static void journal_denial(struct view *v, const struct view_ctx *ctx, enum reco
 	RECORD_SET(&rec, path, F_PATH, ((struct bytes){path, strlen(path)}));
 	RECORD_SET(&rec, count, F_COUNT, v->denied + 1);
 	/* A refusal that cannot be written down is still a refusal. */
-	if (apply_prepare(&v->rec.tree, &rec) == 0 && journal_append(v->rec.journal, &rec) == 0)
-		apply_record(&v->rec.tree, &rec);
-	keep_denial(v, &rec, rec.path);
+	if (!flooded(v, &rec)) {
+		if (apply_prepare(&v->rec.tree, &rec) == 0 &&
+		    journal_append(v->rec.journal, &rec) == 0)
+			apply_record(&v->rec.tree, &rec);
+		keep_denial(v, &rec, rec.path);
+	}
+	v->denied++;
+	v->last_denied = (int64_t)rec.time;
 }
 
 /* The newest of them after a restart: the journal's last few thousand records are looked through, and
@@ -115,10 +164,11 @@ int view_denials_load(struct view *v)
 	while ((r = journal_reader_next(reader, &rec, NULL)) > 0) {
 		if (RECORD_HAS(&rec, F_COUNT) && rec.type == RECORD_CHECKPOINT)
 			v->denied = rec.count;
+		if (RECORD_HAS(&rec, F_COUNT) && rec.type == RECORD_SUMMARY)
+			v->denied += rec.count;
 		if (rec.type != RECORD_DENIED)
 			continue;
-		if (RECORD_HAS(&rec, F_COUNT) && rec.count)
-			v->denied = rec.count - 1;
+		v->denied = RECORD_HAS(&rec, F_COUNT) ? rec.count : v->denied + 1;
 		keep_denial(v, &rec, rec.path);
 	}
 	journal_reader_close(reader);
@@ -383,12 +433,13 @@ static int add_denial(const struct denial *d, struct buf *b)
 
 int view_denied_list(const struct view *v, struct buf *ret)
 {
-	uint64_t first = v->denied > DENIED_KEPT ? v->denied - DENIED_KEPT : 0;
+	uint64_t first = v->kept > DENIED_KEPT ? v->kept - DENIED_KEPT : 0;
 	int r = 0;
 
-	if (first)
-		r = buf_addf(ret, "# %" PRIu64 " older ones are in the journal\n", first);
-	for (uint64_t i = first; i < v->denied && r == 0; i++)
+	if (v->denied > v->kept - first)
+		r = buf_addf(ret, "# %" PRIu64 " refusals in all; the rest is in the journal\n",
+			     v->denied);
+	for (uint64_t i = first; i < v->kept && r == 0; i++)
 		r = add_denial(&v->denials[i % DENIED_KEPT], ret);
 	return r;
 }

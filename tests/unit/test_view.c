@@ -157,6 +157,27 @@ static void test_view__refusal_is_journaled_and_changes_nothing(void **state)
 	view_fixture_release(&f);
 }
 
+/* Counted, not written: nothing is lost of the number. */
+static void test_view__flood_of_refusals_is_an_exact_count(void **state)
+{
+	static const char policy[] = "agentfs-policy 1\nrole builder\nscratch beside\nwrite !README\n";
+	struct view_fixture f;
+	struct node_attr a;
+	uint64_t before;
+
+	(void)state;
+	view_fixture_init(&f, policy);
+	a = find(&f, "README");
+	before = f.view->rec.tree.seq;
+	for (int i = 0; i < 100000; i++)
+		assert_int_equal(view_write(f.view, &OWNER, a.id, 0, "x", 1), -EACCES);
+	assert_int_equal(f.view->denied, 100000);
+	assert_true(f.view->rec.tree.seq - before <= FLOOD_AFTER);
+	view_fixture_crash(&f);
+	assert_int_equal(f.view->denied, 100000);
+	view_fixture_release(&f);
+}
+
 struct changes {
 	struct buf text;
 };
@@ -205,6 +226,7 @@ int main(void)
 		cmocka_unit_test(test_view__failed_call_changes_nothing),
 		cmocka_unit_test(test_view__unlinked_file_lives_until_forgotten),
 		cmocka_unit_test(test_view__refusal_is_journaled_and_changes_nothing),
+		cmocka_unit_test(test_view__flood_of_refusals_is_an_exact_count),
 		cmocka_unit_test(test_snapshot__names_what_changed_and_only_that),
 	};
 
