@@ -94,6 +94,7 @@ static void on_closed(struct op *op, json_t *ok, struct fault *f)
 		(void)json_array_append_new(json_object_get(op->result, "notes"),
 					    json_string(f->message ? f->message : "no repository"));
 	}
+	gather(op, ok, "preserved");
 	gather(op, ok, "notes");
 	finish(op, v);
 }

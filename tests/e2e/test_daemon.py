@@ -350,6 +350,56 @@ def test_control_calls_are_journaled(d):
     assert data.count(b'"agent":"p3"') >= 1 and b"Create" in data
 
 
+def test_a_view_is_closed_and_still_audited(d):
+    path = d.call("Create", agent="gone", repository=d.repo)["view"]["path"]
+    with open(os.path.join(path, "src", "new.c"), "w", encoding="utf-8") as held:
+        held.write("int n;\n")
+        held.flush()
+        assert "in use" in refused("Busy", d.call, "Destroy", agent="gone")
+        assert d.state_of("gone") == "live"
+    try:
+        with open(os.path.join(path, "SPRINT.md"), "w", encoding="utf-8"):
+            raise AssertionError("a denied path was written")
+    except PermissionError:
+        pass
+    denied = d.call("Why", agent="gone", path="SPRINT.md")["denials"]
+    assert denied and denied[0]["path"] == "SPRINT.md"
+    made = d.call("Materialize", agent="gone")
+    assert [c["path"] for c in made["changes"]] == ["src/new.c"]
+    assert d.git("show", made["branch"] + ":src/new.c") == "int n;\n"
+    moved = d.call("Next", agent="gone", task="more")["view"]
+    assert moved["branch"] == "agents/gone/more" and moved["task"] == "more"
+    assert d.git("branch", "--show-current", where=path) == "agents/gone/more\n"
+    with open(os.path.join(path, "src", "lost.c"), "w", encoding="utf-8") as f:
+        f.write("unmerged\n")
+    ended = d.call("Rollback", agent="gone", force=True)
+    refs = d.git("for-each-ref", "--format=%(refname)", "refs/agentfs/preserved/gone").split()
+    kept = [r for r in refs if "src/lost.c" in d.git("ls-tree", "-r", "--name-only", r).split()]
+    assert kept and d.git("show", kept[0] + ":src/lost.c") == "unmerged\n", (refs, ended)
+    assert not os.path.exists(path) and path not in mounts_below(d.tmp)
+    assert "agents/gone/more" not in d.git("branch", "--list")
+    refused("NotFound", d.call, "Show", agent="gone")
+    records = d.call("Audit", agents=["gone"], op=["write"])["records"]
+    assert {"src/new.c", "src/lost.c"} <= {r.get("path") for r in records}
+    assert d.call("Create", agent="gone", repository=d.repo, task="again")["created"]
+    d.call("Destroy", agent="gone")
+
+
+def test_events_tell_what_happens(d):
+    with d.connect() as s:
+        s.sendall(b'{"method":"org.agentfs.Events","more":true}\0')
+        ask_until = time.monotonic() + 30
+        d.call("Create", agent="seen", repository=d.repo)
+        d.call("Destroy", agent="seen")
+        types, rest = [], bytearray()
+        while "closed" not in types:
+            assert time.monotonic() < ask_until, types
+            event = receive(s, rest)["parameters"]["event"]
+            if event["agent"] == "seen":
+                types.append(event["type"])
+        assert "created" in types
+
+
 def test_stop_unmounts_and_start_brings_back(d):
     d.call("Stop")
     wait_for("the daemon's end", lambda: not alive(d.pid))
