@@ -32,11 +32,16 @@
 
 enum { CLIENTS = 64, SYNCFS_MS = 10000, IDLE_MS = 500, POKE_MS = 2000 };
 
+struct client {
+	int fd;     /* -1: free */
+	char *lock; /* the lock file that it holds, or NULL: taken off when it goes without doing so */
+};
+
 struct control {
 	struct fs *fs;
 	char *path;
 	int listen_fd, wake_fd;
-	int clients[CLIENTS]; /* -1: free; only the thread uses them */
+	struct client clients[CLIENTS]; /* only the thread uses them */
 	pthread_t thread;
 	atomic_bool stop;
 };
@@ -126,7 +131,35 @@ static int do_stop(struct fs *fs, const struct record *msg)
 	return r;
 }
 
-static int do_path(struct fs *fs, const struct record *msg, int fd, struct record *ret)
+static int do_lock(struct fs *fs, struct client *c, const char *path)
+{
+	char *copy;
+	int r;
+
+	if (c->lock)
+		return -EBUSY;
+	copy = strdup(path);
+	r = copy ? view_path_lock(fs->view, path) : -ENOMEM;
+	if (r < 0)
+		free(copy);
+	else
+		c->lock = copy;
+	return r;
+}
+
+static int do_unlink(struct fs *fs, struct client *c, const char *path)
+{
+	int r = view_path_unlink(fs->view, path);
+
+	if (c->lock && strcmp(c->lock, path) == 0) {
+		free(c->lock);
+		c->lock = NULL;
+	}
+	return r;
+}
+
+static int do_path(struct fs *fs, struct client *c, const struct record *msg, int fd,
+		   struct record *ret)
 {
 	_cleanup_free_ char *path = text_of(msg->path);
 	int r = -EINVAL;
@@ -135,10 +168,10 @@ static int do_path(struct fs *fs, const struct record *msg, int fd, struct recor
 		return r;
 	switch ((enum viewctl_type)msg->type) {
 	case VIEWCTL_LOCK:
-		r = view_path_lock(fs->view, path);
+		r = do_lock(fs, c, path);
 		break;
 	case VIEWCTL_UNLINK:
-		r = view_path_unlink(fs->view, path);
+		r = do_unlink(fs, c, path);
 		break;
 	case VIEWCTL_PUT:
 		return do_put(fs, msg, path, fd, ret);
@@ -166,8 +199,8 @@ static int do_policy(struct fs *fs, const struct record *msg, struct buf *text)
 	return r;
 }
 
-static int dispatch(struct fs *fs, const struct record *msg, int fd, struct record *ret,
-		    struct buf *text)
+static int dispatch(struct fs *fs, struct client *c, const struct record *msg, int fd,
+		    struct record *ret, struct buf *text)
 {
 	switch ((enum viewctl_type)msg->type) {
 	case VIEWCTL_HELLO:
@@ -184,7 +217,7 @@ static int dispatch(struct fs *fs, const struct record *msg, int fd, struct reco
 	case VIEWCTL_LOCK:
 	case VIEWCTL_PUT:
 	case VIEWCTL_UNLINK:
-		return do_path(fs, msg, fd, ret);
+		return do_path(fs, c, msg, fd, ret);
 	case VIEWCTL_POLICY:
 		return do_policy(fs, msg, text);
 	case VIEWCTL_STOP:
@@ -202,27 +235,27 @@ static int dispatch(struct fs *fs, const struct record *msg, int fd, struct reco
 
 /* --- connections --- */
 
-static int answer(struct fs *fs, int sock)
+static int answer(struct fs *fs, struct client *c)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT, text = BUF_INIT;
 	int fds[VIEWCTL_FDS_MAX], r;
 	size_t nfds = 0;
 	struct record msg, ret = {0};
 
-	r = viewctl_recv(sock, &b, &msg, fds, &nfds);
+	r = viewctl_recv(c->fd, &b, &msg, fds, &nfds);
 	if (r == -EAGAIN)
 		return 0;
 	if (r < 0)
 		return r;
 	ret.type = msg.type;
 	ret.seq = msg.seq;
-	r = dispatch(fs, &msg, nfds ? fds[0] : -1, &ret, &text);
+	r = dispatch(fs, c, &msg, nfds ? fds[0] : -1, &ret, &text);
 	for (size_t i = 0; i < nfds; i++)
 		(void)safe_close(fds[i]);
 	RECORD_SET(&ret, result, F_RESULT, r);
 	if (text.len)
 		RECORD_SET(&ret, value, F_VALUE, ((struct bytes){text.data, text.len}));
-	return viewctl_send(sock, &ret, NULL, 0);
+	return viewctl_send(c->fd, &ret, NULL, 0);
 }
 
 static bool admit(int fd)
@@ -241,11 +274,21 @@ static void accept_client(struct control *c)
 	if (fd < 0)
 		return;
 	for (size_t i = 0; i < CLIENTS && admit(fd); i++)
-		if (c->clients[i] < 0) {
-			c->clients[i] = fd;
+		if (c->clients[i].fd < 0) {
+			c->clients[i].fd = fd;
 			return;
 		}
 	(void)safe_close(fd);
+}
+
+/* A worker that died with a lock in hand leaves none behind. */
+static void drop_client(struct control *c, struct client *cl)
+{
+	if (cl->lock && view_path_unlink(c->fs->view, cl->lock) == 0)
+		notify_flush(c->fs->notify);
+	free(cl->lock);
+	cl->lock = NULL;
+	cl->fd = safe_close(cl->fd);
 }
 
 static void serve(struct control *c, const struct pollfd *pfds)
@@ -253,9 +296,9 @@ static void serve(struct control *c, const struct pollfd *pfds)
 	if (pfds[1].revents)
 		accept_client(c);
 	for (size_t i = 0; i < CLIENTS; i++)
-		if (c->clients[i] >= 0 && c->clients[i] == pfds[i + 2].fd && pfds[i + 2].revents &&
-		    answer(c->fs, c->clients[i]) < 0)
-			c->clients[i] = safe_close(c->clients[i]);
+		if (c->clients[i].fd >= 0 && c->clients[i].fd == pfds[i + 2].fd &&
+		    pfds[i + 2].revents && answer(c->fs, &c->clients[i]) < 0)
+			drop_client(c, &c->clients[i]);
 }
 
 static void *thread_main(void *user)
@@ -267,7 +310,7 @@ static void *thread_main(void *user)
 		pfds[0] = (struct pollfd){.fd = c->wake_fd, .events = POLLIN};
 		pfds[1] = (struct pollfd){.fd = c->listen_fd, .events = POLLIN};
 		for (size_t i = 0; i < CLIENTS; i++)
-			pfds[i + 2] = (struct pollfd){.fd = c->clients[i], .events = POLLIN};
+			pfds[i + 2] = (struct pollfd){.fd = c->clients[i].fd, .events = POLLIN};
 		/* once a second: timers of the view */
 		if (poll(pfds, CLIENTS + 2, 1000) > 0)
 			serve(c, pfds);
@@ -287,7 +330,7 @@ int control_new(struct fs *fs, const char *path, struct control **ret, struct er
 	c->path = strdup(path);
 	c->wake_fd = eventfd(0, EFD_CLOEXEC);
 	for (size_t i = 0; i < CLIENTS; i++)
-		c->clients[i] = -1;
+		c->clients[i].fd = -1;
 	c->listen_fd = c->path ? viewctl_listen(path) : -ENOMEM;
 	r = c->wake_fd < 0 ? -errno : c->listen_fd < 0 ? c->listen_fd : 0;
 	if (r == 0)
@@ -312,8 +355,8 @@ void control_free(struct control *c)
 	(void)eventfd_write(c->wake_fd, 1);
 	pthread_join(c->thread, NULL);
 	for (size_t i = 0; i < CLIENTS; i++)
-		if (c->clients[i] >= 0)
-			(void)safe_close(c->clients[i]);
+		if (c->clients[i].fd >= 0)
+			drop_client(c, &c->clients[i]);
 	(void)safe_close(c->listen_fd);
 	(void)safe_close(c->wake_fd);
 	(void)unlink(c->path);
