@@ -4,6 +4,7 @@
 import contextlib
 import errno
 import os
+import pwd
 import stat
 
 from harness import *
@@ -33,20 +34,21 @@ def owned_by_others(top, uid):
 
 def test_root_daemon__leaves_nothing_of_roots_in_a_users_repository(tmp):
     need_root()
-    s = daemon.System(tmp, repo_uid=OTHER_UID).start()
+    nobody = pwd.getpwnam("nobody").pw_uid
+    s = daemon.System(tmp, repo_uid=nobody).start()
     try:
         p = s.path("a1")
-        s.ctl("create", "a1", "--repo", s.repo, "--user", str(OTHER_UID))
-        equal(os.stat(os.path.join(p, "README")).st_uid, OTHER_UID)
-        equal(in_child(lambda: put(os.path.join(p, "new"), "x\n"), OTHER_UID), 0)
-        sh("git add -A; git commit -qm mine; echo y >>README", cwd=p, uid=OTHER_UID)
+        s.ctl("create", "a1", "--repo", s.repo, "--user", "nobody")
+        equal(os.stat(os.path.join(p, "README")).st_uid, nobody)
+        equal(in_child(lambda: put(os.path.join(p, "new"), "x\n"), nobody), 0)
+        sh("git add -A; git commit -qm mine; echo y >>README", cwd=p, uid=nobody)
         s.ctl("materialize", "a1")
         s.ctl("merge", "a1")
         put(os.path.join(p, "README"), "uncommitted\n")
         s.ctl("rollback", "a1", "--force")
-        equal(owned_by_others(s.repo, OTHER_UID), [], "files of others in the user's repository")
+        equal(owned_by_others(s.repo, nobody), [], "files of others in the user's repository")
         s.git("gc", "-q", "--prune=now")
-        repos.commit(s.repo, {"later": "x"}, uid=OTHER_UID)
+        repos.commit(s.repo, {"later": "x"}, uid=nobody)
         equal(s.git("fsck", "--strict", "--no-dangling"), "")
     finally:
         s.stop()

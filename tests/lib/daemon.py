@@ -50,6 +50,8 @@ class System:
                 raise AssertionError(f"agentfsd ended with {self.process.returncode}: {self.logged()[-3000:]}")
             return os.path.exists(self.socket) and self.ctl("daemon", "status", check=False).returncode == 0
         wait_for(answers, 60, "the daemon answers")
+        wait_for(lambda: all(v["state"] != "stale" and v["path"] in self.mounted() for v in self.views()
+                             if v["path"].startswith(self.mounts)), 60, "all views are mounted again")
         return self
 
     def logged(self):

@@ -63,6 +63,8 @@ def as_user(uid):
 
 def run(*command, cwd=None, check=True, uid=0, env=None, input=None, timeout=120, text=True):
     """Runs a command; its result has .returncode, .stdout and .stderr. check: a failure is ours."""
+    if cwd and uid and ROOT:  # that user may be able to enter where root is not (a FUSE mount)
+        command, cwd = ("env", "-C", cwd, *command), None
     done = subprocess.run([str(c) for c in command], cwd=cwd, text=text, timeout=timeout,
                           input=input, stdin=None if input is not None else subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -167,6 +167,7 @@ def environment(options, folder, mark, user):
         "PYTHONPATH": os.path.join(TESTS, "lib"), "PYTHONDONTWRITEBYTECODE": "1",
         "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
         "ASAN_OPTIONS": sanitizer, "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=0",
+        "LSAN_OPTIONS": f"suppressions={TESTS}/lib/lsan.supp:print_suppressions=0",
     })
     env.setdefault("LC_ALL", "C.UTF-8")
     if user:
