@@ -80,8 +80,9 @@ def test_kill__during_control_calls(system):
         while time.monotonic() < end and child.poll() is None:
             time.sleep(0.001)
         system.kill()
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
         system.start()
         equal(system.git("fsck", "--no-dangling"), "")
         for v in system.views():
