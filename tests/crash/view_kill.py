@@ -238,7 +238,7 @@ def test_kill__of_a_view_alone_loses_nothing_acknowledged(view):
         view.start()
         doubtful += sum(settle(i, view.mnt, logs[i]) for i in range(4))
     total = sum(get(p).count("\n!") for p in logs)
-    print(f"{KILLS} kills, {total} acknowledged operations, {doubtful} in doubt at a kill, none lost; seed {SEED}")
+    print(f"note: {KILLS} kills, {total} acknowledged operations, {doubtful} in doubt at a kill, none lost; seed {SEED}")
     assert total > KILLS * 4 and doubtful > 0, "the kills hit no writer: this run shows nothing"
 
 

@@ -47,7 +47,7 @@ def check(folder, disturb=None, rounds=ROUNDS):
     for i in range(rounds):
         seed = SEED * 1000 + i
         found = run_one(folder, seed, COUNT, disturb)
-        print(f"seed {seed}, {COUNT} operations, {disturb or 'undisturbed'}: {'differs' if found else 'equal'}",
+        print(f"note: seed {seed}, {COUNT} operations, {disturb or 'undisturbed'}: {'differs' if found else 'equal'}",
               flush=True)
         if found:
             raise AssertionError(shortest(folder, seed, found, disturb))

@@ -225,6 +225,9 @@ def report(tally, name, code, text, said, seconds):
         if word == "skip-kernel" and not why.startswith("SKIP-KERNEL"):
             why = "SKIP-KERNEL: " + why
         tally.add(NAMES[word], f"{name}:{case}", why=why)
+    for line in text.splitlines():
+        if line.startswith("note: "):
+            print("     " + line[6:])
     if code == 77 and not cases:
         lines = text.strip().splitlines() or [""]
         kernel = [line for line in lines if line.startswith("SKIP-KERNEL")]
