@@ -11,6 +11,7 @@
 
 /* A line each: name, what it needs, prepare (with privileges) or NULL, run, finish or NULL. */
 static const struct worker_op ops[] = {
+	{"apply", WORKER_REPO, NULL, op_apply, NULL},
 	{"audit", 0, NULL, op_audit, NULL},
 	{"create", WORKER_REPO, create_prepare, op_create, create_finish},
 	{"materialize", WORKER_REPO | WORKER_VIEW, view_prepare_lock, op_materialize, view_finish},
@@ -19,6 +20,7 @@ static const struct worker_op ops[] = {
 	{"log", WORKER_REPO | WORKER_VIEW, view_prepare_read, op_log, view_finish},
 	{"preserve", WORKER_REPO | WORKER_VIEW, view_prepare_read, op_preserve, view_finish},
 	{"close", WORKER_REPO | WORKER_VIEW, view_prepare_conf, op_close, NULL},
+	{"merge", WORKER_REPO, NULL, op_merge, NULL},
 	{"next", WORKER_REPO | WORKER_VIEW, view_prepare_lock, op_next, view_finish},
 	{"uncreate", WORKER_REPO, NULL, op_uncreate, NULL},
 	{"ignored", WORKER_REPO, NULL, op_ignored, NULL},

@@ -8,6 +8,7 @@
 /* The functions behind the ops of worker.h; their contract is struct worker_op's. */
 struct worker;
 
+int op_apply(struct worker *w, json_t *ret, struct err *reterr);
 int op_audit(struct worker *w, json_t *ret, struct err *reterr);
 int create_prepare(struct worker *w, struct err *reterr);
 int op_create(struct worker *w, json_t *ret, struct err *reterr);
@@ -20,5 +21,6 @@ int op_diff(struct worker *w, json_t *ret, struct err *reterr);
 int op_log(struct worker *w, json_t *ret, struct err *reterr);
 int op_preserve(struct worker *w, json_t *ret, struct err *reterr);
 int op_close(struct worker *w, json_t *ret, struct err *reterr);
+int op_merge(struct worker *w, json_t *ret, struct err *reterr);
 int op_next(struct worker *w, json_t *ret, struct err *reterr);
 int op_repository(struct worker *w, json_t *ret, struct err *reterr);

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How two commits are merged.
+ *
+ * Guarantees: (1) one merge base and none of merge_walk.h's triggers: the walk decides, in proportion
+ * to the change; anything else is decided by git's own merge (merge_git.h), and where that cannot be
+ * asked, it conflicts; (2) a file changed on both sides is merged line by line twice, by libgit2
+ * (Myers) and by git (histogram): alike is taken, one that is clean alone is taken and said, two
+ * clean ones that differ are a conflict; (3) attributes are those of the trees being merged, and a merge
+ * driver of the repository's own is never run: its files conflict; (4) no conflict markers ever reach
+ * a result.
+ */
+#include "merge.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "merge_file.h"
+#include "merge_git.h"
+#include "merge_private.h"
+#include "odb.h"
+
+struct merging {
+	git_repository *git;
+	git_oid ours, theirs;             /* commits */
+	git_oid base_tree, our_tree, their_tree;
+	struct merge_walk walk;
+	struct merge_file *files;         /* beside walk.both */
+	struct merge_private private;
+	struct merge_git by_git;
+	struct merge_out out;
+};
+
+int merge_note(struct merge_notes *notes, const char *fmt, ...)
+{
+	char **v = realloc(notes->v, (notes->n + 1) * sizeof(*v));
+	va_list ap;
+	int n;
+
+	if (!v)
+		return -ENOMEM;
+	notes->v = v;
+	va_start(ap, fmt);
+	n = vasprintf(&v[notes->n], fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return -ENOMEM;
+	notes->n++;
+	return 0;
+}
+
+void merge_out_release(struct merge_out *m)
+{
+	merge_conflicts_release(&m->conflicts);
+	for (size_t i = 0; i < m->notes.n; i++)
+		free(m->notes.v[i]);
+	free(m->notes.v);
+	*m = (struct merge_out){ 0 };
+}
+
+static int tree_of(git_repository *git, const git_oid *commit, git_oid *ret, struct err *reterr)
+{
+	git_commit *c = NULL;
+	int r = git_commit_lookup(&c, git, commit);
+
+	if (r < 0)
+		return git_errno(r, reterr, "reading a commit");
+	git_oid_cpy(ret, git_commit_tree_id(c));
+	git_commit_free(c);
+	return 0;
+}
+
+static int driver_of(struct merging *m, const char *path, enum merge_driver *ret,
+		     struct err *reterr)
+{
+	const char *value = NULL;
+	int r = merge_private_attr(&m->private, path, "merge", &value, reterr);
+
+	*ret = merge_driver_of(value);
+	return r;
+}
+
+static int merge_files(struct merging *m, struct err *reterr)
+{
+	struct merge_walk *w = &m->walk;
+	int r = 0;
+
+	if (!w->nboth)
+		return 0;
+	m->files = calloc(w->nboth, sizeof(*m->files));
+	if (!m->files)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < w->nboth; i++)
+		r = merge_private_add(&m->private, w->both[i].path, reterr);
+	for (size_t i = 0; r == 0 && i < w->nboth; i++) {
+		enum merge_driver driver = MERGE_DRIVER_TEXT;
+
+		r = driver_of(m, w->both[i].path, &driver, reterr);
+		if (r == 0)
+			r = merge_file(m->git, driver, &w->both[i], &m->files[i], reterr);
+	}
+	return r;
+}
+
+/* ---- the second opinion ---- */
+
+static bool git_conflicts(const struct merge_git *g, const char *path)
+{
+	for (size_t i = 0; i < g->conflicts.n; i++)
+		if (strcmp(g->conflicts.v[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+static int compare_one(struct merging *m, const struct merge_both *both, struct merge_file *f,
+		       struct err *reterr)
+{
+	struct tree_entry theirs = { 0 };
+	int r;
+
+	if (git_conflicts(&m->by_git, both->path))
+		return !f->to.mode ? 0 : merge_note(&m->out.notes,
+			"'%s': merged by comparing lines one way (Myers); git's own (histogram) sees a "
+			"conflict", both->path);
+	r = tree_get(m->private.git, &m->by_git.tree, both->path, &theirs);
+	if (r < 0 || !theirs.mode)
+		return err_set(reterr, r < 0 ? r : -EBADMSG, "reading git's merge of '%s'", both->path);
+	if (!f->to.mode) {
+		r = merge_git_copy(&m->private, &theirs.oid, reterr);
+		f->to = theirs;
+		return r < 0 ? r : merge_note(&m->out.notes,
+			"'%s': merged by git's way of comparing lines (histogram); the other (Myers) "
+			"sees a conflict", both->path);
+	}
+	if (git_oid_equal(&theirs.oid, &f->to.oid))
+		return 0;
+	f->to.mode = 0;
+	f->kind = "content";
+	f->why = "merges to two different texts, by which way lines are compared (Myers, histogram)";
+	return 0;
+}
+
+static int second_opinion(struct merging *m, struct err *reterr)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	bool any = false;
+	int r;
+
+	for (size_t i = 0; i < m->walk.nboth; i++)
+		any |= m->files[i].by_line;
+	if (!any)
+		return 0;
+	r = merge_git(&m->private, &m->ours, &m->theirs, &m->by_git, &why);
+	if (r < 0)
+		return merge_note(&m->out.notes, "files changed on both sides were merged without a second "
+				  "opinion: %s", err_text(&why));
+	for (size_t i = 0; r == 0 && i < m->walk.nboth; i++)
+		if (m->files[i].by_line)
+			r = compare_one(m, &m->walk.both[i], &m->files[i], reterr);
+	return r;
+}
+
+/* ---- the two ways ---- */
+
+static int file_conflicts(struct merging *m)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < m->walk.nboth; i++)
+		if (!m->files[i].to.mode)
+			r = merge_conflict_add(&m->out.conflicts, m->walk.both[i].path, m->files[i].kind,
+					       "'%s' %s", m->walk.both[i].path, m->files[i].why);
+	return r;
+}
+
+static int finish_walk(struct merging *m, struct err *reterr)
+{
+	struct merge_walk *w = &m->walk;
+	_cleanup_free_ struct tree_edit *edits = calloc(w->nboth ? w->nboth : 1, sizeof(*edits));
+	int r = edits ? file_conflicts(m) : -ENOMEM;
+
+	if (r < 0 || m->out.conflicts.n)
+		return r;
+	for (size_t i = 0; i < w->nboth; i++)
+		edits[i] = (struct tree_edit){ w->both[i].path, m->files[i].to };
+	qsort(edits, w->nboth, sizeof(*edits), tree_path_order);
+	if (!w->nboth) {
+		git_oid_cpy(&m->out.tree, &w->tree);
+		return 0;
+	}
+	r = tree_apply(m->git, &w->tree, edits, w->nboth, &m->out.tree);
+	return r < 0 ? err_set(reterr, r, "writing the merged tree: %s", strerror(-r)) : 0;
+}
+
+struct gather {
+	struct merging *m;
+	struct err *reterr;
+};
+
+static int gather_one(const struct tree_delta *d, void *user)
+{
+	struct gather *g = user;
+
+	return merge_private_add(&g->m->private, d->path, g->reterr);
+}
+
+/* Takes git's result, but for files that a driver of the repository's own should have merged. */
+static int take_git(struct merging *m, struct err *reterr)
+{
+	struct merge_git *g = &m->by_git;
+	int r = 0;
+
+	m->out.by_git = true;
+	for (size_t i = 0; r == 0 && i < g->conflicts.n; i++)
+		r = merge_conflict_add(&m->out.conflicts, g->conflicts.v[i].path, g->conflicts.v[i].kind,
+				       "%s", g->conflicts.v[i].reason);
+	for (size_t i = 0; r == 0 && i < g->nmerged; i++) {
+		enum merge_driver driver = MERGE_DRIVER_TEXT;
+
+		r = driver_of(m, g->merged[i], &driver, reterr);
+		if (r == 0 && driver == MERGE_DRIVER_CUSTOM)
+			r = merge_conflict_add(&m->out.conflicts, g->merged[i], "content",
+				"'%s' has a merge driver of its own (attribute merge), which is never run",
+				g->merged[i]);
+	}
+	if (r < 0 || m->out.conflicts.n)
+		return r;
+	git_oid_cpy(&m->out.tree, &g->tree);
+	return merge_git_copy(&m->private, &g->tree, reterr);
+}
+
+static int ask_git(struct merging *m, struct err *reterr)
+{
+	struct gather g = { m, reterr };
+	int r = tree_diff(m->git, &m->base_tree, &m->our_tree, gather_one, &g);
+
+	if (r == 0)
+		r = tree_diff(m->git, &m->base_tree, &m->their_tree, gather_one, &g);
+	if (r < 0)
+		return r;
+	r = merge_git(&m->private, &m->ours, &m->theirs, &m->by_git, reterr);
+	return r < 0 ? r : take_git(m, reterr);
+}
+
+/* git cannot be asked: every trigger is a conflict that says so. */
+static int without_git(struct merging *m, const char *why, struct err *reterr)
+{
+	int r = merge_files(m, reterr);
+
+	for (size_t i = 0; r == 0 && i < m->walk.triggers.n; i++) {
+		const struct merge_conflict *t = &m->walk.triggers.v[i];
+
+		r = merge_conflict_add(&m->out.conflicts, t->path, t->kind, "%s; %s", t->reason, why);
+	}
+	return r < 0 ? r : file_conflicts(m);
+}
+
+static int one_base(struct merging *m, struct err *reterr)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	int r = merge_walk(m->git, &m->base_tree, &m->our_tree, &m->their_tree, &m->walk, reterr);
+
+	if (r < 0)
+		return r;
+	if (m->walk.triggers.n) {
+		r = ask_git(m, &why);
+		if (r == -ENOSYS)
+			return without_git(m, err_text(&why), reterr);
+		return r < 0 ? err_set_id(reterr, r, why.id, "%s", err_text(&why)) : 0;
+	}
+	r = merge_files(m, reterr);
+	if (r == 0)
+		r = second_opinion(m, reterr);
+	return r < 0 ? r : finish_walk(m, reterr);
+}
+
+static int find_bases(struct merging *m, git_oidarray *ret, struct err *reterr)
+{
+	int r = git_merge_bases(ret, m->git, &m->ours, &m->theirs);
+
+	if (r == GIT_ENOTFOUND && git_repository_is_shallow(m->git) == 1)
+		return 0;
+	if (r == GIT_ENOTFOUND)
+		return err_set_id(reterr, -EINVAL, "Invalid",
+				  "the two branches have no common history: they cannot be merged");
+	return r < 0 ? git_errno(r, reterr, "looking for the merge base") : 0;
+}
+
+static int merge_all(struct merging *m, struct err *reterr)
+{
+	git_oidarray bases = { 0 };
+	size_t n = 0;
+	int r = find_bases(m, &bases, reterr);
+
+	if (r == 0)
+		r = tree_of(m->git, &m->ours, &m->our_tree, reterr);
+	if (r == 0)
+		r = tree_of(m->git, &m->theirs, &m->their_tree, reterr);
+	if (r == 0) {
+		/* Cut-off history: git, which knows where it is cut, looks for the base. */
+		n = bases.count;
+		if (n)
+			r = tree_of(m->git, &bases.ids[0], &m->base_tree, reterr);
+		else
+			git_oid_cpy(&m->base_tree, &m->our_tree);
+	}
+	git_oidarray_dispose(&bases);
+	if (r < 0)
+		return r;
+	merge_private_init(&m->private, m->git, &m->base_tree, &m->our_tree, &m->their_tree);
+	if (n == 1)
+		return one_base(m, reterr);
+	r = ask_git(m, reterr);
+	if (r == -ENOSYS)
+		(void)err_wrap(reterr, "the branches have several merge bases or cut-off history");
+	return r;
+}
+
+int merge_commits(git_repository *git, const git_oid *ours, const git_oid *theirs,
+		  struct merge_out *ret, struct err *reterr)
+{
+	struct merging m = { .git = git, .ours = *ours, .theirs = *theirs };
+	int r = merge_all(&m, reterr);
+
+	if (m.private.shared)
+		merge_private_close(&m.private);
+	merge_walk_release(&m.walk);
+	merge_git_release(&m.by_git);
+	free(m.files);
+	if (r < 0) {
+		merge_out_release(&m.out);
+		if (reterr && !reterr->code)
+			(void)err_set(reterr, r, "merging: %s", strerror(-r));
+		return r;
+	}
+	*ret = m.out;
+	return 0;
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `git merge-tree --write-tree` in the private repository of merge_private.h.
+ *
+ * Guarantees: (1) nothing of the shared repository but its objects, shallow file and attributes is
+ * seen: no configuration, drivers, filters, hooks, replace refs or promisors; (2) git runs with an
+ * environment of ours, in a process group of its own that ends with the time limit or with us; (3)
+ * an object enters the shared repository only by its recomputed hash.
+ *
+ * What git writes with -z --name-only --messages:
+ *     TREE \0 (PATH \0)* \0 (COUNT \0 (PATH \0){COUNT} TYPE \0 TEXT \0)*
+ */
+#include "merge_git.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "odb.h"
+
+enum { OUTPUT_MAX = 256 << 20, TIME_LIMIT_MS = 120000, EXIT_ABSENT = 127, EXIT_USAGE = 129,
+       DEPTH_MAX = 1024 };
+
+struct child {
+	pid_t pid;
+	int out, err;
+};
+
+static void run_git(const char *dir, int out, int err, char *const argv[])
+{
+	char git_dir[4096], work[4096];
+	char *const env[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", (char *)"LC_ALL=C",
+			      (char *)"HOME=/nonexistent", (char *)"GIT_CONFIG_NOSYSTEM=1",
+			      (char *)"GIT_CONFIG_SYSTEM=/dev/null", (char *)"GIT_CONFIG_GLOBAL=/dev/null",
+			      (char *)"GIT_ATTR_NOSYSTEM=1", (char *)"GIT_NO_LAZY_FETCH=1",
+			      (char *)"GIT_NO_REPLACE_OBJECTS=1", (char *)"GIT_TERMINAL_PROMPT=0",
+			      (char *)"GIT_OPTIONAL_LOCKS=0", git_dir, work, NULL };
+	sigset_t none;
+	int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)setpgid(0, 0);
+	(void)signal(SIGPIPE, SIG_DFL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (snprintf(git_dir, sizeof(git_dir), "GIT_DIR=%s/.git", dir) >= (int)sizeof(git_dir) ||
+	    snprintf(work, sizeof(work), "GIT_WORK_TREE=%s", dir) >= (int)sizeof(work) ||
+	    in < 0 || chdir(dir) < 0 || dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+	    dup2(err, STDERR_FILENO) < 0 || close_range(3, ~0U, 0) < 0)
+		_exit(EXIT_ABSENT - 1);
+	(void)execvpe("git", argv, env);
+	_exit(EXIT_ABSENT);
+}
+
+static int start(const char *dir, char *const argv[], struct child *ret)
+{
+	int out[2] = { -1, -1 }, err[2] = { -1, -1 }, r = 0;
+	pid_t pid = -1;
+
+	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
+		r = -errno;
+	if (r == 0) {
+		pid = fork();
+		r = pid < 0 ? -errno : 0;
+	}
+	if (pid == 0)
+		run_git(dir, out[1], err[1], argv);
+	(void)safe_close(out[1]);
+	(void)safe_close(err[1]);
+	if (r < 0) {
+		(void)safe_close(out[0]);
+		(void)safe_close(err[0]);
+		return r;
+	}
+	(void)setpgid(pid, pid);
+	*ret = (struct child){ pid, out[0], err[0] };
+	return 0;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t = { 0 };
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Reads what is there. 0: more may come; 1: end of file. */
+static int take(int fd, struct buf *b)
+{
+	char room[65536];
+	ssize_t n = read(fd, room, sizeof(room));
+
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (n == 0)
+		return 1;
+	if (b->len + (size_t)n > OUTPUT_MAX)
+		return -EFBIG;
+	return buf_add(b, room, (size_t)n);
+}
+
+static int collect(struct child *c, struct buf *out, struct buf *err)
+{
+	int64_t end = now_ms() + TIME_LIMIT_MS;
+	struct pollfd p[2] = { { c->out, POLLIN, 0 }, { c->err, POLLIN, 0 } };
+	struct buf *to[2] = { out, err };
+
+	while (p[0].fd >= 0 || p[1].fd >= 0) {
+		int64_t left = end - now_ms();
+		int r = left > 0 ? poll(p, 2, (int)left) : 0;
+
+		if (r == 0)
+			return -ETIMEDOUT;
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		for (int i = 0; r > 0 && i < 2; i++) {
+			int q = p[i].fd >= 0 && p[i].revents ? take(p[i].fd, to[i]) : 0;
+
+			if (q < 0)
+				return q;
+			if (q > 0)
+				p[i].fd = -1;
+		}
+	}
+	return 0;
+}
+
+/* The exit status, or -errno. The whole group is gone afterwards. */
+static int finish(struct child *c, int r)
+{
+	int status = 0;
+
+	if (r < 0)
+		(void)kill(-c->pid, SIGKILL);
+	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	(void)close(c->out);
+	(void)close(c->err);
+	if (r < 0)
+		return r;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -EIO;
+}
+
+/* ---- the answer ---- */
+
+struct scan {
+	const char *at, *end;
+};
+
+/* The next string, NULL at the end. */
+static const char *next(struct scan *s)
+{
+	const char *p = s->at;
+	const char *nul = p < s->end ? memchr(p, 0, (size_t)(s->end - p)) : NULL;
+
+	if (!nul)
+		return NULL;
+	s->at = nul + 1;
+	return p;
+}
+
+/* Our name for what git says, NULL where it is no conflict. */
+static const char *kind_of(const char *type, const char *text)
+{
+	static const struct {
+		const char *type, *kind;
+	} kinds[] = {
+		{ "CONFLICT (binary)", "binary" },
+		{ "CONFLICT (file/directory)", "file/folder" },
+		{ "CONFLICT (distinct modes)", "mode" },
+		{ "CONFLICT (distinct types)", "mode" },
+		{ "CONFLICT (modify/delete)", "modify/delete" },
+		{ "CONFLICT (rename/rename)", "rename/rename" },
+		{ "CONFLICT (rename involved in collision)", "rename/rename" },
+		{ "CONFLICT (rename/delete)", "rename/delete" },
+		{ "CONFLICT (directory rename", "folder rename" },
+		{ "CONFLICT(directory rename", "folder rename" },
+		{ "CONFLICT (file in way of directory rename)", "folder rename" },
+		{ "CONFLICT (submodule", "submodule" },
+	};
+
+	if (strncmp(type, "CONFLICT", strlen("CONFLICT")) != 0)
+		return strstr(text, "submodule") && strstr(text, "ailed") ? "submodule" : NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (strncmp(type, kinds[i].type, strlen(kinds[i].type)) == 0)
+			return kinds[i].kind;
+	if (strstr(text, "(submodule)"))
+		return "submodule";
+	return strstr(text, "(add/add)") ? "add/add" : "content";
+}
+
+/* Commit names stand where git prints what it was given: people know sides. */
+static int say(struct buf *b, const char *text, const char *ours, const char *theirs)
+{
+	size_t n = strlen(ours);
+	int r = 0;
+
+	if (strncmp(text, "CONFLICT", strlen("CONFLICT")) == 0) {
+		const char *colon = strstr(text, ": ");
+
+		text = colon ? colon + 2 : text;
+	}
+	while (r == 0 && *text && *text != '\n') {
+		bool o = strncmp(text, ours, n) == 0, t = strncmp(text, theirs, n) == 0;
+
+		r = o || t ? buf_adds(b, o ? "the target" : "the source") : buf_addc(b, *text);
+		text += o || t ? n : 1;
+	}
+	while (b->len && (b->data[b->len - 1] == '.' || b->data[b->len - 1] == ' '))
+		b->data[--b->len] = 0;
+	return r;
+}
+
+static int add_merged(struct merge_git *g, const char *path)
+{
+	char **v = realloc(g->merged, (g->nmerged + 1) * sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	g->merged = v;
+	v[g->nmerged] = strdup(path);
+	return v[g->nmerged++] ? 0 : -ENOMEM;
+}
+
+static int one_message(struct merge_git *g, const char *path, const char *type, const char *text,
+		       const char *ours, const char *theirs)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	const char *kind = kind_of(type, text);
+	int r;
+
+	if (!kind)
+		return strcmp(type, "Auto-merging") == 0 ? add_merged(g, path) : 0;
+	r = say(&b, text, ours, theirs);
+	if (r == 0 && strcmp(kind, "modify/delete") == 0 && strstr(b.data, "deleted in the target"))
+		kind = "delete/modify";
+	return r == 0 ? merge_conflict_add(&g->conflicts, path, kind, "%s", b.data ? b.data : "") : r;
+}
+
+static bool is_told(const struct merge_git *g, const char *path)
+{
+	for (size_t i = 0; i < g->conflicts.n; i++)
+		if (strcmp(g->conflicts.v[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+static int parse(const struct buf *out, const char *ours, const char *theirs, struct merge_git *g)
+{
+	struct scan s = { out->data, out->data + out->len }, paths;
+	const char *p = out->len ? next(&s) : NULL;
+	int r = 0;
+
+	if (!p || strlen(p) != GIT_OID_HEXSZ || git_oid_fromstr(&g->tree, p) < 0)
+		return -EBADMSG;
+	paths = s;
+	while ((p = next(&s)) && *p)
+		;
+	while (r == 0 && (p = next(&s))) {
+		long n = strtol(p, NULL, 10);
+		const char *first = n > 0 ? next(&s) : NULL, *type, *text;
+
+		for (long i = 1; i < n; i++)
+			(void)next(&s);
+		type = next(&s);
+		text = next(&s);
+		if (!first || !type || !text)
+			return -EBADMSG;
+		r = one_message(g, first, type, text, ours, theirs);
+	}
+	while (r == 0 && (p = next(&paths)) && *p)
+		if (!is_told(g, p))
+			r = merge_conflict_add(&g->conflicts, p, "content",
+					       "git could not merge '%s'", p);
+	return r;
+}
+
+static int answer(int status, struct buf *out, struct buf *err, const char *ours,
+		  const char *theirs, struct merge_git *g, struct err *reterr)
+{
+	char *line = err->data ? strchr(err->data, '\n') : NULL;
+	int r;
+
+	if (status == EXIT_ABSENT)
+		return err_set_id(reterr, -ENOSYS, "Unsupported",
+				  "this merge needs git, which is not installed (version 2.38 or later)");
+	if (status == EXIT_USAGE)
+		return err_set_id(reterr, -ENOSYS, "Unsupported",
+				  "this merge needs git 2.38 or later: the installed one is older");
+	if (status == -ETIMEDOUT)
+		return err_set_id(reterr, status, "Timeout", "git's merge took longer than %d seconds",
+				  TIME_LIMIT_MS / 1000);
+	if (status != 0 && status != 1) {
+		if (line)
+			*line = 0;
+		return err_set(reterr, -EIO, "git's merge failed: %s",
+			       err->data && *err->data ? err->data : "it did not say why");
+	}
+	r = parse(out, ours, theirs, g);
+	if (r == 0 && status == 1 && !g->conflicts.n)
+		r = -EBADMSG;
+	if (r < 0)
+		return err_set(reterr, r, "git's merge answered what is not understood");
+	return 0;
+}
+
+int merge_git(struct merge_private *p, const git_oid *ours, const git_oid *theirs,
+	      struct merge_git *ret, struct err *reterr)
+{
+	char o[GIT_OID_HEXSZ + 1], t[GIT_OID_HEXSZ + 1];
+	char *const argv[] = { (char *)"git", (char *)"merge-tree", (char *)"--write-tree",
+			       (char *)"--name-only", (char *)"-z", (char *)"--messages", o, t, NULL };
+	_cleanup_buf_ struct buf out = BUF_INIT, err = BUF_INIT;
+	struct merge_git g = { 0 };
+	struct child c;
+	int r = merge_private_open(p, reterr);
+
+	if (r < 0)
+		return r;
+	(void)git_oid_tostr(o, sizeof(o), ours);
+	(void)git_oid_tostr(t, sizeof(t), theirs);
+	r = start(p->dir.data, argv, &c);
+	if (r < 0)
+		return err_set(reterr, r, "starting git: %s", strerror(-r));
+	r = finish(&c, collect(&c, &out, &err));
+	r = answer(r, &out, &err, o, t, &g, reterr);
+	if (r < 0) {
+		merge_git_release(&g);
+		return r;
+	}
+	*ret = g;
+	return 0;
+}
+
+void merge_git_release(struct merge_git *g)
+{
+	merge_conflicts_release(&g->conflicts);
+	for (size_t i = 0; i < g->nmerged; i++)
+		free(g->merged[i]);
+	free(g->merged);
+	*g = (struct merge_git){ 0 };
+}
+
+/* ---- taking its objects over ---- */
+
+static int copy_object(git_odb *from, git_odb *to, const git_oid *oid)
+{
+	git_odb_object *o = NULL;
+	git_oid got;
+	int r = git_odb_read(&o, from, oid);
+
+	if (r == 0)
+		r = git_odb_write(&got, to, git_odb_object_data(o), git_odb_object_size(o),
+				  git_odb_object_type(o));
+	if (r == 0 && !git_oid_equal(&got, oid))
+		r = GIT_EMISMATCH;
+	git_odb_object_free(o);
+	return r;
+}
+
+/* Children first: a tree that is there is whole. */
+static int copy_tree(struct merge_private *p, git_odb *from, git_odb *to, const git_oid *oid,
+		     unsigned depth)
+{
+	git_tree *tree = NULL;
+	int r;
+
+	if (git_odb_exists(to, oid))
+		return 0;
+	r = depth > DEPTH_MAX ? GIT_ERROR : git_tree_lookup(&tree, p->git, oid);
+	for (size_t i = 0; r == 0 && i < git_tree_entrycount(tree); i++) {
+		const git_tree_entry *e = git_tree_entry_byindex(tree, i);
+		const git_oid *id = git_tree_entry_id(e);
+
+		if (git_tree_entry_filemode(e) == GIT_FILEMODE_TREE)
+			r = copy_tree(p, from, to, id, depth + 1);
+		else if (git_tree_entry_filemode(e) != GIT_FILEMODE_COMMIT && !git_odb_exists(to, id))
+			r = copy_object(from, to, id);
+	}
+	git_tree_free(tree);
+	return r == 0 ? copy_object(from, to, oid) : r;
+}
+
+int merge_git_copy(struct merge_private *p, const git_oid *id, struct err *reterr)
+{
+	git_object_t type = GIT_OBJECT_INVALID;
+	size_t size = 0;
+	git_odb *from = NULL, *to = NULL;
+	int r = git_repository_odb(&from, p->git);
+
+	if (r == 0)
+		r = git_repository_odb(&to, p->shared);
+	if (r == 0)
+		r = git_odb_read_header(&size, &type, from, id);
+	if (r == 0)
+		r = type == GIT_OBJECT_TREE ? copy_tree(p, from, to, id, 0)
+		    : git_odb_exists(to, id) ? 0 : copy_object(from, to, id);
+	git_odb_free(from);
+	git_odb_free(to);
+	return r < 0 ? git_errno(r, reterr, "taking over git's merge") : 0;
+}

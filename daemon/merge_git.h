@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "merge_private.h"
+#include "merge_walk.h"
+
+/* git's own merge (merge-ort), asked without letting the repository say what is run. */
+
+struct merge_git {
+	git_oid tree; /* with conflict markers in the files of `conflicts` */
+	struct merge_conflicts conflicts;
+	char **merged; /* paths whose contents were merged */
+	size_t nmerged;
+};
+
+/* Merges two commits. Nothing is written into the shared repository. Errors: -ENOSYS where git is
+ * absent or older than 2.38 (with the sentence), -ETIMEDOUT, -EIO (git's own words), -errno. */
+int merge_git(struct merge_private *p, const git_oid *ours, const git_oid *theirs,
+	      struct merge_git *ret, struct err *reterr);
+
+/* Copies a blob, or a tree with all that the shared repository lacks of it; hashes are computed
+ * anew. */
+int merge_git_copy(struct merge_private *p, const git_oid *id, struct err *reterr);
+
+void merge_git_release(struct merge_git *g);

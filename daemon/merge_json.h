@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <jansson.h>
+
+#include "merge.h"
+
+struct worker;
+
+/* Arrays of type Conflict and of sentences; what two trees differ in, as type Change, with renames
+ * and line counts, appended to `changes`. */
+json_t *merge_conflicts_json(const struct merge_conflicts *c);
+json_t *merge_notes_json(const struct merge_notes *notes);
+int merge_changes_json(struct worker *w, const git_oid *from, const git_oid *to, json_t *changes,
+		       struct err *reterr);

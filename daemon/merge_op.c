@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Op merge: one branch into another.
+ *
+ * Guarantees: (1) the target's ref moves by compare-and-swap, from the commit that was merged; if
+ * somebody moved it meanwhile, everything is undone and merged anew, three times at most; (2) a
+ * worktree that has the target checked out is updated first (checkout.c says why, and what a kill
+ * leaves); (3) a conflict or a refusal changes nothing but that unreachable objects may stay; (4) a
+ * dry run finds what the real one would: worktrees are checked, too.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "branch.h"
+#include "branch_find.h"
+#include "checkout.h"
+#include "cleanup.h"
+#include "diff.h"
+#include "merge.h"
+#include "merge_json.h"
+#include "merge_private.h"
+#include "odb.h"
+#include "worker_ops.h"
+#include "worker_run.h"
+#include "worktrees.h"
+
+enum { TRIES = 3 };
+
+struct merge_op {
+	struct worker *w;
+	const char *source, *into;
+	char *into_owned;
+	bool dry_run, squash;
+	git_oid ours, theirs, our_tree, tree, commit;
+	bool fast_forward, up_to_date, committed;
+	struct merge_out out;
+	struct checkout_items items;
+	struct merge_conflicts refused;
+};
+
+static void merge_op_clear(struct merge_op *m)
+{
+	merge_out_release(&m->out);
+	checkout_items_release(&m->items);
+	merge_conflicts_release(&m->refused);
+	m->fast_forward = m->up_to_date = m->committed = false;
+}
+
+static int default_target(struct merge_op *m, struct err *reterr)
+{
+	git_reference *head = NULL;
+
+	if (git_reference_lookup(&head, m->w->repo.git, "HEAD") == 0 &&
+	    git_reference_type(head) == GIT_REFERENCE_SYMBOLIC &&
+	    strncmp(git_reference_symbolic_target(head), "refs/heads/", 11) == 0)
+		m->into_owned = strdup(git_reference_symbolic_target(head) + 11);
+	git_reference_free(head);
+	m->into = m->into_owned;
+	return m->into ? 0 : err_set_id(reterr, -EINVAL, "Invalid",
+		"no branch to merge into was named, and HEAD of '%s' is on none: give --into BRANCH",
+		m->w->repo.common);
+}
+
+static int tree_of(struct merge_op *m, const git_oid *commit, git_oid *ret, struct err *reterr)
+{
+	git_commit *c = NULL;
+	int r = git_commit_lookup(&c, m->w->repo.git, commit);
+
+	if (r < 0)
+		return git_errno(r, reterr, "reading a commit");
+	git_oid_cpy(ret, git_commit_tree_id(c));
+	git_commit_free(c);
+	return 0;
+}
+
+/* What the merge makes of the target's tree: m->tree, or conflicts. */
+static int merge_trees(struct merge_op *m, struct err *reterr)
+{
+	bool contained = false, ahead = false;
+	int r = branch_find(&m->w->repo, m->into, false, &m->ours, reterr);
+
+	if (r == 0)
+		r = branch_find(&m->w->repo, m->source, true, &m->theirs, reterr);
+	if (r == 0)
+		r = tree_of(m, &m->ours, &m->our_tree, reterr);
+	if (r == 0)
+		r = branch_contains(m->w->repo.git, &m->ours, &m->theirs, &contained, reterr);
+	if (r == 0 && !contained)
+		r = branch_contains(m->w->repo.git, &m->theirs, &m->ours, &ahead, reterr);
+	if (r < 0)
+		return r;
+	if (contained) {
+		m->up_to_date = true;
+		m->tree = m->our_tree;
+		return 0;
+	}
+	m->fast_forward = ahead && !m->squash;
+	if (ahead)
+		return tree_of(m, &m->theirs, &m->tree, reterr);
+	r = merge_commits(m->w->repo.git, &m->ours, &m->theirs, &m->out, reterr);
+	if (r == 0 && !m->out.conflicts.n)
+		m->tree = m->out.tree;
+	if (r == 0 && m->squash && !m->out.conflicts.n && git_oid_equal(&m->tree, &m->our_tree))
+		m->up_to_date = true;
+	return r;
+}
+
+static int message_of(struct merge_op *m, struct buf *b)
+{
+	const char *agent = worker_str(m->w, "agent"), *task = worker_str(m->w, "task");
+	int r = buf_addf(b, m->squash ? "Merge %s into %s (squashed)\n\n" : "Merge %s into %s\n\n",
+			 m->source, m->into);
+
+	if (r == 0 && agent && *agent)
+		r = buf_addf(b, "Agent: %s\n", agent);
+	if (r == 0 && task && *task)
+		r = buf_addf(b, "Task: %s\n", task);
+	if (r == 0)
+		r = buf_addf(b, "Changed: %zu path%s\n", m->items.n, m->items.n == 1 ? "" : "s");
+	return r;
+}
+
+static int make_commit(struct merge_op *m, struct err *reterr)
+{
+	git_repository *git = m->w->repo.git;
+	_cleanup_buf_ struct buf message = BUF_INIT;
+	const char *name = worker_str(m->w, "user_name"), *email = worker_str(m->w, "user_email");
+	git_commit *parents[2] = { 0 };
+	git_signature *who = NULL;
+	git_tree *tree = NULL;
+	int r;
+
+	if (m->fast_forward) {
+		m->commit = m->theirs;
+		return 0;
+	}
+	if (message_of(m, &message) < 0)
+		return -ENOMEM;
+	r = git_signature_now(&who, name && *name ? name : "agentfs",
+			      email && *email ? email : "agentfs@agentfs.invalid");
+	if (r == 0)
+		r = git_commit_lookup(&parents[0], git, &m->ours);
+	if (r == 0)
+		r = git_commit_lookup(&parents[1], git, &m->theirs);
+	if (r == 0)
+		r = git_tree_lookup(&tree, git, &m->tree);
+	if (r == 0)
+		r = git_commit_create(&m->commit, git, NULL, who, who, NULL, message.data, tree,
+				      m->squash ? 1 : 2, (const git_commit **)parents);
+	git_tree_free(tree);
+	git_commit_free(parents[0]);
+	git_commit_free(parents[1]);
+	git_signature_free(who);
+	return r < 0 ? git_errno(r, reterr, "making the merge commit") : 0;
+}
+
+/* -EAGAIN: somebody else moved it. */
+static int move_ref(struct merge_op *m, git_repository *git, struct err *reterr)
+{
+	const char *name = worker_str(m->w, "user_name"), *email = worker_str(m->w, "user_email");
+	_cleanup_buf_ struct buf full = BUF_INIT, why = BUF_INIT;
+	git_reference *ref = NULL;
+	int r = buf_addf(&full, "refs/heads/%s", m->into);
+
+	if (r == 0)
+		r = buf_addf(&why, "merge %s: %s by agentfs", m->source,
+			     m->fast_forward ? "fast-forward" : m->squash ? "squashed" : "merged");
+	if (r < 0)
+		return r;
+	(void)git_repository_set_ident(git, name && *name ? name : "agentfs",
+				       email && *email ? email : "agentfs@agentfs.invalid");
+	r = git_reference_create_matching(&ref, git, full.data, &m->commit, 1, &m->ours, why.data);
+	git_reference_free(ref);
+	if (r == GIT_EMODIFIED || r == GIT_ELOCKED || r == GIT_ENOTFOUND)
+		return err_set_id(reterr, -EAGAIN, "Busy",
+				  "the branch '%s' was moved by somebody else meanwhile: try again", m->into);
+	return r < 0 ? git_errno(r, reterr, "moving the branch '%s'", m->into) : 0;
+}
+
+/* Makes the objects durable, then moves the ref. */
+static int land(struct merge_op *m, git_repository *git, struct checkout *c, struct err *reterr)
+{
+	int r = make_commit(m, reterr);
+
+	if (r == 0)
+		r = repo_sync_objects(&m->w->repo);
+	if (r == 0 && c)
+		r = checkout_publish(c, reterr);
+	if (r < 0)
+		return r;
+	r = move_ref(m, git, reterr);
+	if (r < 0 && c)
+		checkout_undo(c);
+	if (r == 0)
+		m->committed = true;
+	return r;
+}
+
+static int into_worktree(struct merge_op *m, git_repository *git, struct err *reterr)
+{
+	struct merge_private attributes;
+	struct checkout *c = NULL;
+	int r = checkout_open(git, true, &c, reterr);
+
+	if (r < 0)
+		return r;
+	merge_private_init(&attributes, m->w->repo.git, NULL, &m->tree, NULL);
+	r = checkout_prepare(c, &m->items, &attributes, &m->refused, reterr);
+	if (r < 0 && m->refused.n)
+		worker_detail(m->w, "paths", merge_conflicts_json(&m->refused));
+	if (r == 0 && !m->dry_run)
+		r = land(m, git, c, reterr);
+	merge_private_close(&attributes);
+	checkout_close(c);
+	return r;
+}
+
+/* One try. */
+static int merge_once(struct merge_op *m, struct err *reterr)
+{
+	git_repository *git = NULL;
+	int r = merge_trees(m, reterr);
+
+	if (r < 0 || m->up_to_date || m->out.conflicts.n)
+		return r;
+	r = checkout_items_diff(m->w->repo.git, &m->our_tree, &m->tree, &m->items);
+	if (r < 0)
+		return err_set(reterr, r, "comparing the trees: %s", strerror(-r));
+	r = worktrees_find(&m->w->repo, m->into, &git, reterr);
+	if (r < 0)
+		return r;
+	if (git)
+		r = into_worktree(m, git, reterr);
+	else if (!m->dry_run)
+		r = land(m, m->w->repo.git, NULL, reterr);
+	git_repository_free(git);
+	return r;
+}
+
+static json_t *oid_json(const git_oid *id)
+{
+	char hex[GIT_OID_HEXSZ + 1];
+
+	return json_string(git_oid_tostr(hex, sizeof(hex), id));
+}
+
+static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
+{
+	bool conflict = m->out.conflicts.n > 0, done = !conflict && !m->up_to_date;
+	json_t *changes = json_array();
+	int r = json_object_update_new(ret, json_pack("{s:o,s:o,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o}",
+		"source", worker_text(m->source, strlen(m->source)),
+		"into", worker_text(m->into, strlen(m->into)),
+		"state", conflict ? "conflict" : m->up_to_date ? "up_to_date"
+			: m->dry_run ? "would_merge" : "merged",
+		"tier", done ? json_string("clean-merge") : json_null(),
+		"fast_forward", done && m->fast_forward,
+		"commit", m->committed ? oid_json(&m->commit) : json_null(),
+		"tree", conflict ? json_null() : oid_json(&m->tree),
+		"changes", changes,
+		"conflicts", merge_conflicts_json(&m->out.conflicts),
+		"notes", merge_notes_json(&m->out.notes)));
+
+	if (r < 0)
+		return -ENOMEM;
+	return done ? merge_changes_json(m->w, &m->our_tree, &m->tree, changes, reterr) : 0;
+}
+
+static int run(struct merge_op *m, json_t *ret, struct err *reterr)
+{
+	int r = worker_need_str(m->w, "source", &m->source, reterr);
+
+	if (r == 0 && !m->into)
+		r = default_target(m, reterr);
+	for (int i = 0; r == 0 && i < TRIES; i++) {
+		merge_op_clear(m);
+		err_release(reterr);
+		r = merge_once(m, reterr);
+		if (r != -EAGAIN)
+			break;
+		r = i + 1 < TRIES ? 0 : -EAGAIN;
+	}
+	return r < 0 ? r : answer(m, ret, reterr);
+}
+
+int op_merge(struct worker *w, json_t *ret, struct err *reterr)
+{
+	struct merge_op m = { .w = w, .into = worker_str(w, "into"),
+			      .dry_run = worker_bool(w, "dry_run"),
+			      .squash = worker_bool(w, "squash") };
+	int r = run(&m, ret, reterr);
+
+	merge_op_clear(&m);
+	free(m.into_owned);
+	return r;
+}
