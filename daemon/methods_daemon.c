@@ -94,7 +94,6 @@ static void check_uring(json_t *a)
 
 static void check_git(json_t *a)
 {
-	_cleanup_buf_ struct buf b = BUF_INIT;
 	FILE *p = popen("git --version 2>/dev/null", "re");
 	char line[128] = "";
 	int major, minor, rev;

@@ -237,7 +237,7 @@ static int blob_get(struct content *c, const uint8_t oid[32], struct blob **ret)
 static int read_from_git(struct content *c, const uint8_t oid[32], uint64_t size, uint64_t off,
 			 void *buf, size_t n)
 {
-	struct blob *b;
+	struct blob *b = NULL;
 	int r = blob_get(c, oid, &b);
 
 	if (r < 0)

@@ -215,7 +215,7 @@ static int loose_read(void **ret, size_t *ret_len, git_object_t *ret_type, git_o
 	_cleanup_close_ int fd = -1;
 	_cleanup_buf_ struct buf file = BUF_INIT;
 	struct object o = {0};
-	char *p;
+	char *p = NULL;
 	int r = open_object(l, id, &fd);
 
 	if (r < 0)

@@ -48,6 +48,7 @@ static void visit(const struct image *img)
 		name = image_name(img, n, &len);
 		for (size_t i = 0; i < len; i++)
 			sum += (unsigned char)name[i];
+		(void)sum;
 		found = image_lookup(img, n->parent, name, len);
 		if (found >= 0 && image_node(img, (uint32_t)found)->parent != n->parent)
 			abort();

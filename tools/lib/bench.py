@@ -366,7 +366,7 @@ def machine(folder):
         model = next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")), "unknown")
     with open("/proc/meminfo") as f:
         memory = int(f.readline().split()[1]) // 1024
-    kind = run("stat", "-f", "-c", "%T", folder).stdout.strip()
+    kind = run("findmnt", "-n", "-o", "FSTYPE", "-T", folder, check=False).stdout.strip() or "unknown file system"
     fuse = run("pkg-config", "--modversion", "fuse3", check=False).stdout.strip()
     kernel = ".".join(os.uname().release.split("-")[0].split(".")[:2])
     return (f"kernel {kernel}, {os.cpu_count()} cores ({model}), {memory} MiB of memory, {kind}, libfuse {fuse}, "
