@@ -145,7 +145,7 @@ static int take_times(struct audit_filter *f, const json_t *req, uint64_t now, s
 
 static int take_ops(struct audit_filter *f, const json_t *req, struct err *reterr)
 {
-	json_t *list = json_object_get(req, "op"), *v;
+	json_t *list = json_object_get(req, "ops"), *v;
 	size_t i;
 
 	json_array_foreach (list, i, v) {

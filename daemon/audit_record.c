@@ -102,6 +102,8 @@ static int find_value(const struct record *rec, struct audit_words *w)
 		r = hex_bytes(rec->policy_hash, &w->value);
 	} else if (rec->type == RECORD_SUMMARY) {
 		r = buf_addf(&w->value, "%" PRIu64 " more like the one before", rec->count);
+	} else if (RECORD_HAS(rec, F_OUTCOME)) {
+		r = buf_add(&w->value, rec->outcome.p, rec->outcome.n);
 	} else if (rec->type == RECORD_NOTE || rec->type == RECORD_CONTROL ||
 		   rec->op == OP_SYMLINK) {
 		r = buf_add(&w->value, rec->value.p, rec->value.n);
@@ -215,7 +217,8 @@ static void put_op(json_t *o, const struct record *rec)
 		(void)json_object_set_new(o, "op", text(rec->name.p, rec->name.n));
 	else if (RECORD_HAS(rec, F_OP) && rec->op != OP_NONE && name)
 		(void)json_object_set_new(o, "op", json_string(name));
-	if (!RECORD_HAS(rec, F_RESULT) || rec->result >= 0)
+	/* A call's failure is told by its outcome, a sentence. */
+	if (!RECORD_HAS(rec, F_RESULT) || rec->result >= 0 || rec->type == RECORD_CONTROL)
 		return;
 	error = strerrorname_np(-rec->result);
 	(void)json_object_set_new(o, "errno",
@@ -237,6 +240,8 @@ json_t *audit_json(const struct audit_source *s, const struct record *rec,
 	(void)json_object_set_new(o, "type", json_string(type ? type : "unknown"));
 	(void)json_object_set_new(o, "result", json_string(result_names[audit_result_of(rec)]));
 	put_op(o, rec);
+	if (rec->type == RECORD_CONTROL && RECORD_HAS(rec, F_COUNT))
+		(void)json_object_set_new(o, "call", json_integer((json_int_t)rec->count));
 	put_numbers(o, rec);
 	put_words(o, rec, w);
 	if (rec->flags & RECORD_F_INFERRED)

@@ -145,6 +145,8 @@ static json_t *audit_request(struct daemon *d, struct call *c, json_t *views)
 	bool control = arg_bool(c, "control");
 
 	(void)json_object_del(q, "agents");
+	/* "op" of a worker's request is the worker's. */
+	(void)json_object_set(q, "ops", json_object_get(q, "op"));
 	(void)json_object_update_new(q, json_pack("{s:s,s:s,s:I,s:I,s:o}", "op", "audit", "state",
 		d->paths.state, "peer_uid", (json_int_t)c->uid, "peer_gid", (json_int_t)c->gid, "views",
 		views));

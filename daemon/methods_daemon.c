@@ -160,9 +160,11 @@ void method_doctor(struct daemon *d, struct call *c)
 	check_git(a);
 	check_space(a, d);
 	check_views(a, d);
-	add(a, "identity", "warning", "start agents with: agentfsctl run",
-	    "until agents are started with run, an agent of the same uid can write into another's view in "
-	    "its name");
+	add(a, "identity", "warning", d->system ? "give agents that must not touch each other's work users "
+	    "of their own: agentfsctl create AGENT --user NAME" : "for agents that must not touch each "
+	    "other's work use the system daemon and: agentfsctl create AGENT --user NAME",
+	    "a write is put down to the view that it goes to: agents of the same uid can write into each "
+	    "other's views");
 	call_reply(c, json_pack("{s:o}", "checks", a));
 }
 

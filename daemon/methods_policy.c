@@ -93,6 +93,22 @@ static char *path_in_view(const struct view *v, const char *path)
 	return strdup(clean[n] ? clean + n + 1 : "");
 }
 
+/* What the agent, or whoever started it, does about a refusal: the rule's text begins with its kind. */
+static const char *remedy(enum policy_result result, const char *rule)
+{
+	if (result == POLICY_DENY_RO)
+		return "report what should change there; a view with a role that writes is made by: "
+		       "agentfsctl create NAME --role builder";
+	if (strncmp(rule, "iron ", 5) == 0)
+		return "no agent may: a person changes it in the repository itself";
+	if (strstr(rule, "outside the scope"))
+		return "leave it, or ask for a task whose scope has it: agentfsctl create NAME --scope PATTERN";
+	if (strncmp(rule, "built in: ", 10) == 0)
+		return "nothing: this holds for every agent";
+	return "leave it to a role that may, or change the rule in agentfs.yaml: it holds for views made "
+	       "afterwards";
+}
+
 static json_t *decide(const struct judge *j, const struct view *v, int op, const char *path)
 {
 	struct policy_query q = {.op = (enum policy_op)op, .path = path};
@@ -106,13 +122,14 @@ static json_t *decide(const struct judge *j, const struct view *v, int op, const
 	verdict = policy_decide(j->policy, &q);
 	rule = policy_rule_text(j->policy, verdict.rule);
 	allowed = verdict.result == POLICY_ALLOW || verdict.result == POLICY_SCRATCH;
-	return json_pack("{s:b,s:s,s:s,s:s,s:o}", "allowed", allowed, "result",
-			 policy_result_name(verdict.result), "rule", rule, "role",
+	return json_pack("{s:s,s:b,s:s,s:s,s:s,s:o,s:s*}", "op", policy_op_name(q.op), "allowed", allowed,
+			 "result", policy_result_name(verdict.result), "rule", rule, "role",
 			 policy_role(j->policy), "text",
 			 json_sprintf("%s %s %s '%s'%s: %s", v->row.agent,
 				      allowed ? "may" : "may not", policy_op_name(q.op), path,
 				      verdict.result == POLICY_SCRATCH ? " as scratch, which is not merged"
-								       : "", rule));
+								       : "", rule),
+			 "remedy", allowed ? NULL : remedy(verdict.result, rule));
 }
 
 /* View, judge and path of a call; else the call has been answered. */

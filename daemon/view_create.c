@@ -435,8 +435,57 @@ static void taken(struct op *op, const struct view *v, bool other_repository)
 	op_end(op, NULL, &f);
 }
 
+static int differs(struct fault *f, const struct view *v, const char *what, const char *has,
+		   const char *asked)
+{
+	(void)fault_set(f, "NameTaken", "the agent '%s' has a view already, with %s '%s' and not '%s'",
+			v->row.agent, what, *has ? has : "none", asked);
+	return fault_remedy(f, "a view keeps its %s: leave the option out, choose another name, or first: "
+			    "agentfsctl destroy %s", what, v->row.agent);
+}
+
+/* Patterns are kept one a line, and a message is one line. */
+static int differs_in_scope(struct fault *f, const struct view *v, const char *asked)
+{
+	_cleanup_free_ char *a = sys_strdup(v->row.scope), *b = sys_strdup(asked);
+
+	if (!a || !b)
+		return fault_set(f, "Internal", "the daemon has no memory for this");
+	for (char *p = a; *p; p++)
+		*p = *p == '\n' ? ' ' : *p;
+	for (char *p = b; *p; p++)
+		*p = *p == '\n' ? ' ' : *p;
+	return differs(f, v, "scope", a, b);
+}
+
+/* What is asked for in words must be what the view has; what was left out is not compared. */
+static int same_options(const struct op *op, const struct creation *c, const struct view *v,
+			struct fault *f)
+{
+	const struct view_row *has = &v->row, *asked = &c->row;
+	_cleanup_free_ char *mount = NULL;
+	const char *words = arg_str(op->call, "mount");
+
+	if (arg_str(op->call, "role") && strcmp(has->role, asked->role) != 0)
+		return differs(f, v, "role", has->role, asked->role);
+	if (*asked->scope && strcmp(has->scope, asked->scope) != 0)
+		return differs_in_scope(f, v, asked->scope);
+	if (arg_str(op->call, "user") && has->uid != asked->uid)
+		return differs(f, v, "user", has->user, asked->user);
+	mount = words ? mountpoint_clean(words) : NULL;
+	if (words && (!mount || strcmp(mount, has->mount) != 0))
+		return differs(f, v, "mount", has->mount, words);
+	return 0;
+}
+
 static void again(struct op *op, struct view *v)
 {
+	struct fault f = FAULT_INIT;
+
+	if (same_options(op, op->data, v, &f) < 0) {
+		op_end(op, NULL, &f);
+		return;
+	}
 	op_end(op, json_pack("{s:o,s:b,s:[s]}", "view", view_json(v), "created", 0, "notes",
 			     "it was there already"), NULL);
 }

@@ -52,7 +52,7 @@
  * op "merge": repo, source (branch), into (branch or null: the view's target), dry_run, squash,
  *     agent, task, user_name, user_email → one Merged object.
  * op "apply": repo, worktree, source (commit) and base (commit) → as method Apply.
- * op "audit": views [{agent, view_id, dir}], control_dir or null, and the filters of method Audit;
+ * op "audit": views [{agent, view_id, dir}], control_dir or null, and the filters of method Audit, its op as "ops";
  *     follow: goes on until its input is closed by the daemon's end of a socket.
  * op "repository": repo → repository, worktree, owner_uid, head (branch or ""): what a path means.
  */

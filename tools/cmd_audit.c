@@ -47,7 +47,7 @@ static void print_number(const json_t *record, const char *key)
 
 static void print_target(const json_t *rec)
 {
-	out_text(stdout, *jstr(rec, "path") ? jstr(rec, "path") : "-");
+	out_text(stdout, jstr(rec, "path"));
 	if (*jstr(rec, "to")) {
 		printf(" -> ");
 		out_text(stdout, jstr(rec, "to"));
@@ -59,45 +59,84 @@ static void print_target(const json_t *rec)
 	}
 }
 
-/* time, agent, op, result, path, pid, command, rule */
-static void print_short(const json_t *rec)
+/* A cell of a line: padded, but never cut. Records are printed as they come, so that widths are
+ * what is usual and not what this list needs. */
+static void print_cell(const char *s, int width)
 {
-	const char *result = jstr(rec, "result");
-	enum out_color color = strcmp(result, "denied") == 0   ? OUT_RED
-			       : strcmp(result, "failed") == 0 ? OUT_YELLOW
-							       : OUT_PLAIN;
+	int pad = width - (int)out_width(s);
+
+	out_text(stdout, s);
+	printf("%*s", pad > 0 ? pad + 2 : 2, "");
+}
+
+static void print_who(const json_t *rec)
+{
+	if (!json_is_integer(json_object_get(rec, "pid")))
+		return;
+	printf("  ");
+	out_text(stdout, *jstr(rec, "command") ? jstr(rec, "command") : "pid");
+	printf("[%lld]", jint(rec, "pid"));
+}
+
+static enum out_color color_of(const json_t *rec)
+{
+	return strcmp(jstr(rec, "result"), "denied") == 0   ? OUT_RED
+	       : strcmp(jstr(rec, "result"), "failed") == 0 ? OUT_YELLOW
+							    : OUT_PLAIN;
+}
+
+/* time, agent, op, result, what */
+static void print_begin(const json_t *rec, const char *who, const char *result)
+{
 	char clock[40];
 
-	printf("%s  ", out_clock(jstr(rec, "time"), clock));
-	out_text(stdout, *jstr(rec, "agent") ? jstr(rec, "agent") : "-");
-	printf("  ");
-	out_text(stdout, *jstr(rec, "op") ? jstr(rec, "op") : jstr(rec, "type"));
-	printf("  %s", out_on(color));
-	out_text(stdout, result);
-	if (*jstr(rec, "errno")) {
-		(void)putchar(' ');
-		out_text(stdout, jstr(rec, "errno"));
+	printf("%s%s  ", out_on(color_of(rec)), out_clock(jstr(rec, "time"), clock));
+	print_cell(who, 8);
+	print_cell(*jstr(rec, "op") ? jstr(rec, "op") : jstr(rec, "type"), 11);
+	print_cell(result, 13);
+}
+
+/* A call of the daemon: "asked" with its arguments, "done" or "failed" with its outcome. */
+static void print_control(const json_t *rec)
+{
+	bool end = json_is_integer(json_object_get(rec, "call"));
+	bool ok = strcmp(jstr(rec, "result"), "ok") == 0;
+	char uid[32];
+
+	(void)snprintf(uid, sizeof(uid), "uid %lld", jint(rec, "uid"));
+	print_begin(rec, end ? "-" : uid, !end ? "asked" : ok ? "done" : "failed");
+	if (end && ok)
+		printf("call %lld", jint(rec, "call"));
+	else
+		out_text(stdout, jstr(rec, "value"));
+	print_who(rec);
+	printf("%s\n", out_off(color_of(rec)));
+}
+
+/* time, agent, op, result, path, command[pid], rule */
+static void print_short(const json_t *rec)
+{
+	char result[64];
+
+	if (strcmp(jstr(rec, "type"), "control") == 0) {
+		print_control(rec);
+		return;
 	}
-	printf("%s  ", out_off(color));
-	print_target(rec);
-	printf("  pid ");
-	print_number(rec, "pid");
-	if (*jstr(rec, "command")) {
-		printf(" (");
-		out_text(stdout, jstr(rec, "command"));
-		printf(")");
-	}
+	(void)snprintf(result, sizeof(result), "%s%s%s", jstr(rec, "result"),
+		       *jstr(rec, "errno") ? " " : "", jstr(rec, "errno"));
+	print_begin(rec, *jstr(rec, "agent") ? jstr(rec, "agent") : "-", result);
+	if (*jstr(rec, "path"))
+		print_target(rec);
+	else
+		out_text(stdout, *jstr(rec, "value") ? jstr(rec, "value") : "-");
+	print_who(rec);
 	if (*jstr(rec, "rule")) {
-		printf("  rule ");
+		printf("  ");
 		out_text(stdout, jstr(rec, "rule"));
 	}
 	if (json_is_true(json_object_get(rec, "inferred")))
 		printf("  (inferred)");
-	if (!*jstr(rec, "path") && *jstr(rec, "value")) {
-		printf("  ");
-		out_text(stdout, jstr(rec, "value"));
-	}
-	(void)putchar('\n');
+	printf("%s\n", out_off(color_of(rec)));
 }
 
 static const char *const csv_columns[] = {"time",    "agent", "type",	"op",	  "result", "errno",

@@ -11,14 +11,29 @@
 #include "json.h"
 #include "out.h"
 
-/* The daemon's sentence where it has one; the rule where the sentence does not hold it. */
-static void print_decision(const json_t *d)
+static void print_verdict(const json_t *d)
 {
 	bool allowed = json_is_true(json_object_get(d, "allowed"));
 	enum out_color color = allowed ? OUT_GREEN : OUT_RED;
-	const char *text = jstr(d, "text"), *rule = jstr(d, "rule");
 
 	printf("%s%s%s", out_on(color), allowed ? "allowed" : "refused", out_off(color));
+}
+
+static void print_remedy(const json_t *d)
+{
+	if (!*jstr(d, "remedy"))
+		return;
+	printf("what to do: ");
+	out_text(stdout, jstr(d, "remedy"));
+	(void)putchar('\n');
+}
+
+/* The daemon's sentence where it has one; the rule where the sentence does not hold it. */
+static void print_decision(const json_t *d)
+{
+	const char *text = jstr(d, "text"), *rule = jstr(d, "rule");
+
+	print_verdict(d);
 	if (*text) {
 		printf(": ");
 		out_text(stdout, text);
@@ -27,11 +42,36 @@ static void print_decision(const json_t *d)
 		printf(" by rule ");
 		out_text(stdout, rule);
 	}
-	if (*jstr(d, "role")) {
-		printf(", role ");
-		out_text(stdout, jstr(d, "role"));
-	}
 	(void)putchar('\n');
+	print_remedy(d);
+}
+
+static bool same_verdict(const json_t *a, const json_t *b)
+{
+	return json_equal(json_object_get(a, "allowed"), json_object_get(b, "allowed")) &&
+	       strcmp(jstr(a, "result"), jstr(b, "result")) == 0 &&
+	       strcmp(jstr(a, "rule"), jstr(b, "rule")) == 0;
+}
+
+/* One line for all operations that one rule decides alike: "refused: write, create, unlink by RULE". */
+static void print_decisions(const json_t *list)
+{
+	size_t i, j, n = json_array_size(list);
+
+	for (i = 0; i < n; i = j) {
+		const json_t *d = json_array_get(list, i);
+
+		print_verdict(d);
+		for (j = i; j < n && same_verdict(d, json_array_get(list, j)); j++) {
+			printf("%s", j == i ? ": " : ", ");
+			out_text(stdout, jstr(json_array_get(list, j), "op"));
+		}
+		printf(" by ");
+		out_text(stdout, jstr(d, "rule"));
+		(void)putchar('\n');
+		if (j == n || strcmp(jstr(d, "remedy"), jstr(json_array_get(list, j), "remedy")) != 0)
+			print_remedy(d);
+	}
 }
 
 static int run_policy_check(struct ctl *c)
@@ -66,8 +106,8 @@ const struct command cmd_policy_check = {
 	.args = "[AGENT] OP PATH",
 	.help = "ask whether an agent may do something to a path",
 	.about = "Answers with the rule that decides, and exits 0 when it is allowed, 1 when "
-		 "not. OP is an "
-		 "operation of the journal: write, create, mkdir, unlink, rename, setattr, ...",
+		 "not. OP is one of create, "
+		 "mkdir, write, chmod, unlink, rmdir, rename-from, rename-to, link.",
 	.example = "agentfsctl policy check alice write SPRINT.md",
 	.run = run_policy_check,
 };
@@ -90,8 +130,7 @@ static int run_why(struct ctl *c)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL;
 	_cleanup_free_ char *agent = NULL, *path = NULL;
-	size_t first = ctl_agent_words(c), i;
-	json_t *d;
+	size_t first = ctl_agent_words(c);
 	int r = 0;
 
 	if (c->args.n_words > first + 1)
@@ -106,10 +145,9 @@ static int run_why(struct ctl *c)
 		return r;
 	if (c->json)
 		return ctl_json(reply);
-	if (*jstr(reply, "text"))
+	if (!path && *jstr(reply, "text"))
 		out_block(stdout, jstr(reply, "text"), 0);
-	json_array_foreach (json_object_get(reply, "decisions"), i, d)
-		print_decision(d);
+	print_decisions(json_object_get(reply, "decisions"));
 	if (json_array_size(json_object_get(reply, "denials")) > 0) {
 		printf("Refused lately:\n");
 		print_denials(json_object_get(reply, "denials"));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Views: made, listed, shown, entered. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "cleanup.h"
 #include "client.h"
 #include "cmd.h"
+#include "io.h"
 #include "json.h"
 #include "out.h"
 
@@ -81,7 +83,8 @@ static int run_create(struct ctl *c)
 			&reply);
 	if (r != 0)
 		return r;
-	ctl_notes(c, reply, "notes");
+	if (json_is_true(json_object_get(reply, "created")))
+		ctl_notes(c, reply, "notes"); /* else the answer says itself that it was there */
 	if (c->json)
 		return ctl_json(reply);
 	v = json_object_get(reply, "view");
@@ -113,7 +116,8 @@ const struct command cmd_create = {
 	.about = "Mounts a copy-on-write view of the repository's base commit as the agent's "
 		 "working folder. "
 		 "The repository and its worktree are left as they are. Asked again with the same "
-		 "repository, task and base it says so and exits 0.",
+		 "repository, task and base it says so and exits 0; a role, scope, mount or user "
+		 "that differs from the view's is refused.",
 	.example = "agentfsctl create alice --task login --scope 'src/auth/**'",
 	.opts =
 		(const struct opt[]){
@@ -156,25 +160,83 @@ static void list_row(struct out_table *t, const json_t *v)
 				 jstr(v, "path")});
 }
 
+/* Is the folder a git repository or worktree, and which path of it does the daemon know? That of a
+ * linked worktree is its git folder, which lies in the repository's. Caller frees; NULL: it is none. */
+static char *git_folder(const char *dir)
+{
+	_cleanup_free_ char *git = NULL, *head = NULL, *objects = NULL, *refs = NULL;
+	_cleanup_buf_ struct buf link = BUF_INIT;
+	_cleanup_free_ char *to = NULL;
+	const char *name;
+
+	if (asprintf(&git, "%s/.git", dir) < 0 || asprintf(&head, "%s/HEAD", dir) < 0 ||
+	    asprintf(&objects, "%s/objects", dir) < 0 || asprintf(&refs, "%s/refs", dir) < 0)
+		return NULL;
+	if (io_read_file(AT_FDCWD, git, 8192, &link) == 0 && link.len > 8 &&
+	    strncmp(link.data, "gitdir: ", 8) == 0) {
+		link.data[strcspn(link.data, "\n")] = 0;
+		name = link.data + 8;
+		if (asprintf(&to, "%s%s%s", *name == '/' ? "" : dir, *name == '/' ? "" : "/", name) < 0)
+			return NULL;
+		return realpath(to, NULL);
+	}
+	if (access(git, F_OK) == 0 ||
+	    (access(head, F_OK) == 0 && access(objects, X_OK) == 0 && access(refs, X_OK) == 0))
+		return strdup(dir);
+	return NULL;
+}
+
+/* The repository that the current folder belongs to: in a view its own, not the view's .git. Caller
+ * frees; NULL: none. */
+static char *current_repository(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	_cleanup_free_ char *dir = getcwd(NULL, 0);
+	char *found, *slash;
+
+	if (!dir || dir[0] != '/')
+		return NULL;
+	if (client_try(c, "Which", json_pack("{s:s}", "path", dir), &reply) == 0)
+		return strdup(jstr(json_object_get(reply, "view"), "repository"));
+	while (!(found = git_folder(dir)) && (slash = strrchr(dir, '/')) && slash != dir)
+		*slash = 0;
+	return found;
+}
+
+static int ask_list(struct ctl *c, json_t **ret_reply, bool *ret_all)
+{
+	_cleanup_free_ char *repo = NULL;
+	int r = client_connect(c, true, false);
+
+	if (r != CTL_OK)
+		return r;
+	if (args_get(&c->args, "repo"))
+		repo = folder_option(c, "repo", &r);
+	else if (!args_has(&c->args, "all"))
+		repo = current_repository(c);
+	*ret_all = !repo;
+	return r == CTL_OK ? client_call(c, "List", json_pack("{s:s*}", "repository", repo), ret_reply)
+			   : r;
+}
+
 static int run_list(struct ctl *c)
 {
 	_cleanup_(out_table_release) struct out_table t = {.columns = 9};
 	_cleanup_(json_decrefp) json_t *reply = NULL;
-	_cleanup_free_ char *repo = NULL;
 	json_t *views, *v;
+	bool all = true;
 	size_t i;
-	int r = 0;
+	int r = ask_list(c, &reply, &all);
 
-	if (args_get(&c->args, "repo") && !(repo = folder_option(c, "repo", &r)))
-		return r;
-	r = client_call(c, "List", json_pack("{s:s*}", "repository", repo), &reply);
 	if (r != 0)
 		return r;
 	if (c->json)
 		return ctl_json(reply);
 	views = json_object_get(reply, "views");
 	if (json_array_size(views) == 0) {
-		ctl_note(c, "No views. Make one: agentfsctl create AGENT");
+		ctl_note(c, all ? "No views. Make one: agentfsctl create AGENT"
+				: "No views of this repository. Make one: agentfsctl create AGENT; "
+				  "those of others: agentfsctl list --all");
 		return CTL_OK;
 	}
 	out_row(&t, OUT_BOLD,
@@ -194,9 +256,11 @@ const struct command cmd_list = {
 	.about = "One line a view: state, role, task, branch, changed paths, commits ahead "
 		 "of and behind the "
 		 "target, last write, path. --json has all fields. Without --repo those of "
-		 "every repository.",
+		 "the repository that contains the current folder, or of every repository where none "
+		 "does.",
 	.example = "agentfsctl list --json",
 	.opts = (const struct opt[]){{"repo", 0, "PATH", "only views of this repository", "@dirs"},
+				     {"all", 0, NULL, "the views of every repository"},
 				     {0}},
 	.run = run_list,
 };

@@ -55,7 +55,8 @@ ANSWERS = {
     "Destroy": {"preserved": [], "notes": []},
     "Audit": {"records": [RECORD]},
     "PolicyCheck": {"decision": {"allowed": False, "result": "EACCES", "rule": "builder: !SPRINT.md",
-                                 "role": "builder", "text": "plans are the lead's"}},
+                                 "role": "builder", "text": "plans are the lead's", "op": "write",
+                                 "remedy": "ask the lead"}},
     "Why": {"role": "builder", "scope": [], "decisions": [], "denials": [RECORD], "text": "alice is a builder"},
     "Brief": {"text": "You work in a view."},
     "Doctor": {"checks": [{"name": "fuse", "state": "ok", "text": "/dev/fuse is there", "remedy": None}]},
@@ -77,6 +78,7 @@ REQUESTS = [
       "mount": "CWD/m", "user": "joe", "git": "worktree"}),
     (["list"], "List", {}),
     (["list", "--repo", "."], "List", {"repository": "CWD"}),
+    (["list", "--all"], "List", {}),
     (["show", "alice"], "Show", {"agent": "alice"}),
     (["path", "alice"], "Show", {"agent": "alice"}),
     (["next", "alice", "--task", "two", "--scope", "x"], "Next", {"agent": "alice", "task": "two", "scope": ["x"]}),
@@ -211,6 +213,29 @@ class Ctl(unittest.TestCase):
         self.ctl("policy", "check", "write", "a", status=1)
         self.assertEqual(self.last("PolicyCheck")[1], {"agent": "carol", "op": "write", "path": "a"})
 
+    def test_list__is_of_the_repository_of_the_current_folder(self):
+        repo, sub = os.path.join(self.cwd, "repo"), os.path.join(self.cwd, "repo/a/b")
+        os.makedirs(sub)
+        subprocess.run(["git", "init", "-q", repo], check=True)
+        def asked(cwd, *args):
+            self.ctl("list", *args, cwd=cwd)
+            return self.last("List")[1]
+        self.assertEqual(asked(repo), {"repository": repo})
+        self.assertEqual(asked(sub), {"repository": repo})
+        self.assertEqual(asked(sub, "--all"), {})
+        self.assertEqual(asked(os.path.join(repo, ".git/refs")), {"repository": os.path.join(repo, ".git")})
+        for where in ("linked", "submodule"):  # absolute and relative, as git writes them
+            link, git = os.path.join(self.cwd, where), os.path.join(repo, ".git/x")
+            os.makedirs(git, exist_ok=True)
+            os.mkdir(link)
+            with open(os.path.join(link, ".git"), "w") as f:
+                f.write(f"gitdir: {git if where == 'linked' else '../repo/.git/x'}\n")
+            self.assertEqual(asked(link), {"repository": git})
+        self.server.answers["Which"] = {"view": dict(VIEW, repository="/srv/repo")}
+        self.assertEqual(asked(sub), {"repository": "/srv/repo"}, "in a view")
+        self.server.answers["List"] = {"views": []}
+        self.assertIn("of this repository", self.ctl("list", cwd=repo)[1])
+
     def test_agent__a_word_that_names_none_is_a_path_in_a_view(self):
         self.server.answers["Which"] = {"view": dict(VIEW, agent="carol", path=self.cwd)}
         self.server.answers["Show"] = lambda params: (
@@ -242,6 +267,8 @@ class Ctl(unittest.TestCase):
     def test_create__again_says_that_it_was_there(self):
         self.server.answers["Create"] = {"view": VIEW, "created": False, "notes": []}
         self.assertIn("already there", self.ctl("create", "alice")[0])
+        self.server.answers["Create"]["notes"] = ["it was there already"]
+        self.assertEqual(self.ctl("create", "alice")[1], "", "said twice")
 
     def test_list__is_an_aligned_table(self):
         lines = self.ctl("list")[0].splitlines()
@@ -364,6 +391,30 @@ class Ctl(unittest.TestCase):
         self.assertEqual(rows[0].split(",")[:3], ["time", "agent", "type"])
         self.assertIn(",SPRINT.md,", rows[1])
 
+    def test_audit__has_columns_and_denials_stand_out(self):
+        ok = dict(RECORD, agent="bob", result="ok", op="rename", to="b", rule="", path="a")
+        del ok["errno"]
+        self.server.answers["Audit"] = {"records": [RECORD, ok]}
+        denied, plain = self.ctl("audit", "--color", "always")[0].splitlines()
+        self.assertTrue(denied.startswith("\033[31m") and denied.endswith("\033[0m"), denied)
+        self.assertNotIn("\033", plain)
+        denied, plain = self.ctl("audit")[0].splitlines()
+        self.assertEqual(denied.index("SPRINT.md"), plain.index("a -> b"))
+        self.assertTrue(plain.endswith("a -> b  vim[4711]"), plain)
+        self.assertTrue(denied.endswith("SPRINT.md  vim[4711]  builder: !SPRINT.md"), denied)
+
+    def test_audit__control_says_what_was_asked_and_what_came_of_it(self):
+        call = {"seq": 1, "time": RECORD["time"], "agent": "", "view": "", "type": "control", "op": "Create",
+                "result": "ok", "cursor": "c"}
+        self.server.answers["Audit"] = {"records": [
+            dict(call, pid=7, uid=1000, value='{"agent":"alice"}'), dict(call, seq=2, call=1, value="done"),
+            dict(call, seq=3, call=1, result="failed", value="the name is taken")]}
+        asked, done, failed = self.ctl("audit", "--control")[0].splitlines()
+        for line, words in ((asked, ("uid 1000", "Create", "asked", '{"agent":"alice"}', "pid[7]")),
+                            (done, ("Create", "done", "call 1")), (failed, ("failed", "the name is taken"))):
+            for word in words:
+                self.assertIn(word, line)
+
     def test_audit__none_match(self):
         self.server.answers["Audit"] = {"records": []}
         self.assertEqual(self.ctl("audit"), ("", "No records match.\n"))
@@ -401,10 +452,27 @@ class Ctl(unittest.TestCase):
 
     def test_policy_check__exits_by_the_verdict(self):
         out, _ = self.ctl("policy", "check", "alice", "write", "SPRINT.md", status=1)
-        self.assertEqual(out, "refused: plans are the lead's by rule builder: !SPRINT.md, role builder\n")
+        self.assertEqual(out, "refused: plans are the lead's by rule builder: !SPRINT.md\nwhat to do: ask the lead\n")
         self.server.answers["PolicyCheck"] = {"decision": {"allowed": True, "result": "ok", "rule": "*",
                                                            "role": "builder", "text": ""}}
         self.assertTrue(self.ctl("policy", "check", "alice", "write", "a")[0].startswith("allowed"))
+
+    def test_why__is_one_line_a_verdict(self):
+        def decision(op, allowed, rule, remedy=None):
+            return {"op": op, "allowed": allowed, "result": "allow" if allowed else "deny", "rule": rule,
+                    "role": "builder", "text": f"alice: {op}: {rule}", "remedy": remedy}
+        answer = self.server.answers["Why"] = {
+            "role": "builder", "scope": [], "denials": [], "text": "alice is a builder",
+            "decisions": [decision(op, False, "write !SPRINT.md", "leave it") for op in ("write", "create", "unlink")]}
+        self.assertEqual(self.ctl("why", "alice", "SPRINT.md")[0],
+                         "refused: write, create, unlink by write !SPRINT.md\nwhat to do: leave it\n")
+        answer["decisions"][0] = decision("write", True, "write *")
+        answer["decisions"][2] = decision("unlink", False, "iron x", "leave it")
+        self.assertEqual(self.ctl("why", "alice", "x")[0],
+                         "allowed: write by write *\nrefused: create by write !SPRINT.md\n"
+                         "refused: unlink by iron x\nwhat to do: leave it\n")
+        answer["decisions"] = []
+        self.assertEqual(self.ctl("why", "alice")[0], "alice is a builder\n")
 
     def test_doctor__a_problem_exits_1(self):
         self.assertEqual(self.ctl("doctor")[0], "ok      fuse: /dev/fuse is there\n")

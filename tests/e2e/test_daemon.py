@@ -252,11 +252,16 @@ def test_policy_is_told(d):
     refused("Invalid", d.call, "PolicyCheck", agent="p0", op="fly", path="x")
     refused("Invalid", d.call, "PolicyCheck", agent="p0", op="write", path="../../x")
     why = d.call("Why", agent="p0", path="SPRINT.md")
+    assert [x["op"] for x in why["decisions"]] == ["write", "create", "unlink"] and why["decisions"][0]["remedy"]
     assert [x["allowed"] for x in why["decisions"]] == [False] * 3 and why["role"] == "builder"
     brief = d.call("Brief", agent="p0")["text"]
     assert d.mounts in brief and "agents/p0/work" in brief and ".agentfs/control" in brief
     names = {c["name"] for c in d.call("Doctor")["checks"]}
     assert {"kernel", "fuse", "git", "space", "identity"} <= names
+    ctl = open(os.path.join(SOURCE, "docs/COMMANDS.md")).read()
+    for check in d.call("Doctor")["checks"]:
+        for word in re.findall(r"agentfsctl (\w+)", check.get("remedy") or ""):
+            assert f"agentfsctl {word}" in ctl, check
 
 
 def test_second_daemon_is_refused(d):

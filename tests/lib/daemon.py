@@ -93,7 +93,7 @@ class System:
         return found[0] if found else None
 
     def views(self):
-        return self.json("list")["views"]
+        return self.json("list", "--all")["views"]
 
     def git(self, *args, **kw):
         return repos.git(self.repo, *args, uid=self.repo_uid, **kw)

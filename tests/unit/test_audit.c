@@ -100,18 +100,18 @@ static void test_audit__every_filter_filters(void **state)
 	scene(&f);
 	expect(&f, json_pack("{s:s}", "path", "/src/new.c"),
 	       "rename src/main.c>src/new.c ok\nwrite src/new.c ok\nunlink src/new.c ok\n");
-	expect(&f, json_pack("{s:s,s:[s,s]}", "path", "src/**", "op", "write", "unlink"),
+	expect(&f, json_pack("{s:s,s:[s,s]}", "path", "src/**", "ops", "write", "unlink"),
 	       "write src/main.c ok\nwrite src/new.c ok\nunlink src/new.c ok\n");
-	expect(&f, json_pack("{s:[s],s:s}", "op", "mknod", "result", "ok"),
+	expect(&f, json_pack("{s:[s],s:s}", "ops", "mknod", "result", "ok"),
 	       "mknod src/main.c ok\n");
 	expect(&f, json_pack("{s:s}", "result", "failed"), "");
 	expect(&f, json_pack("{s:s}", "grep", "^a\\.c$"), "write a.c ok\n");
 	expect(&f, json_pack("{s:s}", "rule", "no such rule"), "");
 	expect(&f, json_pack("{s:i}", "pid", 999), "");
 	expect(&f, json_pack("{s:s}", "until", "1h"), "");
-	expect(&f, json_pack("{s:s,s:[s]}", "since", "1h", "op", "rename"),
+	expect(&f, json_pack("{s:s,s:[s]}", "since", "1h", "ops", "rename"),
 	       "rename src/main.c>src/new.c ok\n");
-	expect(&f, json_pack("{s:s,s:[s]}", "since", "2999-01-01T00:00:00Z", "op", "rename"), "");
+	expect(&f, json_pack("{s:s,s:[s]}", "since", "2999-01-01T00:00:00Z", "ops", "rename"), "");
 	view_fixture_release(&f);
 }
 
