@@ -10,7 +10,8 @@
  *     4 new contents written beside, in GITDIR/agentfs-stage   the same; removed by the next merge
  *     5 files exchanged, one by one     `git status` shows some changes of the merge as modified
  *     6 index replaced                  `git status` shows the merge as staged changes
- *     7 the branch moved                the merge is done; the lock as in 2
+ *     7 the branch moved                the merge is done; the lock as in 2 (the same merge run again,
+ *                                      which finds nothing to do, removes it)
  * At 5 and 6 the same merge run again goes on from there: a file or entry that already is what it shall
  * be is fine. Had the branch moved first, a kill would leave a state that shows the merge's reversal
  * as the user's own change, one commit away from losing it.
@@ -188,6 +189,16 @@ void checkout_close(struct checkout *c)
 	free(c->root_path);
 	free(c->work);
 	free(c);
+}
+
+void checkout_tidy(git_repository *git)
+{
+	_cleanup_close_ int dir = open(git_repository_path(git), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct checkout *c = NULL;
+
+	if (dir >= 0 && faccessat(dir, "index.lock", F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    checkout_open(git, false, &c, NULL) == 0)
+		checkout_close(c);
 }
 
 /* ---- step 4: contents ---- */

@@ -65,3 +65,6 @@ void checkout_undo(struct checkout *c);
 
 /* Frees lock and temporary files. Takes NULL. */
 void checkout_close(struct checkout *c);
+
+/* Removes what a killed merge left in a worktree's git folder, its lock above all. */
+void checkout_tidy(git_repository *git);

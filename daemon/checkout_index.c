@@ -163,6 +163,20 @@ static int put_entry(struct checkout *c, const struct checkout_work *w)
 	return git_index_add(c->index, &e);
 }
 
+/* The old one stays under old_name, for checkout_index_undo(). */
+static int replace(struct checkout *c)
+{
+	int d = c->git_dir;
+
+	if (c->index_had && renameat2(d, new_name, d, "index", RENAME_EXCHANGE) == 0)
+		return renameat(d, new_name, d, old_name) < 0 ? -errno : 0;
+	if (c->index_had && errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	if (c->index_had && linkat(d, "index", d, old_name, 0) < 0)
+		return -errno;
+	return renameat(d, new_name, d, "index") < 0 ? -errno : 0;
+}
+
 int checkout_index_put(struct checkout *c, struct err *reterr)
 {
 	int r = 0;
@@ -176,10 +190,7 @@ int checkout_index_put(struct checkout *c, struct err *reterr)
 		r = git_index_write(c->index);
 	if (r < 0)
 		return git_errno(r, reterr, "writing the index of '%s'", c->root_path);
-	if (c->index_had && linkat(c->git_dir, "index", c->git_dir, old_name, 0) < 0)
-		r = -errno;
-	if (r == 0 && renameat(c->git_dir, new_name, c->git_dir, "index") < 0)
-		r = -errno;
+	r = replace(c);
 	if (r == 0)
 		c->index_put = true;
 	return r < 0 ? err_set(reterr, r, "replacing the index of '%s': %s", c->root_path, strerror(-r))

@@ -15,6 +15,7 @@
 #include "branch.h"
 #include "branch_find.h"
 #include "checkout.h"
+#include "checkout_parts.h"
 #include "cleanup.h"
 #include "diff.h"
 #include "merge.h"
@@ -194,6 +195,7 @@ static int land(struct merge_op *m, git_repository *git, struct checkout *c, str
 		checkout_undo(c);
 	if (r == 0)
 		m->committed = true;
+	checkout_failpoint("moved");
 	return r;
 }
 
@@ -214,6 +216,16 @@ static int into_worktree(struct merge_op *m, git_repository *git, struct err *re
 	merge_private_close(&attributes);
 	checkout_close(c);
 	return r;
+}
+
+/* Nothing to do, perhaps because the merge that did it was killed at its end. */
+static void tidy(struct merge_op *m)
+{
+	git_repository *git = NULL;
+
+	if (!m->dry_run && worktrees_find(&m->w->repo, m->into, &git, NULL) == 0 && git)
+		checkout_tidy(git);
+	git_repository_free(git);
 }
 
 /* One try. */
@@ -281,6 +293,8 @@ static int run(struct merge_op *m, json_t *ret, struct err *reterr)
 			break;
 		r = i + 1 < TRIES ? 0 : -EAGAIN;
 	}
+	if (r == 0 && m->up_to_date)
+		tidy(m);
 	return r < 0 ? r : answer(m, ret, reterr);
 }
 
