@@ -16,6 +16,7 @@
 #include "gitname.h"
 #include "odb.h"
 #include "policy.h"
+#include "record.h"
 #include "snapshot.h"
 #include "treewalk.h"
 #include "worker_run.h"
@@ -235,7 +236,10 @@ static bool is_brought(const struct verdict *v, const char *path, const struct t
 static int refuse(struct verdict *v, const char *path, const char *rule, const char *what)
 {
 	const char *id = git_oid_tostr_s(git_commit_id(v->commit));
+	char outcome[GIT_OID_HEXSZ + 16];
 
+	(void)snprintf(outcome, sizeof(outcome), "in commit %s", id);
+	view_tell_refusal(v->w, OP_WRITE, path, rule, outcome);
 	worker_detail(v->w, "commit", json_string(id));
 	worker_detail(v->w, "path", worker_text(path, strlen(path)));
 	worker_detail(v->w, "rule", worker_text(rule, strlen(rule)));

@@ -150,6 +150,20 @@ int view_put_text(struct worker *w, const char *path, const char *text, struct e
 		     : view_put(w, path, S_IFREG | 0644, fd, reterr);
 }
 
+void view_tell_refusal(struct worker *w, uint32_t op, const char *path, const char *rule,
+		       const char *outcome)
+{
+	struct record msg = {.type = VIEWCTL_REFUSED};
+
+	if (w->viewctl < 0)
+		return;
+	RECORD_SET(&msg, op, F_OP, op);
+	RECORD_SET(&msg, path, F_PATH, ((struct bytes){path, strlen(path)}));
+	RECORD_SET(&msg, rule_text, F_RULE_TEXT, ((struct bytes){rule, strlen(rule)}));
+	RECORD_SET(&msg, outcome, F_OUTCOME, ((struct bytes){outcome, strlen(outcome)}));
+	(void)call(w, &msg, -1, NULL, NULL);
+}
+
 void view_finish(struct worker *w)
 {
 	if (w->locked)

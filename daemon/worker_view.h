@@ -24,6 +24,11 @@ int view_open_snapshot(struct worker *w, bool need_server, bool lock, struct err
 int view_put(struct worker *w, const char *path, uint32_t mode, int fd, struct err *reterr);
 int view_put_text(struct worker *w, const char *path, const char *text, struct err *reterr);
 
+/* Has the view journal a refusal of ours as a denial: op (enum record_op) on path, by which rule, and
+ * what was judged. Failing to is no failure: the caller's error stands. */
+void view_tell_refusal(struct worker *w, uint32_t op, const char *path, const char *rule,
+		       const char *outcome);
+
 /* Frees lock and snapshot; the `finish` of each op that opened one. */
 void view_finish(struct worker *w);
 

@@ -181,11 +181,22 @@ static int do_path(struct fs *fs, struct client *c, const struct record *msg, in
 	case VIEWCTL_POLICY:
 	case VIEWCTL_STOP:
 	case VIEWCTL_DENIED:
+	case VIEWCTL_REFUSED:
 	case VIEWCTL_REBASE_BRANCH:
 		break;
 	}
 	notify_flush(fs->notify);
 	return r;
+}
+
+static int do_refused(struct fs *fs, const struct record *msg)
+{
+	_cleanup_free_ char *path = text_of(msg->path), *rule = text_of(msg->rule_text);
+	_cleanup_free_ char *outcome = text_of(msg->outcome);
+
+	if (!path || !rule || !outcome || msg->op >= OP_MAX)
+		return -EINVAL;
+	return view_note_refusal(fs->view, (enum record_op)msg->op, path, rule, outcome);
 }
 
 static int do_policy(struct fs *fs, const struct record *msg, struct buf *text)
@@ -224,6 +235,8 @@ static int dispatch(struct fs *fs, struct client *c, const struct record *msg, i
 		return do_stop(fs, msg);
 	case VIEWCTL_DENIED:
 		return view_denied_text(fs->view, text);
+	case VIEWCTL_REFUSED:
+		return do_refused(fs, msg);
 	case VIEWCTL_REBASE_BRANCH: {
 		_cleanup_free_ char *branch = text_of(msg->name), *task = text_of(msg->value);
 

@@ -8,6 +8,7 @@
 
 #include "err.h"
 #include "policy.h"
+#include "record.h"
 #include "tree.h"
 #include "viewconf.h"
 
@@ -140,6 +141,11 @@ int view_set_policy(struct view *v, const char *text, struct err *reterr);
 
 /* The view moved to another task: what /.agentfs/control shows from now on. */
 int view_set_task(struct view *v, const char *branch, const char *task);
+
+/* Somebody else judged by this view's policy (materialize, a commit): journaled as a denial. All texts
+ * are borrowed for the call; `outcome` says what was judged. Errors: -errno. */
+int view_note_refusal(struct view *v, enum record_op op, const char *path, const char *rule_text,
+		      const char *outcome);
 int view_denied_text(struct view *v, struct buf *ret);
 
 /* Numbers of the files that were written since they were last named here: a snapshot has their mapped

@@ -417,6 +417,34 @@ void view_infer_denial(struct view *v, const struct view_ctx *ctx, uint64_t id)
 		       r ? r : -EACCES, RECORD_F_INFERRED);
 }
 
+int view_note_refusal(struct view *v, enum record_op op, const char *path, const char *rule_text,
+		      const char *outcome)
+{
+	const struct view_ctx self = {.uid = v->conf.uid, .gid = v->conf.gid, .internal = true};
+	struct record rec;
+	int r;
+
+	pthread_mutex_lock(&v->lock);
+	view_record(v, &self, &rec, op);
+	rec.type = RECORD_DENIED;
+	rec.time = sys_now_ns();
+	RECORD_SET(&rec, result, F_RESULT, -EACCES);
+	RECORD_SET(&rec, path, F_PATH, ((struct bytes){path, strlen(path)}));
+	RECORD_SET(&rec, rule_text, F_RULE_TEXT, ((struct bytes){rule_text, strlen(rule_text)}));
+	RECORD_SET(&rec, outcome, F_OUTCOME, ((struct bytes){outcome, strlen(outcome)}));
+	RECORD_SET(&rec, policy_hash, F_POLICY_HASH,
+		   ((struct bytes){(const char *)policy_hash(v->policy), 32}));
+	RECORD_SET(&rec, count, F_COUNT, v->denied + 1);
+	r = view_commit(v, &rec);
+	if (r == 0) {
+		keep_denial(v, &rec, rec.path);
+		v->denied++;
+		v->last_denied = (int64_t)rec.time;
+	}
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
 /* --- shown in .agentfs/control/denied --- */
 
 static int add_denial(const struct denial *d, struct buf *b)

@@ -27,6 +27,8 @@ enum viewctl_type {
 	VIEWCTL_POLICY,   /* value = policy text: in force from now on, journaled */
 	VIEWCTL_STOP,     /* unmount and exit once idle; mask = 1: even when files are in use → 0, -EBUSY */
 	VIEWCTL_DENIED,   /* → value = text as in .agentfs/control/denied */
+	VIEWCTL_REFUSED,  /* path, op, rule_text, outcome: a commit of the agent's was refused for this path;
+			       journaled as a denial */
 	VIEWCTL_REBASE_BRANCH, /* name = new branch, value = task: what status.json, role files show */
 };
 
