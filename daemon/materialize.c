@@ -334,11 +334,12 @@ static int run(struct materialize *m)
 		if (r < 0)
 			return err_set(m->err, r, "writing the objects to disk: %s", strerror(-r));
 	}
-	if (r == 0)
+	if (r == 0 && !worker_bool(m->w, "dry_run"))
 		r = move_branch(m);
 	if (r < 0)
 		return r;
-	follow(m);
+	if (!worker_bool(m->w, "dry_run"))
+		follow(m);
 	return answer(m);
 }
 

@@ -75,6 +75,18 @@ static int tree_of(struct merge_op *m, const git_oid *commit, git_oid *ret, stru
 	return 0;
 }
 
+/* The branch's tip, or in a dry run the commit that materializing would put there. */
+static int find_source(struct merge_op *m, struct err *reterr)
+{
+	const char *hex = worker_str(m->w, "source_commit");
+
+	if (!hex || !m->dry_run)
+		return branch_find(&m->w->repo, m->source, true, &m->theirs, reterr);
+	if (git_oid_fromstr(&m->theirs, hex) < 0)
+		return err_set_id(reterr, -EINVAL, "Invalid", "'%s' is no commit", hex);
+	return 0;
+}
+
 /* What the merge makes of the target's tree: m->tree, or conflicts. */
 static int merge_trees(struct merge_op *m, struct err *reterr)
 {
@@ -82,7 +94,7 @@ static int merge_trees(struct merge_op *m, struct err *reterr)
 	int r = branch_find(&m->w->repo, m->into, false, &m->ours, reterr);
 
 	if (r == 0)
-		r = branch_find(&m->w->repo, m->source, true, &m->theirs, reterr);
+		r = find_source(m, reterr);
 	if (r == 0)
 		r = tree_of(m, &m->ours, &m->our_tree, reterr);
 	if (r == 0)

@@ -79,7 +79,7 @@ static void on_materialized(struct op *op, json_t *ok, struct fault *f)
 
 	if (v)
 		v->distance.at = 0;
-	if (ok && v)
+	if (ok && v && !op->dry_run)
 		events_emit(op->d->events, "materialized", v->row.agent, v->row.id, v->row.uid,
 			    "branch %s has what the view has", v->row.branch);
 	op_end(op, ok ? pick(ok, keys, op->done ? ARRAY_SIZE(keys) : ARRAY_SIZE(keys) - 1) : NULL, f);
@@ -95,6 +95,7 @@ void materialize_start(struct op *op)
 	q = op_view_request(op, "materialize", v);
 	(void)json_object_set_new(q, "message", op->text ? json_string(op->text) : json_null());
 	(void)json_object_set_new(q, "force", json_boolean(op->force));
+	(void)json_object_set_new(q, "dry_run", json_boolean(op->dry_run));
 	op_task(op, q, on_materialized);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Merge: for each source in order its view is materialized (unless told not to, or in a dry run),
+ * Merge: for each source in order its view is materialized (unless told not to; in a dry run the commit is made and no ref moves),
  * then its branch is merged, then, where asked for, its view is closed. The first conflict or error
  * ends it; what was merged before stays merged and is told.
  */
@@ -15,6 +15,7 @@ struct merge {
 	size_t at;     /* source under way */
 	json_t *done;  /* array of Merged */
 	bool dry_run, no_materialize, destroy;
+	char *tip;     /* dry run: the commit that materializing the view would make */
 };
 
 static void merge_free(void *p)
@@ -22,6 +23,7 @@ static void merge_free(void *p)
 	struct merge *m = p;
 
 	json_decref(m->done);
+	free(m->tip);
 	free(m);
 }
 
@@ -153,18 +155,25 @@ static void merge_one(struct op *op)
 		into = v->row.target;
 	(void)json_object_set_new(q, "into", into ? json_string(into) : json_null());
 	(void)json_object_set_new(q, "dry_run", json_boolean(m->dry_run));
+	if (m->tip)
+		(void)json_object_set_new(q, "source_commit", json_string(m->tip));
 	(void)json_object_set_new(q, "squash", json_boolean(arg_bool(op->call, "squash")));
 	op_task(op, q, on_merged);
 }
 
 static void on_source_materialized(struct op *child, json_t *reply, struct fault *f)
 {
+	const char *tip = reply ? json_string_value(json_object_get(reply, "tip")) : NULL;
 	struct op *op = child->parent;
+	struct merge *m = op->data;
 
-	if (!reply)
+	if (!reply) {
 		merge_failed(op, f);
-	else
-		merge_one(op);
+		return;
+	}
+	free(m->tip);
+	m->tip = m->dry_run && tip ? sys_strdup(tip) : NULL;
+	merge_one(op);
 }
 
 static void next_source(struct op *op)
@@ -185,7 +194,9 @@ static void next_source(struct op *op)
 		merge_failed(op, &f);
 		return;
 	}
-	if (!v || m->dry_run || m->no_materialize) {
+	free(m->tip);
+	m->tip = NULL;
+	if (!v || m->no_materialize) {
 		merge_one(op);
 		return;
 	}
@@ -198,6 +209,7 @@ static void next_source(struct op *op)
 	child->parent = op;
 	child->uid = op->uid;
 	child->gid = op->gid;
+	child->dry_run = m->dry_run;
 	child->done = on_source_materialized;
 	op_begin(child, materialize_start);
 }

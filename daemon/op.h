@@ -31,7 +31,7 @@ struct op {
 	void *data;         /* of the op's own kind */
 	void (*data_free)(void *data);
 	/* parameters that several kinds share */
-	bool force, delete_branch;
+	bool force, delete_branch, dry_run;
 	char *text;         /* message, new task … */
 	json_t *result;     /* what is gathered on the way */
 };

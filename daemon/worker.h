@@ -35,7 +35,8 @@
  *     Errors: NotFound (revision, repository), NameTaken, BranchElsewhere, Unsupported (SHA-256,
  *     empty), NotFetched (partial clone lacks objects), Damaged, NoSpace, Denied.
  * op "uncreate": repo, view_id, branch, branch_made, branch_was, base_commit: undoes create after a later failure.
- * op "materialize": message or null, force, user_name, user_email → as method Materialize; also
+ * op "materialize": message or null, force, dry_run (the commit is made, no ref moves and the view stays
+ *     as it is), user_name, user_email → as method Materialize; also
  *     tip (branch's new tip), files (count). Denied has details {commit, path, rule}. Other errors:
  *     Locked, Stale, Conflict (HEAD elsewhere, a merge or rebase under way), TooLarge (force),
  *     Unsupported (a filter), BranchElsewhere, Busy (the branch was moved meanwhile), Damaged.
@@ -49,7 +50,8 @@
  * op "next": new_branch, → base_commit (tip of the old branch), branch, branch_made, branch_was as for create;
  *     moves the view's own HEAD and ref through viewctl. Dirty: the view has commits that its branch
  *     lacks (materialize first). refs/agentfs/base/<view-id> stays: the image's tree needs it.
- * op "merge": repo, source (branch), into (branch or null: the view's target), dry_run, squash,
+ * op "merge": repo, source (branch), source_commit (dry_run: instead of its tip), into (branch or null:
+ *     the view's target), dry_run, squash,
  *     agent, task, user_name, user_email → one Merged object.
  * op "apply": repo, worktree, source (commit) and base (commit) → as method Apply.
  * op "audit": views [{agent, view_id, dir}], control_dir or null, and the filters of method Audit, its op as "ops";
