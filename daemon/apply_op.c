@@ -34,7 +34,7 @@ struct apply {
 static int open_worktree(struct apply *a, struct err *reterr)
 {
 	const char *path = worker_str(a->w, "worktree");
-	struct repo there = { 0 };
+	struct repo there = {0};
 	int r;
 
 	if (!path)
@@ -50,8 +50,8 @@ static int open_worktree(struct apply *a, struct err *reterr)
 		return r;
 	if (strcmp(there.common, a->w->repo.common) != 0)
 		r = err_set_id(reterr, -EINVAL, "Invalid",
-			       "'%s' is a worktree of '%s', not of the view's repository '%s'", path,
-			       there.common, a->w->repo.common);
+			       "'%s' is a worktree of '%s', not of the view's repository '%s'",
+			       path, there.common, a->w->repo.common);
 	else if ((r = git_repository_open(&a->git, there.git_dir)) < 0)
 		r = git_errno(r, reterr, "opening the worktree '%s'", path);
 	repo_release(&there);
@@ -71,22 +71,25 @@ static int clash(struct apply *a, const struct checkout_item *d, const struct tr
 		return merge_conflict_add(&a->conflicts, p, "file/folder",
 					  "'%s' is a folder, or below something that is none", p);
 	if (!d->to.mode)
-		return merge_conflict_add(&a->conflicts, p, "modify/delete",
-					  "'%s' is deleted by the view and modified in the worktree", p);
+		return merge_conflict_add(
+			&a->conflicts, p, "modify/delete",
+			"'%s' is deleted by the view and modified in the worktree", p);
 	if (!there->mode)
 		return merge_conflict_add(&a->conflicts, p, "delete/modify",
-					  "'%s' is changed by the view and gone in the worktree", p);
+					  "'%s' is changed by the view and gone in the worktree",
+					  p);
 	if (!d->from.mode)
 		return merge_conflict_add(&a->conflicts, p, "add/add",
 					  "'%s' is new in the view and in the worktree", p);
-	return merge_conflict_add(&a->conflicts, p, S_ISLNK(there->mode) ? "symlink" : "mode",
-				  "'%s' changed its type, or is a symbolic link changed on both sides", p);
+	return merge_conflict_add(
+		&a->conflicts, p, S_ISLNK(there->mode) ? "symlink" : "mode",
+		"'%s' changed its type, or is a symbolic link changed on both sides", p);
 }
 
 static int merge_contents(struct apply *a, const struct checkout_item *d,
 			  const struct tree_entry *there, struct err *reterr)
 {
-	struct merge_both both = { d->path, d->from, *there, d->to };
+	struct merge_both both = {d->path, d->from, *there, d->to};
 	struct merge_file merged;
 	struct tree_entry now;
 	const char *value = NULL;
@@ -97,7 +100,8 @@ static int merge_contents(struct apply *a, const struct checkout_item *d,
 	if (r == 0) /* now its blob is written, too */
 		r = checkout_look(a->checkout, d->path, true, &now, reterr);
 	if (r == 0 && !same(&now, there))
-		r = err_set_id(reterr, -EBUSY, "Dirty", "'%s' was changed meanwhile: try again", d->path);
+		r = err_set_id(reterr, -EBUSY, "Dirty", "'%s' was changed meanwhile: try again",
+			       d->path);
 	if (r == 0)
 		r = merge_file(a->git, merge_driver_of(value), &both, &merged, reterr);
 	if (r < 0)
@@ -115,7 +119,8 @@ static int plan_one(struct apply *a, const struct checkout_item *d, struct err *
 
 	if (!checkout_path_ok(d->path))
 		return err_set_id(reterr, -EBADMSG, "Damaged",
-				  "the commit holds '%s', a path that may not be in a worktree", d->path);
+				  "the commit holds '%s', a path that may not be in a worktree",
+				  d->path);
 	if (d->from.mode == GIT_FILEMODE_COMMIT || d->to.mode == GIT_FILEMODE_COMMIT)
 		return merge_note(&a->notes, "the submodule '%s' is left as it is", d->path);
 	r = checkout_look(a->checkout, d->path, false, &there, reterr);
@@ -144,7 +149,7 @@ static int conflict_error(struct apply *a, struct err *reterr)
 
 static int put(struct apply *a, struct err *reterr)
 {
-	struct merge_conflicts refused = { 0 };
+	struct merge_conflicts refused = {0};
 	int r = checkout_prepare(a->checkout, &a->items, &a->attributes, &refused, reterr);
 
 	if (r < 0 && refused.n)
@@ -157,7 +162,7 @@ static int put(struct apply *a, struct err *reterr)
 
 static int change_of(struct apply *a, git_oid tree[static 2], struct err *reterr)
 {
-	static const char *const keys[] = { "base", "source" };
+	static const char *const keys[] = {"base", "source"};
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < 2; i++) {
@@ -208,7 +213,7 @@ static int run(struct apply *a, json_t *ret, struct err *reterr)
 
 int op_apply(struct worker *w, json_t *ret, struct err *reterr)
 {
-	struct apply a = { .w = w };
+	struct apply a = {.w = w};
 	int r = run(&a, ret, reterr);
 
 	if (a.attributes.shared)

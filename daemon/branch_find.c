@@ -90,6 +90,6 @@ int branch_find(struct repo *r, const char *name, bool remote, git_oid *ret, str
 	if (q != GIT_ENOTFOUND && q != GIT_EINVALIDSPEC)
 		return git_errno(q, reterr, "reading the branch '%s'", name);
 	(void)near_names(r->git, name, &names);
-	return err_set_id(reterr, -ENOENT, "NotFound", "no branch '%s' in the repository '%s'%s", name,
-			  r->common, names.data ? names.data : "");
+	return err_set_id(reterr, -ENOENT, "NotFound", "no branch '%s' in the repository '%s'%s",
+			  name, r->common, names.data ? names.data : "");
 }

@@ -41,7 +41,7 @@ static const char stage_name[] = "agentfs-stage", stage_root_name[] = ".agentfs-
 int checkout_item_add(struct checkout_items *l, const char *path, const struct tree_entry *from,
 		      const struct tree_entry *to)
 {
-	struct checkout_item one = { .from = *from, .to = *to };
+	struct checkout_item one = {.from = *from, .to = *to};
 
 	if (l->n == l->cap) {
 		size_t cap = l->cap ? 2 * l->cap : 32;
@@ -79,7 +79,7 @@ void checkout_items_release(struct checkout_items *l)
 	for (size_t i = 0; i < l->n; i++)
 		free(l->v[i].path);
 	free(l->v);
-	*l = (struct checkout_items){ 0 };
+	*l = (struct checkout_items){0};
 }
 
 /* ---- opening ---- */
@@ -88,17 +88,20 @@ static int check_state(struct checkout *c, struct err *reterr)
 {
 	int state = git_repository_state(c->git);
 	const char *what = state == GIT_REPOSITORY_STATE_MERGE ? "merge"
-		: state == GIT_REPOSITORY_STATE_REVERT || state == GIT_REPOSITORY_STATE_REVERT_SEQUENCE
-			? "revert"
-		: state == GIT_REPOSITORY_STATE_CHERRYPICK ||
-		  state == GIT_REPOSITORY_STATE_CHERRYPICK_SEQUENCE ? "cherry-pick"
-		: state == GIT_REPOSITORY_STATE_BISECT ? "bisect"
-		: "rebase";
+			   : state == GIT_REPOSITORY_STATE_REVERT ||
+					   state == GIT_REPOSITORY_STATE_REVERT_SEQUENCE
+				   ? "revert"
+			   : state == GIT_REPOSITORY_STATE_CHERRYPICK ||
+					   state == GIT_REPOSITORY_STATE_CHERRYPICK_SEQUENCE
+				   ? "cherry-pick"
+			   : state == GIT_REPOSITORY_STATE_BISECT ? "bisect"
+								  : "rebase";
 
 	if (state == GIT_REPOSITORY_STATE_NONE)
 		return 0;
 	return err_set_id(reterr, -EBUSY, "Dirty",
-			  "'%s' is in the middle of a %s: finish or abort it first", c->root_path, what);
+			  "'%s' is in the middle of a %s: finish or abort it first", c->root_path,
+			  what);
 }
 
 /* Where new contents wait: beside git's own files if a rename from there into the worktree works. */
@@ -153,7 +156,7 @@ int checkout_open(git_repository *git, bool index, struct checkout **ret, struct
 
 	if (r < 0)
 		return r;
-	*c = (struct checkout){ .git = git, .root = -1, .git_dir = -1, .stage = -1, .lock = -1 };
+	*c = (struct checkout){.git = git, .root = -1, .git_dir = -1, .stage = -1, .lock = -1};
 	r = open_folders(c, reterr);
 	if (r == 0 && index)
 		r = check_state(c, reterr);
@@ -164,7 +167,8 @@ int checkout_open(git_repository *git, bool index, struct checkout **ret, struct
 	if (r == 0) {
 		r = open_stage(c);
 		if (r < 0)
-			(void)err_set(reterr, r, "preparing to change '%s': %s", c->root_path, strerror(-r));
+			(void)err_set(reterr, r, "preparing to change '%s': %s", c->root_path,
+				      strerror(-r));
 	}
 	checkout_failpoint("lock");
 	if (r < 0) {
@@ -210,7 +214,7 @@ static void stage_file(size_t i, char room[static 32])
 
 static int check_filter(struct merge_private *attributes, const char *path, struct err *reterr)
 {
-	static const char *const names[] = { "filter", "working-tree-encoding" };
+	static const char *const names[] = {"filter", "working-tree-encoding"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		const char *value = NULL;
@@ -219,10 +223,11 @@ static int check_filter(struct merge_private *attributes, const char *path, stru
 		if (r < 0)
 			return r;
 		if (git_attr_value(value) == GIT_ATTR_VALUE_STRING)
-			return err_set_id(reterr, -EOPNOTSUPP, "Unsupported",
-					  "the attributes of '%s' name %s=%s, which is not built in: merge "
-					  "with git in the worktree, where that program may run", path,
-					  names[i], value);
+			return err_set_id(
+				reterr, -EOPNOTSUPP, "Unsupported",
+				"the attributes of '%s' name %s=%s, which is not built in: merge "
+				"with git in the worktree, where that program may run",
+				path, names[i], value);
 	}
 	return 0;
 }
@@ -231,8 +236,8 @@ static int write_regular(struct checkout *c, const char *name, const struct chec
 			 const void *p, size_t n)
 {
 	mode_t mode = item->to.mode == GIT_FILEMODE_BLOB_EXECUTABLE ? 0777 : 0666;
-	_cleanup_close_ int fd = openat(c->stage, name,
-					O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	_cleanup_close_ int fd =
+		openat(c->stage, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	int r = fd < 0 ? -errno : io_write_full(fd, p, n);
 
 	return r;
@@ -257,8 +262,8 @@ static int convert(struct checkout *c, const struct checkout_item *item, git_blo
 
 	if (attributes->plain || !S_ISREG(item->to.mode))
 		return 0;
-	r = git_filter_list_load(&filters, attributes->git, blob, item->path, GIT_FILTER_TO_WORKTREE,
-				 GIT_FILTER_DEFAULT);
+	r = git_filter_list_load(&filters, attributes->git, blob, item->path,
+				 GIT_FILTER_TO_WORKTREE, GIT_FILTER_DEFAULT);
 	if (r == 0 && filters)
 		r = git_filter_list_apply_to_blob(ret, filters, blob);
 	git_filter_list_free(filters);
@@ -269,7 +274,7 @@ static int stage_one(struct checkout *c, size_t i, struct merge_private *attribu
 		     struct err *reterr)
 {
 	const struct checkout_item *item = c->work[i].item;
-	git_buf converted = { 0 };
+	git_buf converted = {0};
 	git_blob *blob = NULL;
 	const void *p;
 	char name[32];
@@ -374,7 +379,8 @@ static int place(struct checkout *c, const char *staged, int dir, const char *na
 		return 0;
 	if (errno == EINVAL || errno == ENOSYS)
 		return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? -EEXIST
-			: renameat(c->stage, staged, dir, name) < 0 ? -errno : 0;
+		       : renameat(c->stage, staged, dir, name) < 0	    ? -errno
+									    : 0;
 	return -errno;
 }
 
@@ -526,15 +532,16 @@ int checkout_publish(struct checkout *c, struct err *reterr)
 		}
 	checkout_failpoint("files");
 	if (r == -EBUSY)
-		(void)err_set_id(reterr, r, "Dirty", "'%s' was changed meanwhile in '%s': try again",
+		(void)err_set_id(reterr, r, "Dirty",
+				 "'%s' was changed meanwhile in '%s': try again",
 				 c->work[i].item->path, c->root_path);
 	else if (r == -EXDEV)
 		(void)err_set_id(reterr, r, "Unsupported",
 				 "'%s' is on another file system than the rest of '%s'",
 				 c->work[i].item->path, c->root_path);
 	else if (r < 0)
-		(void)err_set(reterr, r, "changing '%s' in '%s': %s", c->work[i].item->path, c->root_path,
-			      strerror(-r));
+		(void)err_set(reterr, r, "changing '%s' in '%s': %s", c->work[i].item->path,
+			      c->root_path, strerror(-r));
 	if (r == 0 && c->index)
 		r = checkout_index_put(c, reterr);
 	if (r < 0)

@@ -17,7 +17,7 @@ struct checkout;
 
 /* One path's change. Gitlinks: only the index and an empty folder, as git does. */
 struct checkout_item {
-	char *path; /* owned by whoever owns the list */
+	char *path;		    /* owned by whoever owns the list */
 	struct tree_entry from, to; /* mode 0: not there */
 };
 

@@ -66,14 +66,15 @@ static int file_entry(struct checkout *c, const char *path, const struct stat *s
 		      struct tree_entry *ret, git_oid *ret_raw)
 {
 	_cleanup_buf_ struct buf raw = BUF_INIT;
-	git_buf filtered = { 0 };
+	git_buf filtered = {0};
 	int r;
 
 	if (S_ISLNK(st->st_mode)) {
 		ret->mode = GIT_FILEMODE_LINK;
 		r = read_link(c, path, st, &raw);
 	} else if (S_ISREG(st->st_mode)) {
-		ret->mode = st->st_mode & S_IXUSR ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB;
+		ret->mode =
+			st->st_mode & S_IXUSR ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB;
 		r = read_file(c, path, &filtered, &raw);
 	} else {
 		return -ENXIO; /* a socket, a device: nothing of git's */
@@ -95,7 +96,7 @@ int checkout_look(struct checkout *c, const char *path, bool write, struct tree_
 	git_oid raw;
 	int r = beneath_stat(c->root, path, &st);
 
-	*ret = (struct tree_entry){ 0 };
+	*ret = (struct tree_entry){0};
 	if (r == -ENOENT)
 		return 0;
 	if (r == -ENOTDIR || r == -ELOOP || (r == 0 && S_ISDIR(st.st_mode))) {
@@ -127,7 +128,7 @@ static bool cached(struct checkout *c, const git_index_entry *e, const struct st
 
 static const struct checkout_work *find(struct checkout *c, const char *path)
 {
-	const struct checkout_item key = { .path = (char *)path };
+	const struct checkout_item key = {.path = (char *)path};
 	size_t lo = 0, hi = c->n;
 
 	while (lo < hi) {
@@ -211,28 +212,29 @@ static int blocked(struct checkout *c, struct checkout_work *w, struct merge_con
 		if (beneath_stat(c->root, at, &st) == 0 && !S_ISDIR(st.st_mode)) {
 			if (goes(c, at))
 				return 0;
-			return refuse(refused, at, "untracked", S_ISLNK(st.st_mode)
-				? "is a symbolic link where the merge needs a folder"
-				: "is a file where the merge needs a folder");
+			return refuse(refused, at, "untracked",
+				      S_ISLNK(st.st_mode)
+					      ? "is a symbolic link where the merge needs a folder"
+					      : "is a file where the merge needs a folder");
 		}
 		*s = '/';
 	}
 	return 0;
 }
 
-static int check_index(struct checkout *c, struct checkout_work *w,
-		       struct merge_conflicts *refused)
+static int check_index(struct checkout *c, struct checkout_work *w, struct merge_conflicts *refused)
 {
 	const struct checkout_item *item = w->item;
 	const git_index_entry *e = git_index_get_bypath(c->index, item->path, 0);
-	struct tree_entry there = { 0 };
+	struct tree_entry there = {0};
 
 	if (e) {
-		there = (struct tree_entry){ e->mode, e->id };
+		there = (struct tree_entry){e->mode, e->id};
 		w->hidden = e->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE;
 	}
 	if (e && (e->flags_extended & GIT_INDEX_ENTRY_INTENT_TO_ADD))
-		return refuse(refused, item->path, "untracked", "is about to be added (git add -N)");
+		return refuse(refused, item->path, "untracked",
+			      "is about to be added (git add -N)");
 	if (same_entry(&there, &item->from) || same_entry(&there, &item->to))
 		return 0;
 	return refuse(refused, item->path, "staged", "has staged changes");
@@ -249,13 +251,12 @@ static const char *in_the_way(struct checkout *c, const struct checkout_item *it
 	return "is in the way: an untracked file";
 }
 
-static int check_file(struct checkout *c, struct checkout_work *w,
-		      struct merge_conflicts *refused, struct err *reterr)
+static int check_file(struct checkout *c, struct checkout_work *w, struct merge_conflicts *refused,
+		      struct err *reterr)
 {
 	const struct checkout_item *item = w->item;
-	const git_index_entry *e =
-		c->index ? git_index_get_bypath(c->index, item->path, 0) : NULL;
-	struct tree_entry there = { 0 };
+	const git_index_entry *e = c->index ? git_index_get_bypath(c->index, item->path, 0) : NULL;
+	struct tree_entry there = {0};
 	git_oid raw;
 	int r;
 
@@ -265,7 +266,8 @@ static int check_file(struct checkout *c, struct checkout_work *w,
 		return 0;
 	r = file_entry(c, item->path, &w->was, false, &there, &raw);
 	if (r == -ENXIO)
-		return refuse(refused, item->path, "untracked", "is neither file nor symbolic link");
+		return refuse(refused, item->path, "untracked",
+			      "is neither file nor symbolic link");
 	if (r < 0)
 		return err_set(reterr, r, "reading '%s': %s", item->path, strerror(-r));
 	if (item->to.mode && mode_fits(c, there.mode, item->to.mode) &&
@@ -300,8 +302,8 @@ static int check_link(struct checkout *c, struct checkout_work *w, int r,
 	return 0;
 }
 
-static int check_one(struct checkout *c, struct checkout_work *w,
-		     struct merge_conflicts *refused, struct err *reterr)
+static int check_one(struct checkout *c, struct checkout_work *w, struct merge_conflicts *refused,
+		     struct err *reterr)
 {
 	const struct checkout_item *item = w->item;
 	size_t before = refused->n;
@@ -316,8 +318,9 @@ static int check_one(struct checkout *c, struct checkout_work *w,
 	if (w->hidden || (r == -ENOENT && !item->to.mode)) {
 		w->todo = CHECKOUT_NOTHING;
 		return w->hidden && r == 0 && !S_ISDIR(w->was.st_mode)
-			? refuse(refused, item->path, "modified", "is there, outside the sparse checkout")
-			: 0;
+			       ? refuse(refused, item->path, "modified",
+					"is there, outside the sparse checkout")
+			       : 0;
 	}
 	if (r == -ENOENT)
 		return 0;
@@ -339,9 +342,10 @@ int checkout_check(struct checkout *c, struct merge_conflicts *refused, struct e
 
 	for (size_t i = 0; r == 0 && i < c->n; i++) {
 		if (!checkout_path_ok(c->work[i].item->path))
-			return err_set_id(reterr, -EBADMSG, "Damaged",
-					  "the tree holds '%s', a path that may not be in a worktree",
-					  c->work[i].item->path);
+			return err_set_id(
+				reterr, -EBADMSG, "Damaged",
+				"the tree holds '%s', a path that may not be in a worktree",
+				c->work[i].item->path);
 		r = check_one(c, &c->work[i], refused, reterr);
 	}
 	return r;

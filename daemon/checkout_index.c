@@ -41,7 +41,8 @@ static bool take_over(struct checkout *c)
 	if (io_read_fd(fd, sizeof(lock_text), &b) < 0 || b.len != strlen(lock_text) ||
 	    memcmp(b.data, lock_text, b.len) != 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return false;
-	if (fstat(fd, &held) < 0 || fstatat(c->git_dir, lock_name, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+	if (fstat(fd, &held) < 0 ||
+	    fstatat(c->git_dir, lock_name, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    held.st_ino != there.st_ino)
 		return false;
 	return unlinkat(c->git_dir, lock_name, 0) == 0;
@@ -52,22 +53,24 @@ static int lock(struct checkout *c, struct err *reterr)
 	int r = 0;
 
 	for (int tries = 0; tries < 2 && c->lock < 0; tries++) {
-		c->lock = openat(c->git_dir, lock_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-				 0644);
+		c->lock = openat(c->git_dir, lock_name,
+				 O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 		r = c->lock < 0 ? -errno : 0;
 		if (r < 0 && (r != -EEXIST || !take_over(c)))
 			break;
 	}
 	if (r == -EEXIST)
-		return err_set_id(reterr, -EBUSY, "Locked",
-				  "'%sindex.lock' exists: another git command works in '%s', or one was "
-				  "killed there (then remove that file)",
-				  git_repository_path(c->git), c->root_path);
+		return err_set_id(
+			reterr, -EBUSY, "Locked",
+			"'%sindex.lock' exists: another git command works in '%s', or one was "
+			"killed there (then remove that file)",
+			git_repository_path(c->git), c->root_path);
 	if (r == 0 && flock(c->lock, LOCK_EX | LOCK_NB) < 0)
 		r = -errno;
 	if (r == 0)
 		r = io_pwrite_full(c->lock, lock_text, strlen(lock_text), 0);
-	return r < 0 ? err_set(reterr, r, "locking the index of '%s': %s", c->root_path, strerror(-r))
+	return r < 0 ? err_set(reterr, r, "locking the index of '%s': %s", c->root_path,
+			       strerror(-r))
 		     : 0;
 }
 
@@ -111,20 +114,24 @@ int checkout_index_read(struct checkout *c, struct err *reterr)
 	if (r == 0)
 		r = buf_addf(&path, "%s%s", git_repository_path(c->git), new_name);
 	if (r < 0)
-		return err_set(reterr, r, "reading the index of '%s': %s", c->root_path, strerror(-r));
+		return err_set(reterr, r, "reading the index of '%s': %s", c->root_path,
+			       strerror(-r));
 	r = git_index_open(&c->index, path.data);
 	if (r < 0) {
 		const git_error *e = git_error_last();
 
 		if (e && e->message && strstr(e->message, "extension"))
-			return err_set_id(reterr, -EOPNOTSUPP, "Unsupported",
-					  "the index of '%s' is split or sparse, which is not supported yet "
-					  "(%s)", c->root_path, e->message);
+			return err_set_id(
+				reterr, -EOPNOTSUPP, "Unsupported",
+				"the index of '%s' is split or sparse, which is not supported yet "
+				"(%s)",
+				c->root_path, e->message);
 		return git_errno(r, reterr, "reading the index of '%s'", c->root_path);
 	}
 	if (git_index_has_conflicts(c->index))
 		return err_set_id(reterr, -EBUSY, "Dirty",
-				  "'%s' has unmerged paths: finish or abort that merge first", c->root_path);
+				  "'%s' has unmerged paths: finish or abort that merge first",
+				  c->root_path);
 	return 0;
 }
 
@@ -142,7 +149,8 @@ static int put_entry(struct checkout *c, const struct checkout_work *w)
 {
 	const git_index_entry *old = git_index_get_bypath(c->index, w->item->path, 0);
 	const struct stat *st = w->todo == CHECKOUT_NOTHING ? &w->was : &w->now;
-	git_index_entry e = { .path = w->item->path, .mode = w->item->to.mode, .id = w->item->to.oid };
+	git_index_entry e = {
+		.path = w->item->path, .mode = w->item->to.mode, .id = w->item->to.oid};
 
 	if (!w->item->to.mode)
 		return old ? git_index_remove(c->index, w->item->path, 0) : 0;
@@ -182,7 +190,8 @@ int checkout_index_put(struct checkout *c, struct err *reterr)
 	int r = 0;
 
 	smudge(c);
-	for (int pass = 0; r == 0 && pass < 2; pass++) /* deletions first: a folder may become a file */
+	for (int pass = 0; r == 0 && pass < 2;
+	     pass++) /* deletions first: a folder may become a file */
 		for (size_t i = 0; r == 0 && i < c->n; i++)
 			if ((pass == 0) == (c->work[i].item->to.mode == 0))
 				r = put_entry(c, &c->work[i]);
@@ -193,7 +202,8 @@ int checkout_index_put(struct checkout *c, struct err *reterr)
 	r = replace(c);
 	if (r == 0)
 		c->index_put = true;
-	return r < 0 ? err_set(reterr, r, "replacing the index of '%s': %s", c->root_path, strerror(-r))
+	return r < 0 ? err_set(reterr, r, "replacing the index of '%s': %s", c->root_path,
+			       strerror(-r))
 		     : 0;
 }
 

@@ -19,11 +19,11 @@ enum checkout_todo {
 struct checkout_work {
 	const struct checkout_item *item;
 	enum checkout_todo todo;
-	bool had;         /* a file or symlink is there now */
-	bool hidden;      /* skip-worktree: only the index */
+	bool had;    /* a file or symlink is there now */
+	bool hidden; /* skip-worktree: only the index */
 	bool done;
-	struct stat was;  /* that file */
-	struct stat now;  /* what we put there */
+	struct stat was; /* that file */
+	struct stat now; /* what we put there */
 };
 
 struct checkout {

@@ -26,10 +26,10 @@
 
 struct merging {
 	git_repository *git;
-	git_oid ours, theirs;             /* commits */
+	git_oid ours, theirs; /* commits */
 	git_oid base_tree, our_tree, their_tree;
 	struct merge_walk walk;
-	struct merge_file *files;         /* beside walk.both */
+	struct merge_file *files; /* beside walk.both */
 	struct merge_private private;
 	struct merge_git by_git;
 	struct merge_out out;
@@ -59,7 +59,7 @@ void merge_out_release(struct merge_out *m)
 	for (size_t i = 0; i < m->notes.n; i++)
 		free(m->notes.v[i]);
 	free(m->notes.v);
-	*m = (struct merge_out){ 0 };
+	*m = (struct merge_out){0};
 }
 
 static int tree_of(git_repository *git, const git_oid *commit, git_oid *ret, struct err *reterr)
@@ -119,28 +119,37 @@ static bool git_conflicts(const struct merge_git *g, const char *path)
 static int compare_one(struct merging *m, const struct merge_both *both, struct merge_file *f,
 		       struct err *reterr)
 {
-	struct tree_entry theirs = { 0 };
+	struct tree_entry theirs = {0};
 	int r;
 
 	if (git_conflicts(&m->by_git, both->path))
-		return !f->to.mode ? 0 : merge_note(&m->out.notes,
-			"'%s': merged by comparing lines one way (Myers); git's own (histogram) sees a "
-			"conflict", both->path);
+		return !f->to.mode
+			       ? 0
+			       : merge_note(
+					 &m->out.notes,
+					 "'%s': merged by comparing lines one way (Myers); git's own (histogram) sees a "
+					 "conflict",
+					 both->path);
 	r = tree_get(m->private.git, &m->by_git.tree, both->path, &theirs);
 	if (r < 0 || !theirs.mode)
-		return err_set(reterr, r < 0 ? r : -EBADMSG, "reading git's merge of '%s'", both->path);
+		return err_set(reterr, r < 0 ? r : -EBADMSG, "reading git's merge of '%s'",
+			       both->path);
 	if (!f->to.mode) {
 		r = merge_git_copy(&m->private, &theirs.oid, reterr);
 		f->to = theirs;
-		return r < 0 ? r : merge_note(&m->out.notes,
-			"'%s': merged by git's way of comparing lines (histogram); the other (Myers) "
-			"sees a conflict", both->path);
+		return r < 0 ? r
+			     : merge_note(
+				       &m->out.notes,
+				       "'%s': merged by git's way of comparing lines (histogram); the other (Myers) "
+				       "sees a conflict",
+				       both->path);
 	}
 	if (git_oid_equal(&theirs.oid, &f->to.oid))
 		return 0;
 	f->to.mode = 0;
 	f->kind = "content";
-	f->why = "merges to two different texts, by which way lines are compared (Myers, histogram)";
+	f->why =
+		"merges to two different texts, by which way lines are compared (Myers, histogram)";
 	return 0;
 }
 
@@ -156,8 +165,10 @@ static int second_opinion(struct merging *m, struct err *reterr)
 		return 0;
 	r = merge_git(&m->private, &m->ours, &m->theirs, &m->by_git, &why);
 	if (r < 0)
-		return merge_note(&m->out.notes, "files changed on both sides were merged without a second "
-				  "opinion: %s", err_text(&why));
+		return merge_note(&m->out.notes,
+				  "files changed on both sides were merged without a second "
+				  "opinion: %s",
+				  err_text(&why));
 	for (size_t i = 0; r == 0 && i < m->walk.nboth; i++)
 		if (m->files[i].by_line)
 			r = compare_one(m, &m->walk.both[i], &m->files[i], reterr);
@@ -172,8 +183,9 @@ static int file_conflicts(struct merging *m)
 
 	for (size_t i = 0; r == 0 && i < m->walk.nboth; i++)
 		if (!m->files[i].to.mode)
-			r = merge_conflict_add(&m->out.conflicts, m->walk.both[i].path, m->files[i].kind,
-					       "'%s' %s", m->walk.both[i].path, m->files[i].why);
+			r = merge_conflict_add(&m->out.conflicts, m->walk.both[i].path,
+					       m->files[i].kind, "'%s' %s", m->walk.both[i].path,
+					       m->files[i].why);
 	return r;
 }
 
@@ -186,7 +198,7 @@ static int finish_walk(struct merging *m, struct err *reterr)
 	if (r < 0 || m->out.conflicts.n)
 		return r;
 	for (size_t i = 0; i < w->nboth; i++)
-		edits[i] = (struct tree_edit){ w->both[i].path, m->files[i].to };
+		edits[i] = (struct tree_edit){w->both[i].path, m->files[i].to};
 	qsort(edits, w->nboth, sizeof(*edits), tree_path_order);
 	if (!w->nboth) {
 		git_oid_cpy(&m->out.tree, &w->tree);
@@ -216,14 +228,15 @@ static int take_git(struct merging *m, struct err *reterr)
 
 	m->out.by_git = true;
 	for (size_t i = 0; r == 0 && i < g->conflicts.n; i++)
-		r = merge_conflict_add(&m->out.conflicts, g->conflicts.v[i].path, g->conflicts.v[i].kind,
-				       "%s", g->conflicts.v[i].reason);
+		r = merge_conflict_add(&m->out.conflicts, g->conflicts.v[i].path,
+				       g->conflicts.v[i].kind, "%s", g->conflicts.v[i].reason);
 	for (size_t i = 0; r == 0 && i < g->nmerged; i++) {
 		enum merge_driver driver = MERGE_DRIVER_TEXT;
 
 		r = driver_of(m, g->merged[i], &driver, reterr);
 		if (r == 0 && driver == MERGE_DRIVER_CUSTOM)
-			r = merge_conflict_add(&m->out.conflicts, g->merged[i], "content",
+			r = merge_conflict_add(
+				&m->out.conflicts, g->merged[i], "content",
 				"'%s' has a merge driver of its own (attribute merge), which is never run",
 				g->merged[i]);
 	}
@@ -235,7 +248,7 @@ static int take_git(struct merging *m, struct err *reterr)
 
 static int ask_git(struct merging *m, struct err *reterr)
 {
-	struct gather g = { m, reterr };
+	struct gather g = {m, reterr};
 	int r = tree_diff(m->git, &m->base_tree, &m->our_tree, gather_one, &g);
 
 	if (r == 0)
@@ -254,7 +267,8 @@ static int without_git(struct merging *m, const char *why, struct err *reterr)
 	for (size_t i = 0; r == 0 && i < m->walk.triggers.n; i++) {
 		const struct merge_conflict *t = &m->walk.triggers.v[i];
 
-		r = merge_conflict_add(&m->out.conflicts, t->path, t->kind, "%s; %s", t->reason, why);
+		r = merge_conflict_add(&m->out.conflicts, t->path, t->kind, "%s; %s", t->reason,
+				       why);
 	}
 	return r < 0 ? r : file_conflicts(m);
 }
@@ -292,7 +306,7 @@ static int find_bases(struct merging *m, git_oidarray *ret, struct err *reterr)
 
 static int merge_all(struct merging *m, struct err *reterr)
 {
-	git_oidarray bases = { 0 };
+	git_oidarray bases = {0};
 	size_t n = 0;
 	int r = find_bases(m, &bases, reterr);
 
@@ -323,7 +337,7 @@ static int merge_all(struct merging *m, struct err *reterr)
 int merge_commits(git_repository *git, const git_oid *ours, const git_oid *theirs,
 		  struct merge_out *ret, struct err *reterr)
 {
-	struct merging m = { .git = git, .ours = *ours, .theirs = *theirs };
+	struct merging m = {.git = git, .ours = *ours, .theirs = *theirs};
 	int r = merge_all(&m, reterr);
 
 	if (m.private.shared)

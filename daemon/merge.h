@@ -18,7 +18,7 @@ struct merge_out {
 	git_oid tree; /* unless there are conflicts */
 	struct merge_conflicts conflicts;
 	struct merge_notes notes; /* sentences */
-	bool by_git; /* the tree is git's own, not the walk's */
+	bool by_git;		  /* the tree is git's own, not the walk's */
 };
 
 int merge_note(struct merge_notes *notes, const char *fmt, ...)

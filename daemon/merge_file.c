@@ -55,7 +55,7 @@ static int merge_lines(git_repository *git, enum merge_driver driver, git_blob *
 {
 	git_merge_file_options opts = GIT_MERGE_FILE_OPTIONS_INIT;
 	git_merge_file_input base = input_of(b[0]), ours = input_of(b[1]), theirs = input_of(b[2]);
-	git_merge_file_result out = { 0 };
+	git_merge_file_result out = {0};
 	int r;
 
 	opts.favor = driver == MERGE_DRIVER_UNION ? GIT_MERGE_FILE_FAVOR_UNION
@@ -78,8 +78,8 @@ static int merge_lines(git_repository *git, enum merge_driver driver, git_blob *
 static int merge_content(git_repository *git, enum merge_driver driver,
 			 const struct merge_both *file, struct merge_file *ret)
 {
-	const struct tree_entry *e[3] = { &file->base, &file->ours, &file->theirs };
-	git_blob *b[3] = { 0 };
+	const struct tree_entry *e[3] = {&file->base, &file->ours, &file->theirs};
+	git_blob *b[3] = {0};
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < 3; i++)
@@ -104,7 +104,7 @@ int merge_file(git_repository *git, enum merge_driver driver, const struct merge
 	bool had = b->mode != 0;
 	int r;
 
-	*ret = (struct merge_file){ .to = *o };
+	*ret = (struct merge_file){.to = *o};
 	if (had && o->mode == b->mode)
 		ret->to.mode = t->mode;
 	if (git_oid_equal(&o->oid, &t->oid) || (had && git_oid_equal(&t->oid, &b->oid)))
@@ -116,9 +116,10 @@ int merge_file(git_repository *git, enum merge_driver driver, const struct merge
 	if (driver == MERGE_DRIVER_BINARY || driver == MERGE_DRIVER_CUSTOM) {
 		ret->to.mode = 0;
 		ret->kind = driver == MERGE_DRIVER_BINARY ? "binary" : "content";
-		ret->why = driver == MERGE_DRIVER_BINARY
-			? "is not to be merged by line (attribute merge) and was changed on both sides"
-			: "has a merge driver of its own (attribute merge), which is never run";
+		ret->why =
+			driver == MERGE_DRIVER_BINARY
+				? "is not to be merged by line (attribute merge) and was changed on both sides"
+				: "has a merge driver of its own (attribute merge), which is never run";
 		return 0;
 	}
 	r = merge_content(git, driver, file, ret);

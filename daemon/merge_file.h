@@ -21,7 +21,7 @@ struct merge_file {
 	struct tree_entry to; /* the merged file, its blob written; mode 0: conflict */
 	const char *kind;     /* of the conflict: "content" or "binary" */
 	const char *why;      /* end of a sentence that begins with the path */
-	bool by_line;         /* contents were merged, not taken from one side */
+	bool by_line;	      /* contents were merged, not taken from one side */
 };
 
 /* Merges one regular file, mode and content by themselves. base.mode 0: added on both sides.

@@ -27,8 +27,13 @@
 #include "cleanup.h"
 #include "odb.h"
 
-enum { OUTPUT_MAX = 256 << 20, TIME_LIMIT_MS = 120000, EXIT_ABSENT = 127, EXIT_USAGE = 129,
-       DEPTH_MAX = 1024 };
+enum {
+	OUTPUT_MAX = 256 << 20,
+	TIME_LIMIT_MS = 120000,
+	EXIT_ABSENT = 127,
+	EXIT_USAGE = 129,
+	DEPTH_MAX = 1024
+};
 
 struct child {
 	pid_t pid;
@@ -38,12 +43,20 @@ struct child {
 static void run_git(const char *dir, int out, int err, char *const argv[])
 {
 	char git_dir[4096], work[4096];
-	char *const env[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", (char *)"LC_ALL=C",
-			      (char *)"HOME=/nonexistent", (char *)"GIT_CONFIG_NOSYSTEM=1",
-			      (char *)"GIT_CONFIG_SYSTEM=/dev/null", (char *)"GIT_CONFIG_GLOBAL=/dev/null",
-			      (char *)"GIT_ATTR_NOSYSTEM=1", (char *)"GIT_NO_LAZY_FETCH=1",
-			      (char *)"GIT_NO_REPLACE_OBJECTS=1", (char *)"GIT_TERMINAL_PROMPT=0",
-			      (char *)"GIT_OPTIONAL_LOCKS=0", git_dir, work, NULL };
+	char *const env[] = {(char *)"PATH=/usr/local/bin:/usr/bin:/bin",
+			     (char *)"LC_ALL=C",
+			     (char *)"HOME=/nonexistent",
+			     (char *)"GIT_CONFIG_NOSYSTEM=1",
+			     (char *)"GIT_CONFIG_SYSTEM=/dev/null",
+			     (char *)"GIT_CONFIG_GLOBAL=/dev/null",
+			     (char *)"GIT_ATTR_NOSYSTEM=1",
+			     (char *)"GIT_NO_LAZY_FETCH=1",
+			     (char *)"GIT_NO_REPLACE_OBJECTS=1",
+			     (char *)"GIT_TERMINAL_PROMPT=0",
+			     (char *)"GIT_OPTIONAL_LOCKS=0",
+			     git_dir,
+			     work,
+			     NULL};
 	sigset_t none;
 	int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
@@ -53,8 +66,8 @@ static void run_git(const char *dir, int out, int err, char *const argv[])
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (snprintf(git_dir, sizeof(git_dir), "GIT_DIR=%s/.git", dir) >= (int)sizeof(git_dir) ||
-	    snprintf(work, sizeof(work), "GIT_WORK_TREE=%s", dir) >= (int)sizeof(work) ||
-	    in < 0 || chdir(dir) < 0 || dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+	    snprintf(work, sizeof(work), "GIT_WORK_TREE=%s", dir) >= (int)sizeof(work) || in < 0 ||
+	    chdir(dir) < 0 || dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
 	    dup2(err, STDERR_FILENO) < 0 || close_range(3, ~0U, 0) < 0)
 		_exit(EXIT_ABSENT - 1);
 	(void)execvpe("git", argv, env);
@@ -63,7 +76,7 @@ static void run_git(const char *dir, int out, int err, char *const argv[])
 
 static int start(const char *dir, char *const argv[], struct child *ret)
 {
-	int out[2] = { -1, -1 }, err[2] = { -1, -1 }, r = 0;
+	int out[2] = {-1, -1}, err[2] = {-1, -1}, r = 0;
 	pid_t pid = -1;
 
 	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
@@ -82,13 +95,13 @@ static int start(const char *dir, char *const argv[], struct child *ret)
 		return r;
 	}
 	(void)setpgid(pid, pid);
-	*ret = (struct child){ pid, out[0], err[0] };
+	*ret = (struct child){pid, out[0], err[0]};
 	return 0;
 }
 
 static int64_t now_ms(void)
 {
-	struct timespec t = { 0 };
+	struct timespec t = {0};
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
@@ -112,8 +125,8 @@ static int take(int fd, struct buf *b)
 static int collect(struct child *c, struct buf *out, struct buf *err)
 {
 	int64_t end = now_ms() + TIME_LIMIT_MS;
-	struct pollfd p[2] = { { c->out, POLLIN, 0 }, { c->err, POLLIN, 0 } };
-	struct buf *to[2] = { out, err };
+	struct pollfd p[2] = {{c->out, POLLIN, 0}, {c->err, POLLIN, 0}};
+	struct buf *to[2] = {out, err};
 
 	while (p[0].fd >= 0 || p[1].fd >= 0) {
 		int64_t left = end - now_ms();
@@ -175,18 +188,18 @@ static const char *kind_of(const char *type, const char *text)
 	static const struct {
 		const char *type, *kind;
 	} kinds[] = {
-		{ "CONFLICT (binary)", "binary" },
-		{ "CONFLICT (file/directory)", "file/folder" },
-		{ "CONFLICT (distinct modes)", "mode" },
-		{ "CONFLICT (distinct types)", "mode" },
-		{ "CONFLICT (modify/delete)", "modify/delete" },
-		{ "CONFLICT (rename/rename)", "rename/rename" },
-		{ "CONFLICT (rename involved in collision)", "rename/rename" },
-		{ "CONFLICT (rename/delete)", "rename/delete" },
-		{ "CONFLICT (directory rename", "folder rename" },
-		{ "CONFLICT(directory rename", "folder rename" },
-		{ "CONFLICT (file in way of directory rename)", "folder rename" },
-		{ "CONFLICT (submodule", "submodule" },
+		{"CONFLICT (binary)", "binary"},
+		{"CONFLICT (file/directory)", "file/folder"},
+		{"CONFLICT (distinct modes)", "mode"},
+		{"CONFLICT (distinct types)", "mode"},
+		{"CONFLICT (modify/delete)", "modify/delete"},
+		{"CONFLICT (rename/rename)", "rename/rename"},
+		{"CONFLICT (rename involved in collision)", "rename/rename"},
+		{"CONFLICT (rename/delete)", "rename/delete"},
+		{"CONFLICT (directory rename", "folder rename"},
+		{"CONFLICT(directory rename", "folder rename"},
+		{"CONFLICT (file in way of directory rename)", "folder rename"},
+		{"CONFLICT (submodule", "submodule"},
 	};
 
 	if (strncmp(type, "CONFLICT", strlen("CONFLICT")) != 0)
@@ -244,7 +257,8 @@ static int one_message(struct merge_git *g, const char *path, const char *type, 
 	r = say(&b, text, ours, theirs);
 	if (r == 0 && strcmp(kind, "modify/delete") == 0 && strstr(b.data, "deleted in the target"))
 		kind = "delete/modify";
-	return r == 0 ? merge_conflict_add(&g->conflicts, path, kind, "%s", b.data ? b.data : "") : r;
+	return r == 0 ? merge_conflict_add(&g->conflicts, path, kind, "%s", b.data ? b.data : "")
+		      : r;
 }
 
 static bool is_told(const struct merge_git *g, const char *path)
@@ -257,7 +271,7 @@ static bool is_told(const struct merge_git *g, const char *path)
 
 static int parse(const struct buf *out, const char *ours, const char *theirs, struct merge_git *g)
 {
-	struct scan s = { out->data, out->data + out->len }, paths;
+	struct scan s = {out->data, out->data + out->len}, paths;
 	const char *p = out->len ? next(&s) : NULL;
 	int r = 0;
 
@@ -292,14 +306,15 @@ static int answer(int status, struct buf *out, struct buf *err, const char *ours
 	int r;
 
 	if (status == EXIT_ABSENT)
-		return err_set_id(reterr, -ENOSYS, "Unsupported",
-				  "this merge needs git, which is not installed (version 2.38 or later)");
+		return err_set_id(
+			reterr, -ENOSYS, "Unsupported",
+			"this merge needs git, which is not installed (version 2.38 or later)");
 	if (status == EXIT_USAGE)
 		return err_set_id(reterr, -ENOSYS, "Unsupported",
 				  "this merge needs git 2.38 or later: the installed one is older");
 	if (status == -ETIMEDOUT)
-		return err_set_id(reterr, status, "Timeout", "git's merge took longer than %d seconds",
-				  TIME_LIMIT_MS / 1000);
+		return err_set_id(reterr, status, "Timeout",
+				  "git's merge took longer than %d seconds", TIME_LIMIT_MS / 1000);
 	if (status != 0 && status != 1) {
 		if (line)
 			*line = 0;
@@ -318,10 +333,17 @@ int merge_git(struct merge_private *p, const git_oid *ours, const git_oid *their
 	      struct merge_git *ret, struct err *reterr)
 {
 	char o[GIT_OID_HEXSZ + 1], t[GIT_OID_HEXSZ + 1];
-	char *const argv[] = { (char *)"git", (char *)"merge-tree", (char *)"--write-tree",
-			       (char *)"--name-only", (char *)"-z", (char *)"--messages", o, t, NULL };
+	char *const argv[] = {(char *)"git",
+			      (char *)"merge-tree",
+			      (char *)"--write-tree",
+			      (char *)"--name-only",
+			      (char *)"-z",
+			      (char *)"--messages",
+			      o,
+			      t,
+			      NULL};
 	_cleanup_buf_ struct buf out = BUF_INIT, err = BUF_INIT;
-	struct merge_git g = { 0 };
+	struct merge_git g = {0};
 	struct child c;
 	int r = merge_private_open(p, reterr);
 
@@ -348,7 +370,7 @@ void merge_git_release(struct merge_git *g)
 	for (size_t i = 0; i < g->nmerged; i++)
 		free(g->merged[i]);
 	free(g->merged);
-	*g = (struct merge_git){ 0 };
+	*g = (struct merge_git){0};
 }
 
 /* ---- taking its objects over ---- */
@@ -384,7 +406,8 @@ static int copy_tree(struct merge_private *p, git_odb *from, git_odb *to, const 
 
 		if (git_tree_entry_filemode(e) == GIT_FILEMODE_TREE)
 			r = copy_tree(p, from, to, id, depth + 1);
-		else if (git_tree_entry_filemode(e) != GIT_FILEMODE_COMMIT && !git_odb_exists(to, id))
+		else if (git_tree_entry_filemode(e) != GIT_FILEMODE_COMMIT &&
+			 !git_odb_exists(to, id))
 			r = copy_object(from, to, id);
 	}
 	git_tree_free(tree);
@@ -403,8 +426,9 @@ int merge_git_copy(struct merge_private *p, const git_oid *id, struct err *reter
 	if (r == 0)
 		r = git_odb_read_header(&size, &type, from, id);
 	if (r == 0)
-		r = type == GIT_OBJECT_TREE ? copy_tree(p, from, to, id, 0)
-		    : git_odb_exists(to, id) ? 0 : copy_object(from, to, id);
+		r = type == GIT_OBJECT_TREE  ? copy_tree(p, from, to, id, 0)
+		    : git_odb_exists(to, id) ? 0
+					     : copy_object(from, to, id);
 	git_odb_free(from);
 	git_odb_free(to);
 	return r < 0 ? git_errno(r, reterr, "taking over git's merge") : 0;

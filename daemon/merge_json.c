@@ -18,8 +18,8 @@ json_t *merge_conflicts_json(const struct merge_conflicts *c)
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < c->n; i++)
-		(void)json_array_append_new(a, json_pack("{s:o,s:s,s:o}", "path", text(c->v[i].path),
-							 "kind", c->v[i].kind,
+		(void)json_array_append_new(a, json_pack("{s:o,s:s,s:o}", "path",
+							 text(c->v[i].path), "kind", c->v[i].kind,
 							 "reason", text(c->v[i].reason)));
 	return a;
 }

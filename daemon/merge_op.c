@@ -58,9 +58,11 @@ static int default_target(struct merge_op *m, struct err *reterr)
 		m->into_owned = strdup(git_reference_symbolic_target(head) + 11);
 	git_reference_free(head);
 	m->into = m->into_owned;
-	return m->into ? 0 : err_set_id(reterr, -EINVAL, "Invalid",
-		"no branch to merge into was named, and HEAD of '%s' is on none: give --into BRANCH",
-		m->w->repo.common);
+	return m->into ? 0
+		       : err_set_id(
+				 reterr, -EINVAL, "Invalid",
+				 "no branch to merge into was named, and HEAD of '%s' is on none: give --into BRANCH",
+				 m->w->repo.common);
 }
 
 static int tree_of(struct merge_op *m, const git_oid *commit, git_oid *ret, struct err *reterr)
@@ -139,7 +141,7 @@ static int make_commit(struct merge_op *m, struct err *reterr)
 	git_repository *git = m->w->repo.git;
 	_cleanup_buf_ struct buf message = BUF_INIT;
 	const char *name = worker_str(m->w, "user_name"), *email = worker_str(m->w, "user_email");
-	git_commit *parents[2] = { 0 };
+	git_commit *parents[2] = {0};
 	git_signature *who = NULL;
 	git_tree *tree = NULL;
 	int r;
@@ -178,7 +180,9 @@ static int move_ref(struct merge_op *m, git_repository *git, struct err *reterr)
 
 	if (r == 0)
 		r = buf_addf(&why, "merge %s: %s by agentfs", m->source,
-			     m->fast_forward ? "fast-forward" : m->squash ? "squashed" : "merged");
+			     m->fast_forward ? "fast-forward"
+			     : m->squash     ? "squashed"
+					     : "merged");
 	if (r < 0)
 		return r;
 	(void)git_repository_set_ident(git, name && *name ? name : "agentfs",
@@ -187,7 +191,8 @@ static int move_ref(struct merge_op *m, git_repository *git, struct err *reterr)
 	git_reference_free(ref);
 	if (r == GIT_EMODIFIED || r == GIT_ELOCKED || r == GIT_ENOTFOUND)
 		return err_set_id(reterr, -EAGAIN, "Busy",
-				  "the branch '%s' was moved by somebody else meanwhile: try again", m->into);
+				  "the branch '%s' was moved by somebody else meanwhile: try again",
+				  m->into);
 	return r < 0 ? git_errno(r, reterr, "moving the branch '%s'", m->into) : 0;
 }
 
@@ -273,18 +278,20 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 {
 	bool conflict = m->out.conflicts.n > 0, done = !conflict && !m->up_to_date;
 	json_t *changes = json_array();
-	int r = json_object_update_new(ret, json_pack("{s:o,s:o,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o}",
-		"source", worker_text(m->source, strlen(m->source)),
-		"into", worker_text(m->into, strlen(m->into)),
-		"state", conflict ? "conflict" : m->up_to_date ? "up_to_date"
-			: m->dry_run ? "would_merge" : "merged",
-		"tier", done ? json_string("clean-merge") : json_null(),
-		"fast_forward", done && m->fast_forward,
-		"commit", m->committed ? oid_json(&m->commit) : json_null(),
-		"tree", conflict ? json_null() : oid_json(&m->tree),
-		"changes", changes,
-		"conflicts", merge_conflicts_json(&m->out.conflicts),
-		"notes", merge_notes_json(&m->out.notes)));
+	int r = json_object_update_new(
+		ret, json_pack("{s:o,s:o,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "source",
+			       worker_text(m->source, strlen(m->source)), "into",
+			       worker_text(m->into, strlen(m->into)), "state",
+			       conflict	       ? "conflict"
+			       : m->up_to_date ? "up_to_date"
+			       : m->dry_run    ? "would_merge"
+					       : "merged",
+			       "tier", done ? json_string("clean-merge") : json_null(),
+			       "fast_forward", done && m->fast_forward, "commit",
+			       m->committed ? oid_json(&m->commit) : json_null(), "tree",
+			       conflict ? json_null() : oid_json(&m->tree), "changes", changes,
+			       "conflicts", merge_conflicts_json(&m->out.conflicts), "notes",
+			       merge_notes_json(&m->out.notes)));
 
 	if (r < 0)
 		return -ENOMEM;
@@ -312,9 +319,10 @@ static int run(struct merge_op *m, json_t *ret, struct err *reterr)
 
 int op_merge(struct worker *w, json_t *ret, struct err *reterr)
 {
-	struct merge_op m = { .w = w, .into = worker_str(w, "into"),
-			      .dry_run = worker_bool(w, "dry_run"),
-			      .squash = worker_bool(w, "squash") };
+	struct merge_op m = {.w = w,
+			     .into = worker_str(w, "into"),
+			     .dry_run = worker_bool(w, "dry_run"),
+			     .squash = worker_bool(w, "squash")};
 	int r = run(&m, ret, reterr);
 
 	merge_op_clear(&m);

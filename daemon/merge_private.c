@@ -38,8 +38,8 @@ struct merge_seen {
 void merge_private_init(struct merge_private *p, git_repository *shared, const git_oid *base,
 			const git_oid *ours, const git_oid *theirs)
 {
-	*p = (struct merge_private){ .shared = shared, .tree = { base, ours, theirs }, .fd = -1,
-				     .plain = true };
+	*p = (struct merge_private){
+		.shared = shared, .tree = {base, ours, theirs}, .fd = -1, .plain = true};
 }
 
 static const char *temp_folder(void)
@@ -71,6 +71,15 @@ static void tidy(const char *where)
 		(void)closedir(d);
 }
 
+/* Nothing here outlives the merge: not synced. */
+static int put_file(int dir, const char *name, const void *p, size_t n)
+{
+	_cleanup_close_ int fd =
+		openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : io_write_full(fd, p, n);
+}
+
 static int copy_file(const char *from_dir, const char *name, int to, const char *as)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT, path = BUF_INIT;
@@ -80,7 +89,7 @@ static int copy_file(const char *from_dir, const char *name, int to, const char 
 		r = io_read_file(AT_FDCWD, path.data, SMALL_MAX, &b);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	return io_replace_file(to, as, b.data ? b.data : "", b.len, 0600);
+	return put_file(to, as, b.data ? b.data : "", b.len);
 }
 
 /* git unquotes a line that begins with a quote. */
@@ -96,8 +105,8 @@ static int add_quoted(struct buf *b, const char *path)
 
 static int config_line(struct merge_private *p, struct buf *b, const char *name)
 {
-	static const char *const known[] = { "true", "false", "input", "lf", "crlf", "native", "1", "0",
-					     "yes", "no", "on", "off" };
+	static const char *const known[] = {"true", "false", "input", "lf", "crlf", "native",
+					    "1",    "0",     "yes",   "no", "on",   "off"};
 	git_config *config = NULL;
 	const char *value = NULL;
 	int r = git_repository_config_snapshot(&config, p->shared), q = 0;
@@ -112,8 +121,8 @@ static int config_line(struct merge_private *p, struct buf *b, const char *name)
 
 static int fill(struct merge_private *p, const char *objects)
 {
-	static const char *const folders[] = { ".git", ".git/refs", ".git/info", ".git/objects",
-					       ".git/objects/info" };
+	static const char *const folders[] = {".git", ".git/refs", ".git/info", ".git/objects",
+					      ".git/objects/info"};
 	static const char head[] = "ref: refs/heads/none\n";
 	const char *common = git_repository_commondir(p->shared);
 	_cleanup_buf_ struct buf config = BUF_INIT, alternates = BUF_INIT;
@@ -133,12 +142,12 @@ static int fill(struct merge_private *p, const char *objects)
 	if (r == 0)
 		r = add_quoted(&alternates, objects);
 	if (r == 0)
-		r = io_replace_file(p->fd, ".git/HEAD", head, strlen(head), 0600);
+		r = put_file(p->fd, ".git/HEAD", head, strlen(head));
 	if (r == 0)
-		r = io_replace_file(p->fd, ".git/config", config.data, config.len, 0600);
+		r = put_file(p->fd, ".git/config", config.data, config.len);
 	if (r == 0)
-		r = io_replace_file(p->fd, ".git/objects/info/alternates", alternates.data,
-				    alternates.len, 0600);
+		r = put_file(p->fd, ".git/objects/info/alternates", alternates.data,
+			     alternates.len);
 	if (r == 0)
 		r = copy_file(common, "shallow", p->fd, ".git/shallow");
 	if (r == 0)
@@ -183,7 +192,7 @@ int merge_private_open(struct merge_private *p, struct err *reterr)
 /* Which .gitattributes of this folder counts: the side's that changed it. */
 static int pick(struct merge_private *p, const char *path, struct tree_entry *ret)
 {
-	struct tree_entry e[3] = { 0 };
+	struct tree_entry e[3] = {0};
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < 3; i++)
@@ -215,17 +224,18 @@ static int put_attributes(struct merge_private *p, const char *path, const git_o
 	if (r < 0)
 		return git_errno(r, reterr, "reading '%s'", path);
 	r = git_blob_rawsize(blob) > SMALL_MAX ? -EFBIG
-		: io_replace_file(p->fd, path, git_blob_rawcontent(blob),
-				  (size_t)git_blob_rawsize(blob), 0600);
+					       : put_file(p->fd, path, git_blob_rawcontent(blob),
+							  (size_t)git_blob_rawsize(blob));
 	git_blob_free(blob);
 	p->plain = false;
-	return r < 0 ? err_set(reterr, r, "reading the attributes '%s': %s", path, strerror(-r)) : 0;
+	return r < 0 ? err_set(reterr, r, "reading the attributes '%s': %s", path, strerror(-r))
+		     : 0;
 }
 
 static int add_folder(struct merge_private *p, const char *folder, size_t n, struct err *reterr)
 {
 	_cleanup_buf_ struct buf path = BUF_INIT;
-	struct tree_entry e = { 0 };
+	struct tree_entry e = {0};
 	struct merge_seen *s = NULL;
 	int r;
 
@@ -241,7 +251,8 @@ static int add_folder(struct merge_private *p, const char *folder, size_t n, str
 	if (r == 0)
 		r = pick(p, path.data, &e);
 	if (r < 0)
-		return err_set(reterr, r, "reading the attributes of '%s': %s", s->folder, strerror(-r));
+		return err_set(reterr, r, "reading the attributes of '%s': %s", s->folder,
+			       strerror(-r));
 	if ((e.mode & S_IFMT) != S_IFREG)
 		return 0;
 	return put_attributes(p, path.data, &e.oid, reterr);
@@ -269,7 +280,8 @@ int merge_private_add(struct merge_private *p, const char *path, struct err *ret
 
 	if (!checkout_path_ok(path))
 		return err_set_id(reterr, -EBADMSG, "Damaged",
-				  "the tree holds '%s', a path that may not be in a worktree", path);
+				  "the tree holds '%s', a path that may not be in a worktree",
+				  path);
 	if (!p->seen)
 		r = add_outside(p);
 	if (r == 0)
@@ -290,8 +302,8 @@ int merge_private_attr(struct merge_private *p, const char *path, const char *na
 	r = merge_private_open(p, reterr);
 	if (r < 0)
 		return r;
-	r = git_attr_get(ret, p->git, GIT_ATTR_CHECK_FILE_THEN_INDEX | GIT_ATTR_CHECK_NO_SYSTEM, path,
-			 name);
+	r = git_attr_get(ret, p->git, GIT_ATTR_CHECK_FILE_THEN_INDEX | GIT_ATTR_CHECK_NO_SYSTEM,
+			 path, name);
 	return r < 0 ? git_errno(r, reterr, "reading the attributes of '%s'", path) : 0;
 }
 
@@ -299,7 +311,7 @@ void merge_private_close(struct merge_private *p)
 {
 	struct merge_seen *s, *next;
 
-	HASH_ITER(hh, p->seen, s, next) {
+	HASH_ITER (hh, p->seen, s, next) {
 		HASH_DEL(p->seen, s);
 		free(s);
 	}

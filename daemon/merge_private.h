@@ -18,11 +18,11 @@ struct merge_seen;
 struct merge_private {
 	git_repository *shared; /* borrowed */
 	const git_oid *tree[3]; /* base, ours, theirs (or NULL, the tree, NULL); borrowed */
-	git_repository *git;    /* NULL until something needs it */
-	struct buf dir;         /* its folder, absolute */
-	int fd;                 /* of it, flock()ed: whoever tidies up leaves it alone */
+	git_repository *git;	/* NULL until something needs it */
+	struct buf dir;		/* its folder, absolute */
+	int fd;			/* of it, flock()ed: whoever tidies up leaves it alone */
 	struct merge_seen *seen;
-	bool plain;             /* no attribute of any path looked at is set anywhere */
+	bool plain; /* no attribute of any path looked at is set anywhere */
 };
 
 /* Attributes are those of `tree`, or of what merges: a .gitattributes that one side changed is that

@@ -43,7 +43,7 @@ struct level {
 int merge_conflict_add(struct merge_conflicts *c, const char *path, const char *kind,
 		       const char *fmt, ...)
 {
-	struct merge_conflict one = { .kind = kind };
+	struct merge_conflict one = {.kind = kind};
 	va_list ap;
 
 	for (size_t i = 0; i < c->n; i++)
@@ -79,7 +79,7 @@ void merge_conflicts_release(struct merge_conflicts *c)
 		free(c->v[i].reason);
 	}
 	free(c->v);
-	*c = (struct merge_conflicts){ 0 };
+	*c = (struct merge_conflicts){0};
 }
 
 void merge_walk_release(struct merge_walk *w)
@@ -88,7 +88,7 @@ void merge_walk_release(struct merge_walk *w)
 		free(w->both[i].path);
 	free(w->both);
 	merge_conflicts_release(&w->triggers);
-	*w = (struct merge_walk){ 0 };
+	*w = (struct merge_walk){0};
 }
 
 static git_filemode_t mode_of(const git_tree_entry *e)
@@ -110,14 +110,15 @@ static bool same(const git_tree_entry *a, const git_tree_entry *b)
 {
 	if (!a || !b)
 		return a == b;
-	return mode_of(a) == mode_of(b) && git_oid_equal(git_tree_entry_id(a), git_tree_entry_id(b));
+	return mode_of(a) == mode_of(b) &&
+	       git_oid_equal(git_tree_entry_id(a), git_tree_entry_id(b));
 }
 
 static int both_add(struct walk *w, const git_tree_entry *const e[3])
 {
 	struct merge_walk *out = w->out;
-	struct merge_both one = { .path = strdup(w->path.data) };
-	struct tree_entry *to[3] = { &one.base, &one.ours, &one.theirs };
+	struct merge_both one = {.path = strdup(w->path.data)};
+	struct tree_entry *to[3] = {&one.base, &one.ours, &one.theirs};
 
 	if (!one.path)
 		return -ENOMEM;
@@ -171,7 +172,7 @@ static int deleted_below(const struct tree_delta *d, void *user)
 /* Both sides agree, and not with the base: has that deleted something? */
 static int agree(struct walk *w, const git_tree_entry *b, const git_tree_entry *o)
 {
-	struct below below = { w, w->path.len };
+	struct below below = {w, w->path.len};
 	int r;
 
 	if (!b || same(b, o) || w->deleted)
@@ -191,24 +192,31 @@ static int trigger(struct walk *w, const git_tree_entry *b, const git_tree_entry
 
 	if (mode_of(o) == GIT_FILEMODE_COMMIT || mode_of(t) == GIT_FILEMODE_COMMIT)
 		return merge_conflict_add(to, path, "submodule",
-			"the submodule '%s' was changed on both sides", path);
+					  "the submodule '%s' was changed on both sides", path);
 	if (!o)
-		return merge_conflict_add(to, path, "delete/modify",
+		return merge_conflict_add(
+			to, path, "delete/modify",
 			"'%s' was deleted in the target and changed in the source", path);
 	if (!t)
-		return merge_conflict_add(to, path, "modify/delete",
+		return merge_conflict_add(
+			to, path, "modify/delete",
 			"'%s' was changed in the target and deleted in the source", path);
 	if (is_tree(o) || is_tree(t))
 		return merge_conflict_add(to, path, "file/folder",
-			"'%s' is a folder on one side and a file on the other", path);
+					  "'%s' is a folder on one side and a file on the other",
+					  path);
 	if (!b)
 		return merge_conflict_add(to, path, "add/add",
-			"'%s' was added on both sides with different content", path);
+					  "'%s' was added on both sides with different content",
+					  path);
 	if (mode_of(o) == GIT_FILEMODE_LINK && mode_of(t) == GIT_FILEMODE_LINK)
-		return merge_conflict_add(to, path, "symlink",
+		return merge_conflict_add(
+			to, path, "symlink",
 			"the symbolic link '%s' was pointed elsewhere on both sides", path);
-	return merge_conflict_add(to, path, "mode",
-		"'%s' became something else than a file on one side and was changed on the other", path);
+	return merge_conflict_add(
+		to, path, "mode",
+		"'%s' became something else than a file on one side and was changed on the other",
+		path);
 }
 
 static int merge_level(struct walk *w, const git_oid *const id[3], git_oid *ret, bool *ret_empty);
@@ -230,8 +238,8 @@ static int put(struct walk *w, struct level *l, const char *name, const git_oid 
 static int merge_folder(struct walk *w, struct level *l, const char *name,
 			const git_tree_entry *const e[3])
 {
-	const git_oid *id[3] = { is_tree(e[BASE]) ? git_tree_entry_id(e[BASE]) : NULL,
-				 git_tree_entry_id(e[OURS]), git_tree_entry_id(e[THEIRS]) };
+	const git_oid *id[3] = {is_tree(e[BASE]) ? git_tree_entry_id(e[BASE]) : NULL,
+				git_tree_entry_id(e[OURS]), git_tree_entry_id(e[THEIRS])};
 	bool empty = false;
 	git_oid oid;
 	int r = 0;
@@ -282,7 +290,8 @@ static bool next_name(struct level *l, const git_tree_entry *e[3])
 			l->at[i]++;
 			continue;
 		}
-		e[i] = l->tree[i] ? git_tree_entry_byname(l->tree[i], git_tree_entry_name(first)) : NULL;
+		e[i] = l->tree[i] ? git_tree_entry_byname(l->tree[i], git_tree_entry_name(first))
+				  : NULL;
 		seen |= e[i] && is_tree(first) && !is_tree(e[i]);
 	}
 	if (seen)
@@ -329,7 +338,7 @@ static int write_level(struct level *l, const git_oid *ours, git_oid *ret, bool 
 
 static int merge_level(struct walk *w, const git_oid *const id[3], git_oid *ret, bool *ret_empty)
 {
-	struct level l = { 0 };
+	struct level l = {0};
 	int r = ++w->depth > DEPTH_MAX ? -ELOOP : 0;
 
 	for (int i = BASE; r == 0 && i <= THEIRS; i++) {
@@ -368,17 +377,18 @@ static int check_deleted(struct walk *w, const git_oid *base, const git_oid *our
 		r = tree_diff(w->git, base, theirs, is_addition, NULL);
 	if (r <= 0)
 		return r;
-	return merge_conflict_add(&w->out->triggers, w->deleted, "rename/rename",
+	return merge_conflict_add(
+		&w->out->triggers, w->deleted, "rename/rename",
 		"'%s' is gone on both sides beside new files: it may have been renamed differently",
 		w->deleted);
 }
 
-int merge_walk(git_repository *git, const git_oid *base, const git_oid *ours,
-	       const git_oid *theirs, struct merge_walk *ret, struct err *reterr)
+int merge_walk(git_repository *git, const git_oid *base, const git_oid *ours, const git_oid *theirs,
+	       struct merge_walk *ret, struct err *reterr)
 {
-	const git_oid *id[3] = { base, ours, theirs };
-	struct merge_walk out = { 0 };
-	struct walk w = { .git = git, .out = &out };
+	const git_oid *id[3] = {base, ours, theirs};
+	struct merge_walk out = {0};
+	struct walk w = {.git = git, .out = &out};
 	bool empty = false;
 	int r = buf_reserve(&w.path, 256);
 

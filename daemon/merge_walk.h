@@ -14,7 +14,7 @@
 struct merge_conflict {
 	char *path;
 	const char *kind; /* literal: "content", "add/add", "modify/delete" … */
-	char *reason;     /* a sentence */
+	char *reason;	  /* a sentence */
 };
 
 struct merge_conflicts {
@@ -44,6 +44,6 @@ struct merge_walk {
 
 /* Merges three trees. With triggers, `tree` means nothing. Errors: -errno (objects missing or
  * damaged, folders nested too deep). */
-int merge_walk(git_repository *git, const git_oid *base, const git_oid *ours,
-	       const git_oid *theirs, struct merge_walk *ret, struct err *reterr);
+int merge_walk(git_repository *git, const git_oid *base, const git_oid *ours, const git_oid *theirs,
+	       struct merge_walk *ret, struct err *reterr);
 void merge_walk_release(struct merge_walk *w);

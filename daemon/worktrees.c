@@ -30,18 +30,19 @@ static bool names_branch(git_repository *git, const char *file, const char *name
 
 static int look(git_repository *git, const char *name, git_repository **found, struct err *reterr)
 {
-	static const char *const busy[] = { "rebase-merge/head-name", "rebase-apply/head-name",
-					    "BISECT_START" };
+	static const char *const busy[] = {"rebase-merge/head-name", "rebase-apply/head-name",
+					   "BISECT_START"};
 	git_reference *head = NULL;
 	const char *to;
 	bool is = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(busy); i++)
 		if (names_branch(git, busy[i], name))
-			return err_set_id(reterr, -EBUSY, "Dirty",
-					  "'%s' is in the middle of a %s of the branch '%s': finish or abort "
-					  "it first", git_repository_workdir(git),
-					  i == 2 ? "bisect" : "rebase", name);
+			return err_set_id(
+				reterr, -EBUSY, "Dirty",
+				"'%s' is in the middle of a %s of the branch '%s': finish or abort "
+				"it first",
+				git_repository_workdir(git), i == 2 ? "bisect" : "rebase", name);
 	if (git_reference_lookup(&head, git, "HEAD") == 0) {
 		to = git_reference_symbolic_target(head);
 		is = to && strncmp(to, "refs/heads/", 11) == 0 && strcmp(to + 11, name) == 0;
@@ -50,10 +51,11 @@ static int look(git_repository *git, const char *name, git_repository **found, s
 	if (!is)
 		return 0;
 	if (*found)
-		return err_set_id(reterr, -EBUSY, "BranchElsewhere",
-				  "the branch '%s' is checked out in two worktrees, '%s' and '%s': switch one "
-				  "of them to another", name, git_repository_workdir(*found),
-				  git_repository_workdir(git));
+		return err_set_id(
+			reterr, -EBUSY, "BranchElsewhere",
+			"the branch '%s' is checked out in two worktrees, '%s' and '%s': switch one "
+			"of them to another",
+			name, git_repository_workdir(*found), git_repository_workdir(git));
 	return 1;
 }
 
@@ -80,7 +82,7 @@ static int look_linked(struct repo *r, const char *linked, const char *name, git
 int worktrees_find(struct repo *r, const char *name, git_repository **ret, struct err *reterr)
 {
 	git_repository *main = NULL, *found = NULL;
-	git_strarray linked = { 0 };
+	git_strarray linked = {0};
 	int q = git_repository_open(&main, r->common);
 
 	if (q < 0)

@@ -73,7 +73,7 @@ static void drop(struct files *f, size_t i)
 {
 	buf_release(&f->v[i].text);
 	f->v[i] = f->v[--f->n];
-	f->v[f->n] = (struct file){ 0 };
+	f->v[f->n] = (struct file){0};
 }
 
 /* Gives a path a content; what it cannot stand beside (file and folder of one name) goes. */
@@ -115,7 +115,7 @@ static void clear(struct files *f)
 
 static void commit(const struct files *f, const git_oid *a, const git_oid *b, git_oid *ret)
 {
-	git_commit *parents[2] = { 0 };
+	git_commit *parents[2] = {0};
 	git_signature *who = NULL;
 	git_index *index = NULL;
 	git_tree *tree = NULL;
@@ -123,14 +123,16 @@ static void commit(const struct files *f, const git_oid *a, const git_oid *b, gi
 
 	assert_int_equal(git_index_new(&index), 0);
 	for (size_t i = 0; i < f->n; i++) {
-		git_index_entry e = { .mode = f->v[i].mode, .path = f->v[i].path };
+		git_index_entry e = {.mode = f->v[i].mode, .path = f->v[i].path};
 
 		if (e.mode == GIT_FILEMODE_COMMIT)
 			assert_int_equal(git_odb_hash(&e.id, f->v[i].text.data, f->v[i].text.len,
-						      GIT_OBJECT_BLOB), 0);
+						      GIT_OBJECT_BLOB),
+					 0);
 		else
 			assert_int_equal(git_blob_create_from_buffer(&e.id, repo, f->v[i].text.data,
-								     f->v[i].text.len), 0);
+								     f->v[i].text.len),
+					 0);
 		assert_int_equal(git_index_add(index, &e), 0);
 	}
 	assert_int_equal(git_index_write_tree_to(&id, index, repo), 0);
@@ -141,7 +143,11 @@ static void commit(const struct files *f, const git_oid *a, const git_oid *b, gi
 	if (b)
 		assert_int_equal(git_commit_lookup(&parents[1], repo, b), 0);
 	assert_int_equal(git_commit_create(ret, repo, NULL, who, who, NULL, "c", tree,
-					   b ? 2 : a ? 1 : 0, (const git_commit **)parents), 0);
+					   b   ? 2
+					   : a ? 1
+					       : 0,
+					   (const git_commit **)parents),
+			 0);
 	git_commit_free(parents[0]);
 	git_commit_free(parents[1]);
 	git_signature_free(who);
@@ -217,7 +223,7 @@ static void expect_conflict(struct merge_out *out, const char *path, const char 
 static void test_merge__takes_each_sides_change(void **state)
 {
 	struct merge_out out;
-	struct files want = { 0 };
+	struct files want = {0};
 	struct three t;
 
 	(void)state;
@@ -237,7 +243,7 @@ static void test_merge__takes_each_sides_change(void **state)
 static void test_merge__merges_lines_and_modes_of_one_file(void **state)
 {
 	struct merge_out out;
-	struct files want = { 0 };
+	struct files want = {0};
 	struct three t;
 
 	(void)state;
@@ -297,13 +303,14 @@ static void test_merge__binary_files_are_not_merged_by_line(void **state)
 static void attribute(const char *line, const char *kind)
 {
 	struct merge_out out;
-	struct files want = { 0 };
+	struct files want = {0};
 	struct three t;
 
 	three_init(&t);
 	set(&t.theirs, "d/.gitattributes", 0100644, line);
 	set(&t.ours, "d/f", 0100644, "X\ntwo\nthree\nfour\nfive\n");
-	set(&t.theirs, "d/f", 0100644, kind ? "one\ntwo\nthree\nfour\nY\n" : "Y\ntwo\nthree\nfour\nfive\n");
+	set(&t.theirs, "d/f", 0100644,
+	    kind ? "one\ntwo\nthree\nfour\nY\n" : "Y\ntwo\nthree\nfour\nfive\n");
 	copy(&want, &t.theirs);
 	set(&want, "d/f", 0100644, "X\nY\ntwo\nthree\nfour\nfive\n");
 	merge_three(&t, &out);
@@ -345,7 +352,7 @@ static void test_merge__added_to_a_renamed_folder_is_never_silent(void **state)
 static void test_merge__follows_a_rename(void **state)
 {
 	struct merge_out out;
-	struct files want = { 0 };
+	struct files want = {0};
 	struct three t;
 
 	(void)state;
@@ -375,8 +382,8 @@ static void test_merge__renamed_differently_conflicts(void **state)
 static void test_merge__unrelated_histories_are_refused(void **state)
 {
 	_cleanup_(err_release) struct err e = ERR_INIT;
-	struct files one = { 0 }, two = { 0 };
-	struct merge_out out = { 0 };
+	struct files one = {0}, two = {0};
+	struct merge_out out = {0};
 	git_oid a, b;
 
 	(void)state;
@@ -405,7 +412,7 @@ static unsigned below(unsigned n)
 
 static void random_path(char *room)
 {
-	static const char *const parts[] = { "a", "b", "c", "a.b", "a-b" };
+	static const char *const parts[] = {"a", "b", "c", "a.b", "a-b"};
 
 	room[0] = 0;
 	for (unsigned depth = below(3); depth > 0; depth--)
@@ -418,7 +425,8 @@ static void random_text(struct buf *b)
 	buf_clear(b);
 	for (unsigned n = 6 + below(25); n > 0; n--)
 		assert_int_equal(buf_addf(b, below(3) ? "%c\n" : "line %u of this\n",
-					  below(3) ? 'a' + (int)below(5) : (int)below(40)), 0);
+					  below(3) ? 'a' + (int)below(5) : (int)below(40)),
+				 0);
 }
 
 /* Replaces, inserts or deletes a line. */
@@ -463,6 +471,7 @@ static void mutate(struct files *f)
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	char path[PATH_ROOM];
 	struct file *one;
+	uint32_t mode;
 
 	random_path(path);
 	random_text(&text);
@@ -479,8 +488,9 @@ static void mutate(struct files *f)
 	case 2:
 		buf_clear(&text);
 		assert_int_equal(buf_adds(&text, one->text.data), 0);
+		mode = one->mode;
 		drop(f, (size_t)(one - f->v));
-		set(f, path, 0100644, text.data);
+		set(f, path, mode, text.data);
 		break;
 	case 3:
 		if (one->mode != 0120000)
@@ -543,7 +553,7 @@ static void compare(const git_oid *a, const git_oid *b, struct tally *tally)
 {
 	_cleanup_(err_release) struct err e = ERR_INIT;
 	_cleanup_buf_ struct buf paths = BUF_INIT;
-	struct merge_out out = { 0 };
+	struct merge_out out = {0};
 	git_oid want;
 	int status = ask_git(a, b, &want, &paths), r = merge_commits(repo, a, b, &out, &e);
 
@@ -571,7 +581,7 @@ static void compare(const git_oid *a, const git_oid *b, struct tally *tally)
 
 static void one_history(struct tally *tally)
 {
-	struct files base = { 0 }, ours = { 0 }, theirs = { 0 };
+	struct files base = {0}, ours = {0}, theirs = {0};
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	git_oid b, o, t, o2, t2;
 	char path[PATH_ROOM];
@@ -609,18 +619,20 @@ static void test_merge__random_histories_as_git(void **state)
 	const char *s = getenv("AGENTFS_SEED"), *n = getenv("AGENTFS_CASES");
 	unsigned cases = n ? (unsigned)strtoul(n, NULL, 10) : 300;
 	uint64_t first = s ? strtoull(s, NULL, 0) : ((uint64_t)getpid() << 20) + 88172645463325252u;
-	struct tally tally = { 0 };
+	struct tally tally = {0};
 
 	(void)state;
 	for (unsigned i = 0; i < cases; i++) {
 		seed = first + i * UINT64_C(0x9e3779b97f4a7c15);
 		seed += !seed;
 		if (i == 0)
-			print_message("AGENTFS_SEED=%#llx AGENTFS_CASES=%u\n", (unsigned long long)first, cases);
+			print_message("AGENTFS_SEED=%#llx AGENTFS_CASES=%u\n",
+				      (unsigned long long)first, cases);
 		one_history(&tally);
 	}
-	print_message("%u by the walk; clean %u, conflict %u, clean one way only %u, two texts %u\n",
-		      tally.walk, tally.clean, tally.conflict, tally.one_clean, tally.two_texts);
+	print_message(
+		"%u by the walk; clean %u, conflict %u, clean one way only %u, two texts %u\n",
+		tally.walk, tally.clean, tally.conflict, tally.one_clean, tally.two_texts);
 	if (cases >= 100) {
 		assert_true(tally.walk > cases / 5 && tally.clean > cases / 5 &&
 			    tally.conflict > cases / 20);
