@@ -8,6 +8,9 @@
 /* The transport: reads requests, hands them to libfuse, writes replies. loop_dev.c is the one over
  * /dev/fuse, on which a successor can take over a connection (RELIABILITY). */
 
+/* The kernel frees the caller of a request that is not answered within this time. */
+enum { REQUEST_TIMEOUT_S = 20 };
+
 /* Ties the session to the mounted descriptor fs->dev. Errors: -errno. */
 int loop_attach(struct fs *fs);
 

@@ -9,9 +9,11 @@
  * microseconds, and waking from poll() costs more than that. Spinning stops when it does not pay.
  * Measured on a 6.18 kernel with 2 cores, one round trip: stock loop 31-55 µs, this one 12-13 µs.
  *
- * libfuse 3.14 does not know two bits of INIT, so they are set in the reply on its way out:
+ * libfuse before 3.18 does not know two bits of INIT, so they are set in the reply on its way out:
  *   HANDLE_KILLPRIV_V2 (no GETXATTR per write), and REQUEST_TIMEOUT where the kernel offers it (a
- *   request that is never answered frees its caller).
+ *   request that is never answered frees its caller). From 3.18 on libfuse sets them itself (ops.c
+ *   asks for them), and replies need not pass through us; which is well, since 3.18.3 refuses
+ *   fuse_session_custom_io() unless it was built for it.
  */
 #include "loop.h"
 
@@ -22,6 +24,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -30,16 +33,9 @@
 #include "cleanup.h"
 #include "log.h"
 
-enum { THREADS = 4, BUFFER = (1 << 20) + 65536, REQUEST_TIMEOUT_S = 20, POLL_MS = 1000 };
+enum { THREADS = 4, BUFFER = (1 << 20) + 65536, POLL_MS = 1000 };
 #define SPIN_NS 50000
 #define SPIN_MISSES_MAX 8
-
-/* Newer than the headers of Linux 6.1. */
-#define INIT_REQUEST_TIMEOUT_FLAG2 (1u << (42 - 32))
-struct init_tail {
-	uint32_t max_stack_depth;
-	uint16_t request_timeout;
-};
 
 __thread struct request request;
 static __thread bool leading;
@@ -48,8 +44,6 @@ static __thread size_t reply_cap;
 
 static pthread_mutex_t lead = PTHREAD_MUTEX_INITIALIZER; /* held by the thread that reads */
 static atomic_int stopping, serving;
-static uint64_t init_unique;      /* of the INIT at hand; only the first thread runs then */
-static uint32_t init_offered, init_offered2;
 
 void loop_yield(void)
 {
@@ -78,6 +72,35 @@ void loop_stop(void)
 }
 
 /* --- the session's I/O --- */
+
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+
+static int attach_session(struct fs *fs)
+{
+	char path[32]; /* libfuse's name for "already mounted, here is the descriptor" */
+
+	(void)snprintf(path, sizeof(path), "/dev/fd/%d", fs->dev);
+	return fuse_session_mount(fs->se, path) < 0 ? -EINVAL : 0;
+}
+
+static void note_init(const struct fuse_in_header *h, const char *arg, size_t n)
+{
+	(void)h;
+	(void)arg;
+	(void)n;
+}
+
+#else
+
+/* Newer than the headers of Linux 6.1. */
+#define INIT_REQUEST_TIMEOUT_FLAG2 (1u << (42 - 32))
+struct init_tail {
+	uint32_t max_stack_depth;
+	uint16_t request_timeout;
+};
+
+static uint64_t init_unique; /* of the INIT at hand; only the first thread runs then */
+static uint32_t init_offered, init_offered2;
 
 static ssize_t dev_read(int fd, void *p, size_t n, void *user)
 {
@@ -115,14 +138,34 @@ static ssize_t dev_writev(int fd, struct iovec *iov, int n, void *user)
 	return writev(fd, iov, n);
 }
 
-int loop_attach(struct fs *fs)
+static int attach_session(struct fs *fs)
 {
 	static const struct fuse_custom_io io = {.writev = dev_writev, .read = dev_read};
+
+	return fuse_session_custom_io(fs->se, &io, fs->dev) < 0 ? -EINVAL : 0;
+}
+
+/* arg: what follows the header; n: the length of both. */
+static void note_init(const struct fuse_in_header *h, const char *arg, size_t n)
+{
+	const struct fuse_init_in *in = (const void *)arg;
+
+	if (n < sizeof(*h) + 4 * sizeof(uint32_t))
+		return;
+	init_unique = h->unique;
+	init_offered = in->flags;
+	init_offered2 = n >= sizeof(*h) + 5 * sizeof(uint32_t) ? in->flags2 : 0;
+}
+
+#endif
+
+int loop_attach(struct fs *fs)
+{
 	int flags = fcntl(fs->dev, F_GETFL);
 
 	if (flags < 0 || fcntl(fs->dev, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
-	return fuse_session_custom_io(fs->se, &io, fs->dev) < 0 ? -EINVAL : 0;
+	return attach_session(fs);
 }
 
 /* --- reading --- */
@@ -190,12 +233,8 @@ static void note_header(const char *p, size_t n)
 		const struct fuse_setattr_in *s = (const void *)arg;
 
 		request.kill_priv = s->valid & FATTR_KILL_SUIDGID;
-	} else if (h->opcode == FUSE_INIT && n >= sizeof(*h) + 4 * sizeof(uint32_t)) {
-		const struct fuse_init_in *in = (const void *)arg;
-
-		init_unique = h->unique;
-		init_offered = in->flags;
-		init_offered2 = n >= sizeof(*h) + 5 * sizeof(uint32_t) ? in->flags2 : 0;
+	} else if (h->opcode == FUSE_INIT) {
+		note_init(h, arg, n);
 	}
 }
 

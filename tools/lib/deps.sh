@@ -3,8 +3,9 @@
 #
 # What agentfs needs from the distribution, and how it gets here. Sourced by quickstart, test and bench.
 #
-#   deps_need build|test|bench   sees to it that all packages of that set are there, or says in one line
-#                                what the administrator has to run, and returns non-zero
+#   deps_need SET                sees to it that all packages of the set (build, test, bench, libfuse) are
+#                                there, or says in one line what the administrator has to run, and
+#                                returns non-zero
 #   deps_fuse                    the same for /dev/fuse and fusermount3
 #
 # In a list, COMMAND=PACKAGE means: that package, unless the command is there from elsewhere.
@@ -17,6 +18,7 @@ deps_build=(build-essential meson ninja-build pkg-config libfuse3-dev fuse3 libg
 	libcmocka-dev nettle-dev git)
 deps_test=("${deps_build[@]}" python3 attr acl strace sqlite3 vim rsync node=nodejs npm=npm
 	clang=clang clang-format-14 util-linux procps)
+deps_libfuse=(build-essential meson ninja-build pkg-config liburing-dev libnuma-dev)
 deps_bench=("${deps_build[@]}" python3 util-linux fuse-overlayfs)
 
 deps_say() {
