@@ -31,8 +31,10 @@ deps_missing() {
 	have=$(dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' 2>/dev/null |
 		sed -n 's/^\([^: ]*\)\(:[^ ]*\)\{0,1\} installed$/ \1 /p' | tr -d '\n')
 	for p; do
-		c=${p%%=*} p=${p#*=}
-		[[ $c != "$p" ]] && command -v "$c" >/dev/null && continue
+		if [[ $p == *=* ]]; then
+			c=${p%%=*} p=${p#*=}
+			command -v "$c" >/dev/null && continue
+		fi
 		[[ $have == *" $p "* ]] || printf '%s\n' "$p"
 	done
 }
