@@ -13,6 +13,8 @@ enum audit_result audit_result_of(const struct record *rec)
 {
 	if (rec->type == RECORD_DENIED || rec->type == RECORD_SUMMARY)
 		return AUDIT_DENIED;
+	if (rec->type == RECORD_CONTROL && RECORD_HAS(rec, F_RESULT) && rec->result == -EACCES)
+		return AUDIT_DENIED;
 	if (rec->type == RECORD_FAILED || (RECORD_HAS(rec, F_RESULT) && rec->result < 0))
 		return AUDIT_FAILED;
 	return AUDIT_OK;

@@ -141,7 +141,9 @@ static void on_ended(struct call *c, const struct fault *f, void *user)
 {
 	struct journaled *j = user;
 
-	control_end(j->d->control, j->seq, j->method, f ? -EREMOTEIO : 0,
+	bool denied = f && f->id && strcmp(f->id, "Denied") == 0;
+
+	control_end(j->d->control, j->seq, j->method, denied ? -EACCES : f ? -EREMOTEIO : 0,
 		    !f ? "done" : f->message ? f->message : "failed");
 	free(j);
 }
