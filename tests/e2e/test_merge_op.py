@@ -61,7 +61,7 @@ class Case(unittest.TestCase):
                                                "agent": "b1", "task": "work"}, **more))
 
     def state(self):
-        tree = subprocess.run(["sh", "-c", "find . -path ./.git -prune -o -print0 | sort -z | xargs -0 ls -ld "
+        tree = subprocess.run(["sh", "-c", "find . -path ./.git -prune -o -not -type d -print0 | sort -z | xargs -0 ls -ld "
                                "--time-style=full-iso; cat a; cat .git/index | cksum"],
                               cwd=self.repo, capture_output=True, text=True).stdout
         return self.git("for-each-ref"), self.git("status", "--porcelain", "-uall"), tree
@@ -251,6 +251,21 @@ class Merge(Case):
         self.git("rebase", "topic", check=False)
         self.world.give(self.repo)
         self.refused("Dirty", "in the middle of a rebase", source="other")
+
+    def test_a_branch_that_cannot_move_undoes_files_and_index(self):
+        self.commit("topic", "echo new >e; rm x; rm -r d; echo file >d; sed -i 's/line 1/X/' a")
+        self.on_main("echo other >other")
+        lock = os.path.join(self.repo, ".git/refs/heads/main.lock")
+        self.git("status")
+        before = self.state()
+        self.put(".git/refs/heads/main.lock", "")
+        with self.assertRaises(Failed) as c:
+            self.merge()
+        self.assertEqual(c.exception.id, "Busy", c.exception.message)
+        os.unlink(lock)
+        self.assertEqual(self.state(), before)
+        self.clean_git_folder()
+        self.assertEqual(self.merge()["state"], "merged")
 
     def test_gits_lock_is_respected(self):
         self.commit("topic", "echo new >new")

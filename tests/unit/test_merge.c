@@ -449,6 +449,30 @@ static void edit_text(struct buf *b)
 	assert_int_equal(buf_adds(b, out.data ? out.data : ""), 0);
 }
 
+/* Moves or repeats a few lines: where the ways of comparing lines part. */
+static void move_lines(struct buf *b)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	size_t from = below((unsigned)b->len + 1), n = below((unsigned)(b->len - from) + 1);
+	size_t to = below((unsigned)b->len + 1);
+	bool keep = below(2);
+
+	while (from > 0 && b->data[from - 1] != '\n')
+		from--;
+	while (to > 0 && b->data[to - 1] != '\n')
+		to--;
+	while (n > 0 && b->data[from + n - 1] != '\n')
+		n--;
+	for (size_t i = 0; i <= b->len; i++) {
+		if (i == to)
+			assert_int_equal(buf_add(&out, b->data + from, n), 0);
+		if (i < b->len && (keep || i < from || i >= from + n))
+			assert_int_equal(buf_addc(&out, b->data[i]), 0);
+	}
+	buf_clear(b);
+	assert_int_equal(buf_adds(b, out.data ? out.data : ""), 0);
+}
+
 static void rename_folder(struct files *f, const char *path)
 {
 	char from[PATH_ROOM], to[PATH_ROOM];
@@ -504,8 +528,12 @@ static void mutate(struct files *f)
 			set(f, path, 0120000, "target");
 		break;
 	default:
-		if (one->mode != 0120000)
+		if (one->mode == 0120000 || !one->text.len)
+			break;
+		if (below(4))
 			edit_text(&one->text);
+		else
+			move_lines(&one->text);
 	}
 }
 
@@ -579,6 +607,34 @@ static void compare(const git_oid *a, const git_oid *b, struct tally *tally)
 	merge_out_release(&out);
 }
 
+/* One file of few different lines, blocks moved about: hard for whoever compares lines. */
+static void one_hard_file(struct tally *tally)
+{
+	struct files base = {0}, ours = {0}, theirs = {0};
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	git_oid b, o, t;
+
+	for (unsigned n = 20 + below(30); n > 0; n--)
+		assert_int_equal(
+			buf_addf(&text, below(2) ? "}\n" : "%c%u\n", 'a' + (int)below(3), below(4)),
+			0);
+	set(&base, "f", 0100644, text.data);
+	copy(&ours, &base);
+	copy(&theirs, &base);
+	move_lines(&ours.v[0].text);
+	edit_text(&ours.v[0].text);
+	edit_text(&theirs.v[0].text);
+	if (below(2))
+		move_lines(&theirs.v[0].text);
+	commit(&base, NULL, NULL, &b);
+	commit(&ours, &b, NULL, &o);
+	commit(&theirs, &b, NULL, &t);
+	compare(&o, &t, tally);
+	clear(&base);
+	clear(&ours);
+	clear(&theirs);
+}
+
 static void one_history(struct tally *tally)
 {
 	struct files base = {0}, ours = {0}, theirs = {0};
@@ -628,7 +684,10 @@ static void test_merge__random_histories_as_git(void **state)
 		if (i == 0)
 			print_message("AGENTFS_SEED=%#llx AGENTFS_CASES=%u\n",
 				      (unsigned long long)first, cases);
-		one_history(&tally);
+		if (i % 4 == 3)
+			one_hard_file(&tally);
+		else
+			one_history(&tally);
 	}
 	print_message(
 		"%u by the walk; clean %u, conflict %u, clean one way only %u, two texts %u\n",
