@@ -32,17 +32,41 @@ static void add_file(json_t *seeds, const char *path, const struct buf *b)
 	add_seed(seeds, path, S_IFREG | 0644, b->data ? b->data : "", b->len);
 }
 
+/* The fsmonitor helper: beside this program, or in the build folder. False where there is none that the
+ * view's git could run (a quote in its path would need quoting by a shell's rules and git's). */
+static bool find_fsmonitor(struct buf *ret)
+{
+	static const char *const places[] = {"", "../tools/"};
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n <= 0)
+		return false;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	for (size_t i = 0; slash && i < ARRAY_SIZE(places); i++) {
+		buf_clear(ret);
+		if (buf_addf(ret, "%.*s/%sfsmonitor", (int)(slash - self), self, places[i]) == 0 &&
+		    access(ret->data, X_OK) == 0)
+			return !strpbrk(ret->data, "'\"\\\n");
+	}
+	return false;
+}
+
 static int seed_config(json_t *seeds, const char *agent)
 {
-	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_buf_ struct buf b = BUF_INIT, monitor = BUF_INIT;
+	bool found = find_fsmonitor(&monitor);
 	int r = buf_addf(
 		&b,
 		"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
-		"\tlogallrefupdates = true\n\tuntrackedCache = false\n\tfsmonitor = false\n"
+		"\tlogallrefupdates = true\n\tuntrackedCache = true\n\tfsmonitorHookVersion = 2\n"
+		"\tfsmonitor = %s%s%s\n"
 		"\tautocrlf = false\n"
 		"[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
 		"[user]\n\tname = %s\n\temail = %s@agentfs.invalid\n",
-		agent, agent);
+		found ? "\"'" : "", found ? monitor.data : "false", found ? "'\"" : "", agent, agent);
 
 	if (r >= 0)
 		add_file(seeds, "config", &b);

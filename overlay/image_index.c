@@ -20,6 +20,7 @@
  *           ' ', subfolders in decimal, '\n', 20 bytes tree id. Subfolders in the order that git
  *           keeps them in memory: shorter names first, then bytewise (read in any order, but git
  *           itself writes this one, so equal trees give equal bytes)
+ *   "FSMN", u32 length, u32 version 2, token NUL, u32 length of an EWAH bitmap of what is dirty: none
  *   SHA-1 of all before
  *
  * dev is 0 because git does not compare it (USE_STDEV is off in every distribution), and a mount's
@@ -285,6 +286,28 @@ static int write_tree_extension(struct writer *w)
 	return r < 0 ? r : out_add(&w->out, w->tree.data, w->tree.len);
 }
 
+/* --- FSMN extension ----------------------------------------------------------------------------
+ * As of the base image nothing is dirty: an empty EWAH bitmap (0 bits, one word of 0, its running
+ * length word at 0), so that git asks the view what changed since, and looks at nothing else. */
+
+static int write_fsmonitor_extension(struct writer *w)
+{
+	static const char token[] = IMAGE_INDEX_TOKEN;
+	uint8_t head[8] = {'F', 'S', 'M', 'N'}, version[4], ewah[4 + 20] = {0};
+	int r;
+
+	put32(head + 4, sizeof(version) + sizeof(token) + sizeof(ewah));
+	put32(version, 2);
+	put32(ewah, sizeof(ewah) - 4); /* its size, then: bits 0, words 1, the word, position 0 */
+	put32(ewah + 8, 1);
+	r = out_add(&w->out, head, sizeof(head));
+	if (r == 0)
+		r = out_add(&w->out, version, sizeof(version));
+	if (r == 0)
+		r = out_add(&w->out, token, sizeof(token));
+	return r < 0 ? r : out_add(&w->out, ewah, sizeof(ewah));
+}
+
 /* --- whole -------------------------------------------------------------------------------------
  */
 
@@ -312,6 +335,8 @@ static int write_index(struct writer *w)
 		r = write_folder(w, 0);
 	if (r == 0)
 		r = write_tree_extension(w);
+	if (r == 0)
+		r = write_fsmonitor_extension(w);
 	return r < 0 ? r : write_trailer(&w->out);
 }
 

@@ -80,6 +80,7 @@ int view_commit(struct view *v, struct record *rec)
 	if (r < 0)
 		return r;
 	apply_record(&v->rec.tree, rec);
+	view_note_change(v, rec);
 	if (!v->first_unsynced)
 		v->first_unsynced = (int64_t)rec->time;
 	return 0;
@@ -383,6 +384,9 @@ static void view_free(struct view *v)
 	viewconf_release(&v->conf);
 	view_denials_release(v);
 	comm_cache_free(v->comms);
+	recent_release(&v->recent);
+	for (size_t i = 0; i < CHANGES_SLOTS; i++)
+		buf_release(&v->changes[i]);
 	table_release(&v->stale);
 	table_release(&v->written);
 	free(v->base_lookups);
@@ -417,6 +421,7 @@ int view_open(int view_dir, int state_dir, const struct view_notify *notify, str
 	v->last_full = v->rec.checkpoint.full_seq;
 	v->full_bytes = v->rec.checkpoint.full_bytes;
 	v->delta_bytes = v->rec.checkpoint.delta_bytes;
+	recent_reset(&v->recent, journal_seq(v->rec.journal)); /* what was before is not known */
 	r = view_denials_load(v);
 	if (r == 0)
 		r = begin_connection(v);

@@ -21,6 +21,7 @@ enum control_file {
 	CONTROL_SCOPE,
 	CONTROL_DENIED,
 	CONTROL_STATUS,
+	CONTROL_CHANGES, /* changes@TOKEN, not listed: the text is made when it is looked up */
 	CONTROL_END,
 };
 
@@ -161,6 +162,11 @@ static int render(struct view *v, uint64_t id, struct buf *b)
 		return add_denied(v, b);
 	case CONTROL_STATUS:
 		return add_status(v, b);
+	case CONTROL_CHANGES: {
+		const struct buf *c = &v->changes[(id & ~NODE_CONTROL_LAYER) >> 8 & (CHANGES_SLOTS - 1)];
+
+		return buf_add(b, c->data, c->len);
+	}
 	case CONTROL_END:
 		break;
 	}
@@ -183,12 +189,24 @@ int control_attr(struct view *v, uint64_t id, struct node_attr *ret)
 		ret->mode |= 0200;
 	if (dir)
 		return 0;
-	if (file_of(id) == CONTROL_DENIED || file_of(id) == CONTROL_STATUS)
+	if (file_of(id) == CONTROL_DENIED || file_of(id) == CONTROL_CHANGES || file_of(id) == CONTROL_STATUS)
 		ret->mtime = ret->ctime = now;
 	if (render(v, id, &b) < 0)
 		return -ENOMEM;
 	ret->size = b.len;
 	return 0;
+}
+
+/* An answer lives until CHANGES_SLOTS others were asked for; its reader reads it at once. */
+static int lookup_changes(struct view *v, const char *token, struct node_attr *ret)
+{
+	uint64_t n = ++v->control_lookups;
+	struct buf *b = &v->changes[n & (CHANGES_SLOTS - 1)];
+	int r;
+
+	buf_clear(b);
+	r = view_changes(v, token, b);
+	return r < 0 ? r : control_attr(v, NODE_CONTROL_LAYER | n << 8 | CONTROL_CHANGES, ret);
 }
 
 int control_lookup(struct view *v, uint64_t parent, const char *name, struct node_attr *ret)
@@ -198,6 +216,8 @@ int control_lookup(struct view *v, uint64_t parent, const char *name, struct nod
 	if (parent == agentfs_dir(v) && strcmp(name, "control") == 0)
 		return control_attr(v, NODE_CONTROL, ret);
 	if (parent == NODE_CONTROL) {
+		if (strncmp(name, "changes@", 8) == 0)
+			return lookup_changes(v, name + 8, ret);
 		for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 			if (strcmp(files[i].name, name) == 0)
 				return control_attr(v, NODE_CONTROL_LAYER |

@@ -5,6 +5,7 @@
 
 #include "content.h"
 #include "odb.h"
+#include "recent.h"
 #include "record.h"
 #include "recover.h"
 #include "view.h"
@@ -13,6 +14,7 @@
 
 enum {
 	DENIED_KEPT = 64,
+	CHANGES_SLOTS = 16,
 	FLOOD_AFTER = 32, /* the same refusal in a row is written this often, then counted */
 	DENIED_WINDOW = 6000, /* records; more than between two checkpoints */
 	CHECKPOINT_EVERY = 5000,
@@ -57,6 +59,8 @@ struct view {
 	uint64_t kept;
 	struct flood flood;
 	uint64_t control_lookups;
+	struct buf changes[CHANGES_SLOTS]; /* answers that were looked up and may be read now */
+	struct recent recent;
 	int64_t last_write, last_denied, started;
 	uint64_t last_checkpoint, last_full, full_bytes, delta_bytes;
 	int64_t first_unsynced; /* ns; 0: all synced */
@@ -141,6 +145,14 @@ ssize_t control_read(struct view *v, uint64_t id, uint64_t off, void *buf, size_
 int control_readdir(struct view *v, uint64_t id, uint64_t cookie, view_dir_fn fn, void *user);
 /* Does (parent, name) name something of ours that nobody may make or remove? */
 bool control_reserved(const struct view *v, uint64_t parent, const char *name);
+
+/* --- view_changes.c, lock held --- */
+
+/* Appends the answer of git's fsmonitor since `token`. Errors: -ENOMEM. */
+int view_changes(struct view *v, const char *token, struct buf *ret);
+
+/* An applied record changed names: noted for later answers. */
+void view_note_change(struct view *v, const struct record *rec);
 
 /* --- view_attr.c --- */
 uint32_t view_killed_mode(uint32_t mode);

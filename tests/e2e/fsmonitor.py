@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""git status in a view asks the view what changed: it must say what a status that looks at every file
+says, after anything."""
+import os
+import random
+
+from harness import *
+
+SLOW = ["-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false"]
+
+
+def status(p, *options):
+    env = {"GIT_OPTIONAL_LOCKS": "0"} if options else {}
+    text = run("git", *options, "status", "--porcelain=v2", "-uall", cwd=p, env=env).stdout
+    return sorted(text.splitlines())
+
+
+def same(p, what):
+    fast = status(p)
+    equal(fast, status(p, *SLOW), f"git status with fsmonitor, and without, after {what}")
+    return fast
+
+
+def steps(p, rng):
+    """One random change; a word for it."""
+    def any_file():
+        found = [os.path.join(d, n) for d, dirs, names in os.walk(p) for n in names
+                 if "/.git" not in d[len(p):]]
+        return rng.choice(sorted(found)) if found else os.path.join(p, "first")
+
+    def any_dir():
+        found = [d for d, _, _ in os.walk(p) if "/.git" not in d[len(p):] and d != p]
+        return rng.choice(sorted(found)) if found else p
+
+    kind = rng.choice(["edit", "replace", "unlink", "new", "mkdir", "movefile", "movedir", "rmtree",
+                       "chmod", "add", "commit", "checkout", "stash", "symlink", "link", "ignored"])
+    try:
+        if kind == "edit":
+            with open(any_file(), "ab") as f:
+                f.write(b"more\n")
+        elif kind == "replace":
+            f = any_file()
+            put(f + ".tmp", f"new {rng.random()}\n")
+            os.rename(f + ".tmp", f)
+        elif kind == "unlink":
+            os.unlink(any_file())
+        elif kind == "new":
+            put(os.path.join(any_dir(), f"n{rng.randrange(9)}"), "x\n")
+        elif kind == "mkdir":
+            d = os.path.join(any_dir(), f"d{rng.randrange(5)}")
+            os.mkdir(d)
+            put(os.path.join(d, "f"), "y\n")
+        elif kind == "movefile":
+            os.rename(any_file(), os.path.join(any_dir(), f"m{rng.randrange(9)}"))
+        elif kind == "movedir":
+            os.rename(any_dir(), os.path.join(p, f"md{rng.randrange(5)}"))
+        elif kind == "rmtree":
+            run("rm", "-rf", any_dir())
+        elif kind == "chmod":
+            os.chmod(any_file(), rng.choice([0o644, 0o755]))
+        elif kind == "symlink":
+            os.symlink("target", os.path.join(any_dir(), f"s{rng.randrange(5)}"))
+        elif kind == "link":
+            os.link(any_file(), os.path.join(any_dir(), f"l{rng.randrange(5)}"))
+        elif kind == "ignored":
+            put(os.path.join(any_dir(), "x.o"), "o\n")
+        elif kind == "add":
+            run("git", "add", "-A", cwd=p)
+        elif kind == "commit":
+            run("git", "add", "-A", cwd=p)
+            run("git", "commit", "-qm", "c", cwd=p, check=False)
+        elif kind == "checkout":
+            run("git", "checkout", "-q", "--", ".", cwd=p, check=False)
+        elif kind == "stash":
+            run("git", "stash", "-qu", cwd=p, check=False)
+            if rng.random() < 0.5:
+                run("git", "stash", "pop", "-q", cwd=p, check=False)
+    except (OSError, AssertionError):
+        pass
+    return kind
+
+
+def test_fsmonitor__status_is_that_of_every_file(system):
+    p = system.create("a1")
+    asked = run("git", "config", "core.fsmonitor", cwd=p).stdout
+    assert "fsmonitor" in asked, f"the view's git does not ask the view: {asked}"
+    equal(same(p, "create"), [])
+    rng, changed = random.Random(SEED), 0
+    print(f"# seed {SEED}")
+    for step in range(400 if LONG else 120):
+        words = [steps(p, rng) for _ in range(rng.randrange(1, 4))]
+        changed += bool(same(p, f"step {step}: {' '.join(words)}"))
+    assert changed > 30, "the steps changed too little to show anything"
+
+
+def test_fsmonitor__after_a_restart_of_the_view(system):
+    p = system.create("a1")
+    put(os.path.join(p, "src/new.c"), "x\n")
+    equal(len(same(p, "a new file")), 1)
+    os.unlink(os.path.join(p, "src/new.c"))
+    put(os.path.join(p, "README"), "changed\n")
+    old = system.server_pid("a1")
+    os.kill(old, 9)
+    wait_for(lambda: system.view("a1")["state"] == "live" and system.server_pid("a1") not in (None, old),
+             60, "the view is mounted again")
+    equal(len(same(p, "kill -9 of the view's server")), 1)
+
+
+def test_fsmonitor__after_materialize(system):
+    p = system.create("a1")
+    put(os.path.join(p, "src/new.c"), "x\n")
+    same(p, "a new file")
+    system.ctl("materialize", "a1")
+    equal(same(p, "materialize"), [])
+    put(os.path.join(p, "src/new.c"), "changed\n")
+    equal(len(same(p, "a change behind it")), 1)
+
+
+def test_fsmonitor__first_status_reads_no_file(system):
+    """The prepared index says that all is as in the base; git asks, and believes it."""
+    p = system.create("a1")
+    trace = os.path.join(system.folder, "trace")
+    run("strace", "-f", "-e", "trace=lstat,newfstatat,openat", "-o", trace, "git", "status", "--short",
+        cwd=p)
+    with open(trace) as f:
+        looked = [l for l in f if '"src/main.c"' in l or '"README"' in l]
+    equal(looked, [], "files that the first git status looked at")
+
+
+main()
