@@ -673,7 +673,7 @@ static void one_history(struct tally *tally)
 static void test_merge__random_histories_as_git(void **state)
 {
 	const char *s = getenv("AGENTFS_SEED"), *n = getenv("AGENTFS_CASES");
-	unsigned cases = n ? (unsigned)strtoul(n, NULL, 10) : 300;
+	unsigned cases = n ? (unsigned)strtoul(n, NULL, 10) : 160;
 	uint64_t first = s ? strtoull(s, NULL, 0) : ((uint64_t)getpid() << 20) + 88172645463325252u;
 	struct tally tally = {0};
 
