@@ -223,7 +223,8 @@ static int say(struct buf *b, const char *text, const char *ours, const char *th
 
 		text = colon ? colon + 2 : text;
 	}
-	while (r == 0 && *text && *text != '\n') {
+	/* What git would leave in a worktree is not said: there is none. */
+	while (r == 0 && *text && *text != '\n' && strncmp(text, ".  Version ", 11) != 0) {
 		bool o = strncmp(text, ours, n) == 0, t = strncmp(text, theirs, n) == 0;
 
 		r = o || t ? buf_adds(b, o ? "the target" : "the source") : buf_addc(b, *text);

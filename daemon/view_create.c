@@ -148,6 +148,9 @@ static void on_started(struct view *v, int r, const char *why, void *user)
 	events_emit(op->d->events, "created", v->row.agent, v->row.id, v->row.uid,
 		    "agent %s works in %s", v->row.agent, v->row.mount);
 	notes = json_object_get(c->made, "notes");
+	if (strcmp(arg_str(op->call, "repository"), v->row.asked_repository) != 0)
+		(void)json_array_append_new(notes, json_sprintf("'%s' is in a view: this one is of its "
+			"repository '%s'", arg_str(op->call, "repository"), v->row.asked_repository));
 	op_end(op, json_pack("{s:o,s:b,s:O}", "view", view_json(v), "created", 1, "notes", notes),
 	       NULL);
 }
@@ -359,13 +362,26 @@ static int new_id(struct view_row *row)
 	return view_row_set(&row->id, hex);
 }
 
+/* In a view one stands in its repository, not in its private .git. */
+static const char *asked_repository(struct daemon *d, const struct call *call)
+{
+	const char *asked = arg_str(call, "repository");
+	_cleanup_free_ char *clean = mountpoint_clean(asked);
+	struct view *v;
+
+	for (v = clean ? views_next(d->views, NULL) : NULL; v; v = views_next(d->views, v))
+		if (may_use(v, call->uid) && *v->row.repository && path_is_below(clean, v->row.mount))
+			return *v->row.worktree ? v->row.worktree : v->row.repository;
+	return asked;
+}
+
 /* What needs no view and no repository, from the arguments to a row. */
 static int check_names(struct daemon *d, const struct call *call, struct view_row *row,
 		       struct fault *f)
 {
 	_cleanup_(err_release) struct err e = ERR_INIT;
 	const char *task = arg_str(call, "task"), *role = arg_str(call, "role");
-	const char *repo = arg_str(call, "repository"), *git = arg_str(call, "git");
+	const char *repo = asked_repository(d, call), *git = arg_str(call, "git");
 	const char *base = arg_str(call, "base");
 	_cleanup_free_ char *branch = NULL;
 

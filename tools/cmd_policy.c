@@ -69,7 +69,8 @@ static void print_decisions(const json_t *list)
 		printf(" by ");
 		out_text(stdout, jstr(d, "rule"));
 		(void)putchar('\n');
-		if (j == n || strcmp(jstr(d, "remedy"), jstr(json_array_get(list, j), "remedy")) != 0)
+		if (j == n ||
+		    strcmp(jstr(d, "remedy"), jstr(json_array_get(list, j), "remedy")) != 0)
 			print_remedy(d);
 	}
 }

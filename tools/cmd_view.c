@@ -176,7 +176,8 @@ static char *git_folder(const char *dir)
 	    strncmp(link.data, "gitdir: ", 8) == 0) {
 		link.data[strcspn(link.data, "\n")] = 0;
 		name = link.data + 8;
-		if (asprintf(&to, "%s%s%s", *name == '/' ? "" : dir, *name == '/' ? "" : "/", name) < 0)
+		if (asprintf(&to, "%s%s%s", *name == '/' ? "" : dir, *name == '/' ? "" : "/",
+			     name) < 0)
 			return NULL;
 		return realpath(to, NULL);
 	}
@@ -215,8 +216,9 @@ static int ask_list(struct ctl *c, json_t **ret_reply, bool *ret_all)
 	else if (!args_has(&c->args, "all"))
 		repo = current_repository(c);
 	*ret_all = !repo;
-	return r == CTL_OK ? client_call(c, "List", json_pack("{s:s*}", "repository", repo), ret_reply)
-			   : r;
+	return r == CTL_OK
+		       ? client_call(c, "List", json_pack("{s:s*}", "repository", repo), ret_reply)
+		       : r;
 }
 
 static int run_list(struct ctl *c)
@@ -253,11 +255,12 @@ const struct command cmd_list = {
 	.group = "Views",
 	.args = "",
 	.help = "list the views",
-	.about = "One line a view: state, role, task, branch, changed paths, commits ahead "
-		 "of and behind the "
-		 "target, last write, path. --json has all fields. Without --repo those of "
-		 "the repository that contains the current folder, or of every repository where none "
-		 "does.",
+	.about =
+		"One line a view: state, role, task, branch, changed paths, commits ahead "
+		"of and behind the "
+		"target, last write, path. --json has all fields. Without --repo those of "
+		"the repository that contains the current folder, or of every repository where none "
+		"does.",
 	.example = "agentfsctl list --json",
 	.opts = (const struct opt[]){{"repo", 0, "PATH", "only views of this repository", "@dirs"},
 				     {"all", 0, NULL, "the views of every repository"},

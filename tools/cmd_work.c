@@ -373,13 +373,17 @@ static bool print_merged(struct ctl *c, const json_t *m)
 	return conflict;
 }
 
-/* `git merge` in the view works on the view's own branches; the target is there by name. */
+/* The view's git has every object of the repository, but the branches as they were when it was made:
+ * the target is merged there by its id. */
 static void print_way_out(const json_t *m)
 {
-	printf("Nothing was changed. In the view of ");
+	bool branch = strchr(jstr(m, "source"), '/') != NULL;
+
+	printf(branch ? "Nothing was changed. In a view of "
+		      : "Nothing was changed. In the view of ");
 	out_text(stdout, jstr(m, "source"));
 	printf(": git merge ");
-	out_quoted(stdout, jstr(m, "into"));
+	out_quoted(stdout, *jstr(m, "target") ? jstr(m, "target") : jstr(m, "into"));
 	printf(", mend the paths above, commit, then merge again.\n");
 }
 

@@ -33,7 +33,9 @@ const struct error_info errors[] = {
 	{"Busy", "The view is in use: open files or a process whose current folder is in it.",
 	 "End what uses it, or give --force.", 1},
 	{"Conflict", "The branches change the same places; nothing was changed.",
-	 "Resolve it in the view (git merge TARGET there, then commit) and merge again.", 1},
+	 "Resolve it in the view (git merge COMMIT there, the one that the target stands at, then commit) "
+	 "and try again.",
+	 1},
 	{"Denied", "The role, the policy or the socket's permissions do not allow it.",
 	 "`agentfsctl why AGENT PATH` names the rule that decided.", 1},
 	{"NoSpace", "The disk or the view's quota is full; nothing was half done.",

@@ -34,9 +34,29 @@ def test_merge__kinds_of_conflict(system):
     done = system.ctl("--json", "merge", "b1", "--dry-run", check=False)
     equal(done.returncode, 1)
     import json
+    assert "left in tree" not in done.stdout, done.stdout
     conflicts = {c["path"]: c["kind"] for c in json.loads(done.stdout)["merges"][0]["conflicts"]}
     equal(set(conflicts), {"README", "docs/guide.md", "new"})
     assert len(set(conflicts.values())) == 3, conflicts
+
+
+def test_merge__the_way_out_of_a_conflict_is_one(system):
+    import re
+    two(system, "sed -i 's/hello/good day/' README; echo a >only-a", "sed -i 's/hello/good night/' README; echo b >only-b")
+    system.ctl("merge", "a1")
+    for args in (("b1", "--dry-run"), ("b1",), ("agents/b1/work",)):
+        said = system.ctl("merge", *args, check=False)
+        equal(said.returncode, 1)
+        command = re.search(r"git merge [0-9a-f]+", said.stdout)
+        assert command, said.stdout
+    view = system.path("b1")
+    equal(run(*command.group().split(), cwd=view, check=False).returncode, 1, "git merge in the view")
+    put(os.path.join(view, "README"), "good day and night\n")
+    sh("git add README; git commit -qm resolved", cwd=view)
+    system.ctl("merge", "b1")
+    equal(get(os.path.join(system.repo, "README")), "good day and night\n")
+    equal(get(os.path.join(system.repo, "only-a")) + get(os.path.join(system.repo, "only-b")), "a\nb\n")
+    equal(system.git("status", "--porcelain"), "")
 
 
 def test_merge__dry_run_changes_nothing(system):

@@ -33,7 +33,7 @@ RECORD = {
 }
 CHANGES = [{"path": "src/a.c", "status": "A", "added": 12, "removed": 0},
            {"path": "old.c", "status": "D", "added": 0, "removed": 5}]
-MERGED = {"source": "agents/alice/work", "into": "main", "state": "merged", "tier": "clean-merge",
+MERGED = {"source": "agents/alice/work", "into": "main", "target": "b" * 40, "state": "merged", "tier": "clean-merge",
           "fast_forward": False, "commit": "f" * 40, "tree": "e" * 40, "changes": CHANGES, "conflicts": [],
           "notes": []}
 CONFLICT = dict(MERGED, state="conflict", commit=None, changes=[],
@@ -369,7 +369,7 @@ class Ctl(unittest.TestCase):
         for more in [[], ["--dry-run"]]:
             out, _ = self.ctl("merge", "alice", *more, status=1)
             self.assertIn("  src/a.c: both modified (lines 3-9)\n", out)
-            self.assertIn("git merge main", out)
+            self.assertIn("git merge " + "b" * 40, out)  # main is not a branch of the view's git
         self.assertEqual(json.loads(self.ctl("merge", "alice", "--json", status=1)[0]), {"merges": [CONFLICT]})
 
     def test_rollback__prints_what_brings_the_work_back(self):
