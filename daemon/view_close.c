@@ -2,6 +2,7 @@
 /*
  * Closing a view. The steps, and what a crash after each leaves:
  *
+ *   0. worker "repository": what is to keep the work must be there (else refused, nothing happened)
  *   1. the server is stopped and unmounted (in use without force: refused, nothing happened);
  *      crash: the next start makes it live again
  *   2. worker "preserve": what is unmerged is kept under refs/agentfs/preserved/; it comes after the
@@ -107,6 +108,37 @@ static void close_refs(struct op *op, struct view *v)
 	op_task(op, q, on_closed);
 }
 
+/* A view that was stopped for nothing: the caller hears why once it is there again, so that nothing he
+ * writes afterwards goes below its mount. */
+struct restart {
+	struct op *op;
+	struct fault why;
+};
+
+static void on_restarted(struct view *v, int r, const char *why, void *user)
+{
+	struct restart *s = user;
+
+	if (r < 0)
+		view_start(v, NULL, NULL); /* the supervisor goes on trying */
+	op_end(s->op, NULL, &s->why);
+	free(s);
+}
+
+static void restart(struct op *op, struct view *v, struct fault *f)
+{
+	struct restart *s = sys_calloc(1, sizeof(*s));
+
+	if (!s) {
+		view_start(v, NULL, NULL);
+		op_end(op, NULL, f);
+		return;
+	}
+	*s = (struct restart){op, FAULT_INIT};
+	fault_move(&s->why, f);
+	view_start(v, on_restarted, s);
+}
+
 static void on_preserved(struct op *op, json_t *ok, struct fault *f)
 {
 	struct view *v = views_get(op->d->views, op->key);
@@ -115,8 +147,7 @@ static void on_preserved(struct op *op, json_t *ok, struct fault *f)
 
 	if (!ok && !(op->force && f->id && strcmp(f->id, "NotFound") == 0)) {
 		(void)fault_remedy(f, "the view goes on; nothing was removed");
-		view_start(v, NULL, NULL);
-		op_end(op, NULL, f);
+		restart(op, v, f);
 		return;
 	}
 	gather(op, ok, "preserved");
@@ -130,9 +161,8 @@ static void on_preserved(struct op *op, json_t *ok, struct fault *f)
 		struct fault g = FAULT_INIT;
 
 		v->row.state = VIEW_LIVE;
-		view_start(v, NULL, NULL);
 		(void)fault_from_err(&g, &e, NULL);
-		op_end(op, NULL, &g);
+		restart(op, v, &g);
 		return;
 	}
 	close_refs(op, v);
@@ -162,13 +192,34 @@ static void on_stopped(struct view *v, int r, const char *why, void *user)
 		op_task(op, op_view_request(op, "preserve", v), on_preserved);
 }
 
+static void on_looked(struct op *op, json_t *ok, struct fault *f)
+{
+	struct view *v = views_get(op->d->views, op->key);
+
+	if (ok && v) {
+		view_stop(v, false, on_stopped, op);
+		return;
+	}
+	(void)fault_remedy(f, "the view goes on; bring the repository back, or give --force: what is not "
+			   "merged is lost then");
+	op_end(op, NULL, f);
+}
+
 void close_start(struct op *op)
 {
 	struct view *v = views_get(op->d->views, op->key);
+	json_t *q;
 
 	/* One whose closing failed half way may be closed again. */
 	if (!v || v->row.state != VIEW_CLOSING)
 		v = op_view(op);
-	if (v)
+	if (!v)
+		return;
+	if (op->force || v->row.state == VIEW_CLOSING) {
 		view_stop(v, op->force, on_stopped, op);
+		return;
+	}
+	q = op_request(op, "repository");
+	(void)json_object_set_new(q, "repo", json_string(v->row.repository));
+	op_task(op, q, on_looked);
 }

@@ -39,7 +39,7 @@ class System:
                    "--mounts", self.mounts]
         return command + (["--config", self.config] if self.config else [])
 
-    def start(self):
+    def start(self, mounted=True):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={**os.environ, "HOME": self.folder}, cwd=self.folder,
@@ -50,6 +50,8 @@ class System:
                 raise AssertionError(f"agentfsd ended with {self.process.returncode}: {self.logged()[-3000:]}")
             return os.path.exists(self.socket) and self.ctl("daemon", "status", check=False).returncode == 0
         wait_for(answers, 60, "the daemon answers")
+        if not mounted:
+            return self
         wait_for(lambda: all(v["state"] != "stale" and v["path"] in self.mounted() for v in self.views()
                              if v["path"].startswith(self.mounts)), 60, "all views are mounted again")
         return self
