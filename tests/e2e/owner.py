@@ -1,30 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Whose files: a root daemon in an ordinary user's repository; a user's own daemon; strangers."""
-import contextlib
 import errno
 import os
 import pwd
-import stat
 
 from harness import *
 import daemon
 import repos
-
-
-@contextlib.contextmanager
-def fuse_for_all():
-    """An ordinary user must be able to open /dev/fuse; where root guards it, for the time of the test."""
-    mode = stat.S_IMODE(os.stat("/dev/fuse").st_mode)
-    if mode & 0o006 == 0o006:
-        yield
-        return
-    need_root()
-    os.chmod("/dev/fuse", 0o666)
-    try:
-        yield
-    finally:
-        os.chmod("/dev/fuse", mode)
 
 
 def owned_by_others(top, uid):

@@ -35,6 +35,17 @@ def test_quickstart__on_a_repository(tmp):
     equal(sorted(os.listdir(tmp)), ["repo"], "what is left")
 
 
+def test_quickstart__as_an_ordinary_user(tmp):
+    need_root()
+    with fuse_for_all():
+        os.chown(tmp, OTHER_UID, OTHER_UID)
+        repo = repos.make(tmp + "/repo", uid=OTHER_UID)
+        done = run(TOOL, repo, cwd=tmp, env={"AGENTFS_BUILD": BUILD, "TMPDIR": tmp, "HOME": tmp}, uid=OTHER_UID,
+                   timeout=200)
+        assert "Done." in done.stdout, done.stdout
+        equal(sorted(os.listdir(tmp)), ["repo"], "what is left")
+
+
 def test_quickstart__bad_arguments_are_one_line(tmp):
     for args, code in ((("--frob",), 2), (("a", "b"), 2), ((tmp,), 1), ((tmp + "/nowhere",), 1)):
         done = quickstart(tmp, *args, check=False)

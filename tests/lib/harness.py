@@ -8,10 +8,12 @@ A parameter's name says what the function wants:
 Each case prints one line, `ok NAME`, `not ok NAME: why` or `skip NAME: why`; the runner counts them.
 Nothing here waits a fixed time: wait_for() polls a condition and fails when it stays false.
 """
+import contextlib
 import errno
 import inspect
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -45,6 +47,21 @@ def need_program(*names):
 def need_root():
     if not ROOT:
         raise Skip("SKIP-KERNEL: only root may become another user", kernel=True)
+
+
+@contextlib.contextmanager
+def fuse_for_all():
+    """An ordinary user must be able to open /dev/fuse; where root guards it, for the time of the test."""
+    mode = stat.S_IMODE(os.stat("/dev/fuse").st_mode)
+    if mode & 0o006 == 0o006:
+        yield
+        return
+    need_root()
+    os.chmod("/dev/fuse", 0o666)
+    try:
+        yield
+    finally:
+        os.chmod("/dev/fuse", mode)
 
 
 def program(name):
@@ -161,6 +178,7 @@ def expect_log(pattern):
 
 def new_tmp():
     folder = tempfile.mkdtemp(prefix="t", dir=TMP)
+    os.chmod(TMP, 0o755)  # other users of a test must reach theirs
     os.chmod(folder, 0o755)
     return folder
 
