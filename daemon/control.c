@@ -44,7 +44,8 @@ int control_open(int state_dir, struct control **ret, struct err *reterr)
 	if (r < 0)
 		r = err_set(reterr, r, "cannot open the control journal");
 	else
-		r = journal_open(c->dir, &opt, 0, ignore_record, NULL, &c->journal, &dropped, reterr);
+		r = journal_open(c->dir, &opt, 0, ignore_record, NULL, &c->journal, &dropped,
+				 reterr);
 	if (r < 0) {
 		control_close(c);
 		return r;

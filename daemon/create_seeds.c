@@ -66,7 +66,8 @@ static int seed_config(json_t *seeds, const char *agent)
 		"\tautocrlf = false\n"
 		"[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
 		"[user]\n\tname = %s\n\temail = %s@agentfs.invalid\n",
-		found ? "\"'" : "", found ? monitor.data : "false", found ? "'\"" : "", agent, agent);
+		found ? "\"'" : "", found ? monitor.data : "false", found ? "'\"" : "", agent,
+		agent);
 
 	if (r >= 0)
 		add_file(seeds, "config", &b);

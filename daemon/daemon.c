@@ -35,9 +35,11 @@ static int take_lock(struct daemon *d, struct err *e)
 		return err_set(e, -errno, "cannot open '%s/lock'", d->paths.state);
 	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK
-			? err_set_id(e, -EBUSY, "Busy", "another daemon uses '%s': stop it first, or give "
-				     "another --state", d->paths.state)
-			: err_set(e, -errno, "cannot lock '%s/lock'", d->paths.state);
+			       ? err_set_id(e, -EBUSY, "Busy",
+					    "another daemon uses '%s': stop it first, or give "
+					    "another --state",
+					    d->paths.state)
+			       : err_set(e, -errno, "cannot lock '%s/lock'", d->paths.state);
 	return 0;
 }
 
@@ -65,16 +67,24 @@ static void on_view_changed(struct view *v, const char *what, void *user)
 static int open_parts(struct daemon *d, struct err *e)
 {
 	struct views_options vo = {
-		.event = d->event, .state_dir = d->paths.state, .run_dir = d->paths.run,
-		.system = d->system, .changed = on_view_changed, .user = d,
+		.event = d->event,
+		.state_dir = d->paths.state,
+		.run_dir = d->paths.run,
+		.system = d->system,
+		.changed = on_view_changed,
+		.user = d,
 	};
 	struct server_options so = {
-		.event = d->event, .uid = geteuid(), .dispatch = methods_dispatch, .user = d,
+		.event = d->event,
+		.uid = geteuid(),
+		.dispatch = methods_dispatch,
+		.user = d,
 	};
 	int r = spawn_find("agentfs", "fs", AGENTFS_BINDIR, &d->server_program, e);
 
 	if (r == 0)
-		r = spawn_find("agentfs-worker", "daemon", AGENTFS_LIBEXECDIR, &d->worker_program, e);
+		r = spawn_find("agentfs-worker", "daemon", AGENTFS_LIBEXECDIR, &d->worker_program,
+			       e);
 	if (r == 0)
 		r = config_read(d->paths.config, d->paths.config_given, &d->config, e);
 	if (r == 0)
@@ -89,7 +99,8 @@ static int open_parts(struct daemon *d, struct err *e)
 	vo.program = d->server_program;
 	d->locks = keylocks_new();
 	d->events = events_new();
-	if (!d->locks || !d->events || views_new(&vo, &d->views) < 0 || server_new(&so, &d->server) < 0 ||
+	if (!d->locks || !d->events || views_new(&vo, &d->views) < 0 ||
+	    server_new(&so, &d->server) < 0 ||
 	    tasks_new(d->event, d->worker_program, d->paths.worker_lock, WORKERS, &d->tasks) < 0)
 		return err_set(e, -ENOMEM, "cannot start");
 	return 0;
@@ -236,7 +247,8 @@ void daemon_end(struct daemon *d)
 	e = sys_calloc(1, sizeof(*e));
 	if (e) {
 		*e = (struct ending){d, sys_now_ns() + END_TIMEOUT_S * UINT64_C(1000000000), NULL};
-		if (sd_event_add_time_relative(d->event, &e->timer, CLOCK_MONOTONIC, 1000, 0, on_ending, e) >= 0)
+		if (sd_event_add_time_relative(d->event, &e->timer, CLOCK_MONOTONIC, 1000, 0,
+					       on_ending, e) >= 0)
 			return;
 		free(e);
 	}

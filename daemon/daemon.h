@@ -19,7 +19,7 @@
 /* The daemon: its parts, each with one owner, and one thread for all of them. */
 struct daemon {
 	struct paths paths;
-	bool system;      /* root's */
+	bool system;	  /* root's */
 	uint64_t started; /* ns */
 	sd_event *event;
 	int state_fd, lock_fd;

@@ -33,11 +33,11 @@ void events_free(struct events *e)
 
 	if (!e)
 		return;
-	DL_FOREACH_SAFE(e->all, l, tmp) {
+	DL_FOREACH_SAFE (e->all, l, tmp) {
 		l->call->gone = NULL;
-		call_reply(l->call, json_pack("{s:{s:o,s:s,s:s}}", "event", "time",
-					      json_time(sys_now_ns()), "type", "end", "text",
-					      "the daemon ends"));
+		call_reply(l->call,
+			   json_pack("{s:{s:o,s:s,s:s}}", "event", "time", json_time(sys_now_ns()),
+				     "type", "end", "text", "the daemon ends"));
 		free(l);
 	}
 	free(e);
@@ -93,13 +93,13 @@ void events_emit(struct events *e, const char *type, const char *agent, const ch
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	DL_FOREACH_SAFE(e->all, l, tmp) {
+	DL_FOREACH_SAFE (e->all, l, tmp) {
 		json_t *o;
 
 		if (l->call->uid != 0 && l->call->uid != owner)
 			continue;
-		o = json_pack("{s:o,s:s,s:s?,s:s?,s:s}", "time", json_time(sys_now_ns()), "type", type,
-			      "agent", agent, "view", view, "text", text);
+		o = json_pack("{s:o,s:s,s:s?,s:s?,s:s}", "time", json_time(sys_now_ns()), "type",
+			      type, "agent", agent, "view", view, "text", text);
 		call_reply_more(l->call, json_pack("{s:o}", "event", o));
 	}
 }

@@ -36,7 +36,7 @@ static void lock_free(struct keylocks *k, struct lock *l)
 {
 	struct waiter *w, *tmp;
 
-	DL_FOREACH_SAFE(l->waiting, w, tmp)
+	DL_FOREACH_SAFE (l->waiting, w, tmp)
 		free(w);
 	HASH_DEL(k->held, l);
 	free(l->key);
@@ -49,7 +49,7 @@ void keylocks_free(struct keylocks *k)
 
 	if (!k)
 		return;
-	HASH_ITER(hh, k->held, l, tmp)
+	HASH_ITER (hh, k->held, l, tmp)
 		lock_free(k, l);
 	free(k);
 }

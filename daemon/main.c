@@ -40,8 +40,16 @@ struct options {
 	enum log_level level;
 };
 
-enum { OPT_CONFIG = 1, OPT_STATE, OPT_RUN, OPT_MOUNTS, OPT_FOREGROUND, OPT_LEVEL, OPT_VERSION,
-       OPT_HELP };
+enum {
+	OPT_CONFIG = 1,
+	OPT_STATE,
+	OPT_RUN,
+	OPT_MOUNTS,
+	OPT_FOREGROUND,
+	OPT_LEVEL,
+	OPT_VERSION,
+	OPT_HELP
+};
 
 static const struct option table[] = {
 	{"config", required_argument, NULL, OPT_CONFIG},
@@ -64,7 +72,8 @@ static int parse_level(const char *text, enum log_level *ret)
 			*ret = (enum log_level)(LOG_LEVEL_ERROR + (int)i);
 			return 0;
 		}
-	fprintf(stderr, "agentfsd: '%s' is no log level: error, warning, notice, info or debug\n", text);
+	fprintf(stderr, "agentfsd: '%s' is no log level: error, warning, notice, info or debug\n",
+		text);
 	return -EINVAL;
 }
 

@@ -58,7 +58,7 @@ static bool type_fits(const char *type, size_t n, const json_t *v)
 	if (n > 2 && memcmp(type, "[]", 2) == 0) {
 		if (!json_is_array(v))
 			return false;
-		json_array_foreach(v, i, item)
+		json_array_foreach (v, i, item)
 			if (!type_fits(type + 2, n - 2, item))
 				return false;
 		return true;
@@ -84,8 +84,8 @@ static const char *method_args(const char *text, const char *name, size_t *ret_l
 }
 
 /* Takes the next "name: type" of p[0..n); false at the end. */
-static bool next_arg(const char **p, const char *end, char *name, size_t size, const char **ret_type,
-		     size_t *ret_n)
+static bool next_arg(const char **p, const char *end, char *name, size_t size,
+		     const char **ret_type, size_t *ret_n)
 {
 	const char *colon;
 
@@ -116,7 +116,7 @@ int methods_check(const char *text, const char *name, json_t *parameters, char *
 			(void)snprintf(bad, size, "%s", arg);
 			return -EINVAL;
 		}
-	json_object_foreach(parameters, key, v) {
+	json_object_foreach (parameters, key, v) {
 		bool known = false;
 
 		for (p = start; !known && next_arg(&p, end, arg, sizeof(arg), &type, &n);)
@@ -143,8 +143,13 @@ static void on_ended(struct call *c, const struct fault *f, void *user)
 
 	bool denied = f && f->id && strcmp(f->id, "Denied") == 0;
 
-	control_end(j->d->control, j->seq, j->method, denied ? -EACCES : f ? -EREMOTEIO : 0,
-		    !f ? "done" : f->message ? f->message : "failed");
+	control_end(j->d->control, j->seq, j->method,
+		    denied ? -EACCES
+		    : f	   ? -EREMOTEIO
+			   : 0,
+		    !f		 ? "done"
+		    : f->message ? f->message
+				 : "failed");
 	free(j);
 }
 
@@ -157,7 +162,8 @@ static int journal_call(struct daemon *d, struct call *c, const struct method *m
 		r = control_begin(d->control, c->uid, c->pid, m->name, c->in.parameters, &j->seq);
 	if (r < 0) {
 		free(j);
-		(void)fault_set(f, fault_id(r), "the call cannot be journaled, so it was not made: %s",
+		(void)fault_set(f, fault_id(r),
+				"the call cannot be journaled, so it was not made: %s",
 				strerror(-r));
 		return r;
 	}
@@ -172,9 +178,10 @@ static int journal_call(struct daemon *d, struct call *c, const struct method *m
 
 static void get_info(struct call *c)
 {
-	call_reply(c, json_pack("{s:s,s:s,s:s,s:s,s:[s,s]}", "vendor", "agentfs", "product", "agentfsd",
-				"version", AGENTFS_VERSION, "url", "https://agentfs.invalid/",
-				"interfaces", VARLINK_SERVICE, VARLINK_INTERFACE));
+	call_reply(c, json_pack("{s:s,s:s,s:s,s:s,s:[s,s]}", "vendor", "agentfs", "product",
+				"agentfsd", "version", AGENTFS_VERSION, "url",
+				"https://agentfs.invalid/", "interfaces", VARLINK_SERVICE,
+				VARLINK_INTERFACE));
 }
 
 static void get_description(struct call *c)

@@ -97,7 +97,7 @@ static bool is_asked_for(json_t *agents, const char *agent)
 
 	if (json_array_size(agents) == 0)
 		return true;
-	json_array_foreach(agents, i, s)
+	json_array_foreach (agents, i, s)
 		if (strcmp(json_string_value(s), agent) == 0)
 			return true;
 	return false;
@@ -116,7 +116,9 @@ static int add_view(const struct view_row *row, void *user)
 					: json_sprintf("%s/views/%s", state, row->agent);
 	w->found++;
 	return json_array_append_new(w->views, json_pack("{s:s,s:s,s:o}", "agent", row->agent,
-							 "view_id", row->id, "dir", dir)) < 0 ? -ENOMEM : 0;
+							 "view_id", row->id, "dir", dir)) < 0
+		       ? -ENOMEM
+		       : 0;
 }
 
 /* The views that the peer may see among those asked for; an unknown name is an error. */
@@ -148,10 +150,11 @@ static json_t *audit_request(struct daemon *d, struct call *c, json_t *views)
 	/* "op" of a worker's request is the worker's. */
 	(void)json_object_set(q, "ops", json_object_get(q, "op"));
 	(void)json_object_update_new(q, json_pack("{s:s,s:s,s:I,s:I,s:o}", "op", "audit", "state",
-		d->paths.state, "peer_uid", (json_int_t)c->uid, "peer_gid", (json_int_t)c->gid, "views",
-		views));
-	(void)json_object_set_new(q, "control_dir", control
-		? json_sprintf("%s/control-journal", d->paths.state) : json_null());
+						  d->paths.state, "peer_uid", (json_int_t)c->uid,
+						  "peer_gid", (json_int_t)c->gid, "views", views));
+	(void)json_object_set_new(q, "control_dir",
+				  control ? json_sprintf("%s/control-journal", d->paths.state)
+					  : json_null());
 	return q;
 }
 
@@ -170,15 +173,16 @@ void method_audit(struct daemon *d, struct call *c)
 		return;
 	}
 	if (r == 0 && arg_bool(c, "control") && c->uid != 0 && d->system)
-		r = fault_set(&f, "Denied", "only root may read the control journal of the system daemon");
+		r = fault_set(&f, "Denied",
+			      "only root may read the control journal of the system daemon");
 	if (r == 0)
 		r = choose_views(d, c, &views, &f);
 	if (r == 0) {
 		a->call = c;
 		a->follow = follow;
 		a->records = c->in.more ? NULL : json_array();
-		r = task_start(d->tasks, audit_request(d, c, views), &cb, a, follow ? TASK_FOLLOW : 0,
-			       &a->task);
+		r = task_start(d->tasks, audit_request(d, c, views), &cb, a,
+			       follow ? TASK_FOLLOW : 0, &a->task);
 	}
 	if (r < 0) {
 		call_fault(c, &f);

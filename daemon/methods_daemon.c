@@ -27,7 +27,8 @@ static void add(json_t *a, const char *name, const char *state, const char *reme
 	va_list ap;
 
 	va_start(ap, fmt);
-	o = json_pack("{s:s,s:s,s:o}", "name", name, "state", state, "text", json_vsprintf(fmt, ap));
+	o = json_pack("{s:s,s:s,s:o}", "name", name, "state", state, "text",
+		      json_vsprintf(fmt, ap));
 	va_end(ap);
 	if (remedy)
 		(void)json_object_set_new(o, "remedy", json_string(remedy));
@@ -52,25 +53,29 @@ static void check_kernel(json_t *a)
 	else
 		add(a, "kernel", "warning", "a kernel of 6.9 or later",
 		    "%s has no FUSE_NOTIFY_RESEND: after a crash of a view's server its programs hear "
-		    "ENOTCONN until the view is mounted again", u.release);
+		    "ENOTCONN until the view is mounted again",
+		    u.release);
 }
 
 static void check_fuse(json_t *a, const struct daemon *d)
 {
 	_cleanup_close_ int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	_cleanup_buf_ struct buf conf = BUF_INIT;
-	bool helper = access("/usr/bin/fusermount3", X_OK) == 0 || access("/bin/fusermount3", X_OK) == 0;
+	bool helper =
+		access("/usr/bin/fusermount3", X_OK) == 0 || access("/bin/fusermount3", X_OK) == 0;
 
 	if (fd >= 0)
 		add(a, "fuse", "ok", NULL, "/dev/fuse can be opened");
 	else
-		add(a, "fuse", "problem", errno == ENOENT ? "modprobe fuse" : "see to its permissions",
+		add(a, "fuse", "problem",
+		    errno == ENOENT ? "modprobe fuse" : "see to its permissions",
 		    "/dev/fuse cannot be opened: %s", strerror(errno));
 	if (helper || d->system)
-		add(a, "fusermount3", "ok", NULL, "%s", helper ? "fusermount3 is there"
-				: "not needed by the system daemon");
+		add(a, "fusermount3", "ok", NULL, "%s",
+		    helper ? "fusermount3 is there" : "not needed by the system daemon");
 	else
-		add(a, "fusermount3", "problem", "apt install fuse3", "fusermount3 is missing: an ordinary "
+		add(a, "fusermount3", "problem", "apt install fuse3",
+		    "fusermount3 is missing: an ordinary "
 		    "user cannot mount");
 	if (d->system)
 		return;
@@ -78,7 +83,8 @@ static void check_fuse(json_t *a, const struct daemon *d)
 	    strstr(conf.data ? conf.data : "", "\nuser_allow_other"))
 		add(a, "user_allow_other", "ok", NULL, "/etc/fuse.conf allows it");
 	else
-		add(a, "user_allow_other", "ok", NULL, "not set: only you see your views, which is enough");
+		add(a, "user_allow_other", "ok", NULL,
+		    "not set: only you see your views, which is enough");
 }
 
 static void check_uring(json_t *a)
@@ -88,8 +94,10 @@ static void check_uring(json_t *a)
 	if (r < 0 && errno == EFAULT)
 		add(a, "io_uring", "ok", NULL, "the kernel offers it");
 	else
-		add(a, "io_uring", "warning", NULL, "io_uring is not to be had (%s): journals are synced by "
-		    "fdatasync", strerror(errno));
+		add(a, "io_uring", "warning", NULL,
+		    "io_uring is not to be had (%s): journals are synced by "
+		    "fdatasync",
+		    strerror(errno));
 }
 
 static void check_git(json_t *a)
@@ -105,12 +113,15 @@ static void check_git(json_t *a)
 	}
 	line[strcspn(line, "\n")] = '\0';
 	if (!*line)
-		add(a, "git", "warning", "apt install git", "git is missing: views work, agents have no git");
+		add(a, "git", "warning", "apt install git",
+		    "git is missing: views work, agents have no git");
 	else if (strlen(line) > 12 && at_least(line + 12, 2, 38))
 		add(a, "git", "ok", NULL, "%s", line);
 	else
-		add(a, "git", "warning", "git 2.38 or later", "%s: merges with renames of folders need git "
-		    "2.38", line);
+		add(a, "git", "warning", "git 2.38 or later",
+		    "%s: merges with renames of folders need git "
+		    "2.38",
+		    line);
 	git_libgit2_version(&major, &minor, &rev);
 	add(a, "libgit2", "ok", NULL, "libgit2 %d.%d.%d", major, minor, rev);
 }
@@ -128,8 +139,9 @@ static void check_space(json_t *a, const struct daemon *d)
 	if (mib >= 1024)
 		add(a, "space", "ok", NULL, "%llu MiB are free in '%s'", mib, d->paths.state);
 	else
-		add(a, "space", mib < 64 ? "problem" : "warning", "make room, or choose another --state",
-		    "only %llu MiB are free in '%s'", mib, d->paths.state);
+		add(a, "space", mib < 64 ? "problem" : "warning",
+		    "make room, or choose another --state", "only %llu MiB are free in '%s'", mib,
+		    d->paths.state);
 }
 
 static void check_views(json_t *a, const struct daemon *d)
@@ -141,10 +153,13 @@ static void check_views(json_t *a, const struct daemon *d)
 		if (v->phase == PHASE_LIVE)
 			live++;
 		else if (v->row.state == VIEW_LIVE)
-			add(a, "view", "warning", "it is tried again by itself", "the view of '%s' is stale: "
-			    "%s", v->row.agent, v->why);
+			add(a, "view", "warning", "it is tried again by itself",
+			    "the view of '%s' is stale: "
+			    "%s",
+			    v->row.agent, v->why);
 		if (v->phase != PHASE_LIVE && mountpoint_is_mounted(v->row.mount, NULL) > 0)
-			add(a, "mount", "warning", "it is cleared by itself; else: fusermount3 -u -z PATH",
+			add(a, "mount", "warning",
+			    "it is cleared by itself; else: fusermount3 -u -z PATH",
 			    "the mount at '%s' is dead", v->row.mount);
 	}
 	add(a, "views", "ok", NULL, "%d live", live);
@@ -160,9 +175,12 @@ void method_doctor(struct daemon *d, struct call *c)
 	check_git(a);
 	check_space(a, d);
 	check_views(a, d);
-	add(a, "identity", "warning", d->system ? "give agents that must not touch each other's work users "
-	    "of their own: agentfsctl create AGENT --user NAME" : "for agents that must not touch each "
-	    "other's work use the system daemon and: agentfsctl create AGENT --user NAME",
+	add(a, "identity", "warning",
+	    d->system
+		    ? "give agents that must not touch each other's work users "
+		      "of their own: agentfsctl create AGENT --user NAME"
+		    : "for agents that must not touch each "
+		      "other's work use the system daemon and: agentfsctl create AGENT --user NAME",
 	    "a write is put down to the view that it goes to: agents of the same uid can write into each "
 	    "other's views");
 	call_reply(c, json_pack("{s:o}", "checks", a));

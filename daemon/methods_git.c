@@ -74,7 +74,8 @@ void method_log(struct daemon *d, struct call *c)
 
 static void on_materialized(struct op *op, json_t *ok, struct fault *f)
 {
-	static const char *const keys[] = {"commit", "branch", "commits", "changes", "notes", "tip"};
+	static const char *const keys[] = {"commit",  "branch", "commits",
+					   "changes", "notes",	"tip"};
 	struct view *v = views_get(op->d->views, op->key);
 
 	if (v)
@@ -82,7 +83,8 @@ static void on_materialized(struct op *op, json_t *ok, struct fault *f)
 	if (ok && v && !op->dry_run)
 		events_emit(op->d->events, "materialized", v->row.agent, v->row.id, v->row.uid,
 			    "branch %s has what the view has", v->row.branch);
-	op_end(op, ok ? pick(ok, keys, op->done ? ARRAY_SIZE(keys) : ARRAY_SIZE(keys) - 1) : NULL, f);
+	op_end(op, ok ? pick(ok, keys, op->done ? ARRAY_SIZE(keys) : ARRAY_SIZE(keys) - 1) : NULL,
+	       f);
 }
 
 void materialize_start(struct op *op)
@@ -149,8 +151,8 @@ static void on_apply_materialized(struct op *op, json_t *ok, struct fault *f)
 	}
 	q = op_view_request(op, "apply", v);
 	(void)json_object_set_new(q, "worktree", json_string(tree ? tree : v->row.worktree));
-	(void)json_object_set_new(q, "source", json_is_string(tip) ? json_incref(tip)
-				  : json_string(v->row.branch));
+	(void)json_object_set_new(
+		q, "source", json_is_string(tip) ? json_incref(tip) : json_string(v->row.branch));
 	(void)json_object_set_new(q, "base", json_string(v->row.base));
 	op_task(op, q, pass_on);
 }
@@ -284,12 +286,15 @@ static int next_row(struct op *op, const struct view *v, struct next *n, struct 
 			       &e) < 0)
 		return fault_from_err(f, &e, NULL);
 	if (strcmp(branch, v->row.branch) == 0)
-		return fault_set(f, "NameTaken", "the agent '%s' is on branch '%s' already: give another "
-				 "--task", v->row.agent, branch);
-	json_array_foreach(a, i, s)
+		return fault_set(f, "NameTaken",
+				 "the agent '%s' is on branch '%s' already: give another "
+				 "--task",
+				 v->row.agent, branch);
+	json_array_foreach (a, i, s)
 		if (strchr(json_string_value(s), '\n') || !*json_string_value(s) ||
 		    buf_addf(&scope, "%s%s", i ? "\n" : "", json_string_value(s)) < 0)
-			return fault_set(f, "Invalid", "a scope pattern is empty or has a line's end");
+			return fault_set(f, "Invalid",
+					 "a scope pattern is empty or has a line's end");
 	if (view_row_copy(&v->row, &n->row) < 0 || view_row_set(&n->row.task, op->text) < 0 ||
 	    view_row_set(&n->row.branch, branch) < 0 ||
 	    (json_is_array(a) && view_row_set(&n->row.scope, scope.data ? scope.data : "") < 0))

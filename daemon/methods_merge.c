@@ -12,10 +12,10 @@
 #include "sys.h"
 
 struct merge {
-	size_t at;     /* source under way */
-	json_t *done;  /* array of Merged */
+	size_t at;    /* source under way */
+	json_t *done; /* array of Merged */
 	bool dry_run, no_materialize, destroy;
-	char *tip;     /* dry run: the commit that materializing the view would make */
+	char *tip; /* dry run: the commit that materializing the view would make */
 };
 
 static void merge_free(void *p)
@@ -31,8 +31,8 @@ static const char *source_name(const struct op *op)
 {
 	const struct merge *m = op->data;
 
-	return json_string_value(json_array_get(json_object_get(op->call->in.parameters, "sources"),
-						m->at));
+	return json_string_value(
+		json_array_get(json_object_get(op->call->in.parameters, "sources"), m->at));
 }
 
 /* The view of the source under way, or NULL where it is a branch's name. */
@@ -101,7 +101,8 @@ static void on_merged(struct op *op, json_t *ok, struct fault *f)
 		finish(op);
 		return;
 	}
-	child = v && m->destroy && !m->dry_run ? op_new(op->d, NULL, v->row.agent, "destroy") : NULL;
+	child = v && m->destroy && !m->dry_run ? op_new(op->d, NULL, v->row.agent, "destroy")
+					       : NULL;
 	if (child) {
 		child->parent = op;
 		child->uid = op->uid;
@@ -123,7 +124,7 @@ static const char *branch_repository(const struct op *op)
 
 	if (given)
 		return given;
-	json_array_foreach(sources, i, s) {
+	json_array_foreach (sources, i, s) {
 		struct view *v = views_get(op->d->views, json_string_value(s));
 
 		if (v && may_use(v, op->uid))
@@ -142,8 +143,10 @@ static void merge_one(struct op *op)
 	if (!v) {
 		if (!repo) {
 			json_decref(q);
-			op_fail(op, "NotFound", "there is no agent '%s', and which repository has a branch "
-				"of that name was not said: give --repo", source_name(op));
+			op_fail(op, "NotFound",
+				"there is no agent '%s', and which repository has a branch "
+				"of that name was not said: give --repo",
+				source_name(op));
 			return;
 		}
 		(void)json_object_set_new(q, "repo", json_string(repo));
@@ -190,7 +193,8 @@ static void next_source(struct op *op)
 	}
 	v = source_view(op);
 	if (v && !may_use(v, op->uid)) {
-		(void)fault_set(&f, "Denied", "the view of agent '%s' belongs to another user", name);
+		(void)fault_set(&f, "Denied", "the view of agent '%s' belongs to another user",
+				name);
 		merge_failed(op, &f);
 		return;
 	}

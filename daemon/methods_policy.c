@@ -122,13 +122,15 @@ static json_t *decide(const struct judge *j, const struct view *v, int op, const
 	verdict = policy_decide(j->policy, &q);
 	rule = policy_rule_text(j->policy, verdict.rule);
 	allowed = verdict.result == POLICY_ALLOW || verdict.result == POLICY_SCRATCH;
-	return json_pack("{s:s,s:b,s:s,s:s,s:s,s:o,s:s*}", "op", policy_op_name(q.op), "allowed", allowed,
-			 "result", policy_result_name(verdict.result), "rule", rule, "role",
-			 policy_role(j->policy), "text",
+	return json_pack("{s:s,s:b,s:s,s:s,s:s,s:o,s:s*}", "op", policy_op_name(q.op), "allowed",
+			 allowed, "result", policy_result_name(verdict.result), "rule", rule,
+			 "role", policy_role(j->policy), "text",
 			 json_sprintf("%s %s %s '%s'%s: %s", v->row.agent,
 				      allowed ? "may" : "may not", policy_op_name(q.op), path,
-				      verdict.result == POLICY_SCRATCH ? " as scratch, which is not merged"
-								       : "", rule),
+				      verdict.result == POLICY_SCRATCH
+					      ? " as scratch, which is not merged"
+					      : "",
+				      rule),
 			 "remedy", allowed ? NULL : remedy(verdict.result, rule));
 }
 
@@ -144,8 +146,8 @@ static int prepare(struct daemon *d, struct call *c, struct view **ret_v, struct
 	if (r == 0 && path) {
 		*ret_path = path_in_view(*ret_v, path);
 		if (!*ret_path)
-			r = fault_set(&f, "Invalid", "'%s' is not in the view of agent '%s' ('%s')", path,
-				      (*ret_v)->row.agent, (*ret_v)->row.mount);
+			r = fault_set(&f, "Invalid", "'%s' is not in the view of agent '%s' ('%s')",
+				      path, (*ret_v)->row.agent, (*ret_v)->row.mount);
 	}
 	if (r == 0)
 		r = judge_open(d, *ret_v, ret_j, &f);
@@ -163,8 +165,10 @@ void method_policy_check(struct daemon *d, struct call *c)
 	struct view *v;
 
 	if (op < 0) {
-		(void)fault_set(&f, "Invalid", "'%s' is no operation: create, mkdir, write, chmod, unlink, "
-				"rmdir, rename-from, rename-to or link", arg_str(c, "op"));
+		(void)fault_set(&f, "Invalid",
+				"'%s' is no operation: create, mkdir, write, chmod, unlink, "
+				"rmdir, rename-from, rename-to or link",
+				arg_str(c, "op"));
 		call_fault(c, &f);
 		return;
 	}
@@ -222,10 +226,11 @@ static json_t *why_text(const struct judge *j, const struct view *v)
 	if (policy_read_only(j->policy))
 		return json_sprintf("%s is a %s, a role that writes nothing (EROFS)", v->row.agent,
 				    v->row.role);
-	return json_sprintf("%s is a %s%s%.*s; what its role, its scope or an iron rule refuses is EACCES, "
-			    "whatever program tries it", v->row.agent, v->row.role,
-			    scoped ? " whose task is limited to " : "",
-			    (int)strcspn(v->row.scope, "\n"), v->row.scope);
+	return json_sprintf(
+		"%s is a %s%s%.*s; what its role, its scope or an iron rule refuses is EACCES, "
+		"whatever program tries it",
+		v->row.agent, v->row.role, scoped ? " whose task is limited to " : "",
+		(int)strcspn(v->row.scope, "\n"), v->row.scope);
 }
 
 static json_t *why_request(struct daemon *d, struct call *c, const struct view *v, const char *path)
@@ -235,9 +240,10 @@ static json_t *why_request(struct daemon *d, struct call *c, const struct view *
 	char dir[4096];
 
 	(void)view_dir_path(v, dir, sizeof(dir)); /* judge_open() has used it */
-	(void)json_object_update_new(q, json_pack("{s:[{s:s,s:s,s:s}],s:n,s:s,s:i,s:b}", "views", "agent",
-		v->row.agent, "view_id", v->row.id, "dir", dir, "control_dir", "result", "denied", "last",
-		DENIALS, "git", 1));
+	(void)json_object_update_new(q, json_pack("{s:[{s:s,s:s,s:s}],s:n,s:s,s:i,s:b}", "views",
+						  "agent", v->row.agent, "view_id", v->row.id,
+						  "dir", dir, "control_dir", "result", "denied",
+						  "last", DENIALS, "git", 1));
 	if (path && *path)
 		(void)json_object_set_new(q, "path", json_string(path));
 	return q;
@@ -262,8 +268,8 @@ void method_why(struct daemon *d, struct call *c)
 	}
 	w->call = c;
 	w->denials = json_array();
-	w->reply = json_pack("{s:s,s:o,s:o,s:o}", "role", v->row.role, "scope", scope_of(v), "decisions",
-			     why_decisions(&j, v, path), "text", why_text(&j, v));
+	w->reply = json_pack("{s:s,s:o,s:o,s:o}", "role", v->row.role, "scope", scope_of(v),
+			     "decisions", why_decisions(&j, v, path), "text", why_text(&j, v));
 	judge_close(&j);
 	if (task_start(d->tasks, why_request(d, c, v, path), &cb, w, 0, NULL) < 0)
 		why_done(NULL, NULL, w);
@@ -276,7 +282,8 @@ static void brief_scope(struct buf *b, const struct judge *j, const struct view 
 	const char *p = v->row.scope;
 
 	if (policy_read_only(j->policy)) {
-		(void)buf_adds(b, "You may read everything and write nothing (writes fail with EROFS). ");
+		(void)buf_adds(
+			b, "You may read everything and write nothing (writes fail with EROFS). ");
 		return;
 	}
 	if (!*p) {
@@ -304,16 +311,20 @@ void method_brief(struct daemon *d, struct call *c)
 	if (prepare(d, c, &v, &j, &path) < 0)
 		return;
 	r = &v->row;
-	(void)buf_addf(&b, "You are agent %s, a %s, working on task %s. Work in %s: it is your own "
-		       "copy-on-write view of the repository %s; nobody else sees your changes until they "
-		       "are merged, and you see nobody's. ", r->agent, r->role, r->task, r->mount,
-		       *r->worktree ? r->worktree : r->repository);
+	(void)buf_addf(
+		&b,
+		"You are agent %s, a %s, working on task %s. Work in %s: it is your own "
+		"copy-on-write view of the repository %s; nobody else sees your changes until they "
+		"are merged, and you see nobody's. ",
+		r->agent, r->role, r->task, r->mount, *r->worktree ? r->worktree : r->repository);
 	brief_scope(&b, &j, v);
-	(void)buf_addf(&b, "Writes that are refused fail with EACCES, whatever program makes them: do not "
-		       "work around them, read .agentfs/control/denied or ask with `agentfsctl why %s PATH`. "
-		       "Your branch is %s%s%s; plain git works here, and you need not commit: your changes "
-		       "are collected from the files. .agentfs/control/README says what else there is.",
-		       r->agent, r->branch, *r->target ? ", to be merged into " : "", r->target);
+	(void)buf_addf(
+		&b,
+		"Writes that are refused fail with EACCES, whatever program makes them: do not "
+		"work around them, read .agentfs/control/denied or ask with `agentfsctl why %s PATH`. "
+		"Your branch is %s%s%s; plain git works here, and you need not commit: your changes "
+		"are collected from the files. .agentfs/control/README says what else there is.",
+		r->agent, r->branch, *r->target ? ", to be merged into " : "", r->target);
 	call_reply(c, json_pack("{s:s}", "text", b.data ? b.data : ""));
 	judge_close(&j);
 }

@@ -74,7 +74,8 @@ static void on_distance(json_t *ok, struct fault *f, void *user)
 		v->distance.behind = json_integer_value(json_object_get(ok, "behind"));
 	}
 	if (v)
-		v->distance.at = monotonic_ns(); /* one that cannot be told is not asked at once again */
+		v->distance.at =
+			monotonic_ns(); /* one that cannot be told is not asked at once again */
 	look_done(q->look);
 	free(q->agent);
 	free(q);
@@ -94,7 +95,8 @@ static void ask_distance(struct look *l, struct view *v)
 	if (!q)
 		return;
 	*q = (struct distance){l, sys_strdup(v->row.agent)};
-	if (!q->agent || task_start(l->d->tasks, op_view_request(&who, "status", v), &cb, q, 0, NULL) < 0) {
+	if (!q->agent ||
+	    task_start(l->d->tasks, op_view_request(&who, "status", v), &cb, q, 0, NULL) < 0) {
 		free(q->agent);
 		free(q);
 		return;
@@ -124,14 +126,16 @@ static void ask_denials(struct look *l, const struct view *v)
 	l->denials = json_array();
 	if (view_dir_path(v, dir, sizeof(dir)) < 0)
 		return;
-	(void)json_object_update_new(q, json_pack("{s:[{s:s,s:s,s:s}],s:n,s:s,s:i,s:b}", "views", "agent",
-		v->row.agent, "view_id", v->row.id, "dir", dir, "control_dir", "result", "denied", "last",
-		DENIALS, "git", 1));
+	(void)json_object_update_new(q, json_pack("{s:[{s:s,s:s,s:s}],s:n,s:s,s:i,s:b}", "views",
+						  "agent", v->row.agent, "view_id", v->row.id,
+						  "dir", dir, "control_dir", "result", "denied",
+						  "last", DENIALS, "git", 1));
 	if (task_start(l->d->tasks, q, &cb, l, 0, NULL) == 0)
 		l->pending++;
 }
 
-static struct look *look_new(struct daemon *d, struct call *c, size_t max, void (*ready)(struct look *))
+static struct look *look_new(struct daemon *d, struct call *c, size_t max,
+			     void (*ready)(struct look *))
 {
 	struct look *l = sys_calloc(1, sizeof(*l));
 
@@ -212,8 +216,8 @@ static void show_ready(struct look *l)
 	notes = json_array();
 	if (strcmp(view_status(v), "stale") == 0)
 		(void)json_array_append_new(notes, json_sprintf("its server is away: %s", v->why));
-	call_reply(l->call, json_pack("{s:o,s:o,s:O}", "view", view_json(v), "notes", notes, "denials",
-				      l->denials));
+	call_reply(l->call, json_pack("{s:o,s:o,s:O}", "view", view_json(v), "notes", notes,
+				      "denials", l->denials));
 }
 
 void method_show(struct daemon *d, struct call *c)
@@ -259,10 +263,10 @@ void method_status(struct daemon *d, struct call *c)
 
 	for (v = views_next(d->views, NULL); v; v = views_next(d->views, v))
 		n += may_use(v, c->uid);
-	call_reply(c, json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:i,s:o}", "version", AGENTFS_VERSION, "pid",
-				(int)getpid(), "kind", d->system ? "system" : "user", "state_dir",
-				d->paths.state, "run_dir", d->paths.run, "mounts", d->paths.mounts, "views",
-				n, "started", json_time(d->started)));
+	call_reply(c, json_pack("{s:s,s:i,s:s,s:s,s:s,s:s,s:i,s:o}", "version", AGENTFS_VERSION,
+				"pid", (int)getpid(), "kind", d->system ? "system" : "user",
+				"state_dir", d->paths.state, "run_dir", d->paths.run, "mounts",
+				d->paths.mounts, "views", n, "started", json_time(d->started)));
 }
 
 /* ---- Wait ---- */
@@ -322,7 +326,7 @@ void waiters_check(struct daemon *d, const char *agent)
 	struct waiter *w, *tmp;
 	struct view *v;
 
-	DL_FOREACH_SAFE(waiters, w, tmp)
+	DL_FOREACH_SAFE (waiters, w, tmp)
 		if (strcmp(w->agent, agent) == 0 && reached(d, agent, w->state, &v))
 			answer_waiter(waiter_take(w), v);
 }
@@ -340,8 +344,10 @@ void method_wait(struct daemon *d, struct call *c)
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		fits |= strcmp(state, known[i]) == 0;
 	if (!fits)
-		(void)fault_set(&f, "Invalid", "'%s' is no state of a view: creating, live, frozen, stale "
-				"or closed", state);
+		(void)fault_set(&f, "Invalid",
+				"'%s' is no state of a view: creating, live, frozen, stale "
+				"or closed",
+				state);
 	else if (strcmp(state, "closed") != 0 || views_get(d->views, agent))
 		(void)find_view(d, c, agent, &v, &f);
 	if (f.id) {
@@ -357,7 +363,8 @@ void method_wait(struct daemon *d, struct call *c)
 		*w = (struct waiter){d, c, sys_strdup(agent), sys_strdup(state), NULL, NULL, NULL};
 	if (!w || !w->agent || !w->state ||
 	    (timeout >= 0 && sd_event_add_time_relative(d->event, &w->timer, CLOCK_MONOTONIC,
-			(uint64_t)timeout * 1000000, 0, on_waiter_timeout, w) < 0)) {
+							(uint64_t)timeout * 1000000, 0,
+							on_waiter_timeout, w) < 0)) {
 		if (w) {
 			free(w->agent);
 			free(w->state);

@@ -134,7 +134,8 @@ static int detach_once(const char *path, bool system)
 {
 	static const char *const tools[] = {"/usr/bin/fusermount3", "/bin/fusermount3",
 					    "/usr/local/bin/fusermount3"};
-	char *const argv[] = {(char *)"fusermount3", (char *)"-u", (char *)"-z", (char *)path, NULL};
+	char *const argv[] = {(char *)"fusermount3", (char *)"-u", (char *)"-z", (char *)path,
+			      NULL};
 
 	if (system)
 		return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
@@ -263,7 +264,8 @@ int mountpoint_prepare(const char *path, uid_t uid, gid_t gid, char **ret_path, 
 	if (r == 0)
 		r = not_in_view(real, f);
 	else
-		r = fault_set(f, fault_id(r), "cannot use the mount point '%s': %s", path, strerror(-r));
+		r = fault_set(f, fault_id(r), "cannot use the mount point '%s': %s", path,
+			      strerror(-r));
 	if (r < 0)
 		return r;
 	*ret_made = false;
@@ -274,8 +276,8 @@ int mountpoint_prepare(const char *path, uid_t uid, gid_t gid, char **ret_path, 
 	} else {
 		r = io_mkdir_p(real, 0755);
 		if (r < 0)
-			return fault_set(f, fault_id(r), "cannot make the mount point '%s': %s", real,
-					 strerror(-r));
+			return fault_set(f, fault_id(r), "cannot make the mount point '%s': %s",
+					 real, strerror(-r));
 		if (geteuid() == 0 && lchown(real, uid, gid) < 0)
 			log_warning(-errno, "the mount point '%s' stays root's, ignoring", real);
 		*ret_made = true;

@@ -42,7 +42,8 @@ int find_view(struct daemon *d, const struct call *c, const char *agent, struct 
 		return fault_remedy(f, "agentfsctl list shows the agents there are");
 	}
 	if (!may_use(v, c->uid))
-		return fault_set(f, "Denied", "the view of agent '%s' belongs to another user", agent);
+		return fault_set(f, "Denied", "the view of agent '%s' belongs to another user",
+				 agent);
 	*ret = v;
 	return 0;
 }
@@ -194,9 +195,9 @@ json_t *op_view_request(const struct op *op, const char *name, const struct view
 		return NULL;
 	}
 	more = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I}", "repo", row->repository,
-			 "view_dir", dir, "agent", row->agent, "task", row->task, "view_id", row->id,
-			 "branch", row->branch, "target", row->target, "base_commit", row->base, "uid",
-			 (json_int_t)row->uid, "gid", (json_int_t)row->gid);
+			 "view_dir", dir, "agent", row->agent, "task", row->task, "view_id",
+			 row->id, "branch", row->branch, "target", row->target, "base_commit",
+			 row->base, "uid", (json_int_t)row->uid, "gid", (json_int_t)row->gid);
 	(void)json_object_update(q, more);
 	json_decref(more);
 	if (v->phase == PHASE_LIVE)

@@ -19,21 +19,21 @@ typedef void (*op_done)(struct op *op, json_t *reply, struct fault *f);
 
 struct op {
 	struct daemon *d;
-	struct call *call;  /* NULL: nobody asked (start of the daemon, part of another op) */
-	uid_t uid;          /* on whose behalf */
+	struct call *call; /* NULL: nobody asked (start of the daemon, part of another op) */
+	uid_t uid;	   /* on whose behalf */
 	gid_t gid;
-	char *key;          /* agent, or NULL */
-	const char *what;   /* for progress: "materialize" */
+	char *key;	  /* agent, or NULL */
+	const char *what; /* for progress: "materialize" */
 	op_fn start;
 	op_step next;
-	op_done done;       /* NULL: answers the call */
+	op_done done; /* NULL: answers the call */
 	struct op *parent;
-	void *data;         /* of the op's own kind */
+	void *data; /* of the op's own kind */
 	void (*data_free)(void *data);
 	/* parameters that several kinds share */
 	bool force, delete_branch, dry_run;
-	char *text;         /* message, new task … */
-	json_t *result;     /* what is gathered on the way */
+	char *text;	/* message, new task … */
+	json_t *result; /* what is gathered on the way */
 };
 
 /* Starts `start` once the key (may be NULL) is free. `data` is consumed in any case. Without memory

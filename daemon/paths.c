@@ -53,7 +53,8 @@ static int own_run_folder(char **ret, struct err *reterr)
 		return err_set(reterr, -errno, "cannot look at '%s'", path);
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
 		return err_set_id(reterr, -EPERM, "Denied",
-				  "'%s' is not a folder of yours alone: remove it, or give --run", path);
+				  "'%s' is not a folder of yours alone: remove it, or give --run",
+				  path);
 	*ret = sys_strdup(path);
 	return *ret ? 0 : -ENOMEM;
 }

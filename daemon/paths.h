@@ -7,10 +7,10 @@
 
 /* Where a daemon keeps what. All absolute; owned. */
 struct paths {
-	char *config;     /* agentfs.yaml */
+	char *config;	   /* agentfs.yaml */
 	bool config_given; /* it must exist */
 	char *state, *run, *mounts;
-	char *socket;     /* RUN/agentfsd.sock */
+	char *socket; /* RUN/agentfsd.sock */
 	char *db, *worker_lock;
 };
 

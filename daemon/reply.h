@@ -7,9 +7,9 @@
 
 /* An error as the interface tells it: its name, a sentence, what to do about it. */
 struct fault {
-	char *id;      /* "NotFound" */
+	char *id; /* "NotFound" */
 	char *message;
-	char *remedy;  /* or NULL */
+	char *remedy;	 /* or NULL */
 	json_t *details; /* or NULL */
 };
 #define FAULT_INIT ((struct fault){0})

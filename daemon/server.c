@@ -29,8 +29,13 @@
 #include "log.h"
 #include "sys.h"
 
-enum { CONNS_PER_UID = 512, CONNS = 4096, OUT_MAX = VARLINK_REPLY_MAX + (64 << 20),
-       READ_CHUNK = 65536, LISTENERS = 4 };
+enum {
+	CONNS_PER_UID = 512,
+	CONNS = 4096,
+	OUT_MAX = VARLINK_REPLY_MAX + (64 << 20),
+	READ_CHUNK = 65536,
+	LISTENERS = 4
+};
 
 struct conn {
 	struct server *server;
@@ -181,8 +186,10 @@ void call_fault(struct call *c, struct fault *f)
 {
 	const char *text = f->message ? f->message : "no memory";
 
-	end_call(c, varlink_error_new(f->id ? f->id : "Internal", text, f->remedy,
-				      json_incref(f->details)), f);
+	end_call(c,
+		 varlink_error_new(f->id ? f->id : "Internal", text, f->remedy,
+				   json_incref(f->details)),
+		 f);
 	fault_release(f);
 }
 
@@ -190,7 +197,8 @@ void call_service_error(struct call *c, const char *id, const char *key, const c
 {
 	json_t *p = key ? json_pack("{s:s}", key, value) : json_object();
 
-	end_call(c, json_pack("{s:s+,s:o}", "error", VARLINK_SERVICE ".", id, "parameters", p), NULL);
+	end_call(c, json_pack("{s:s+,s:o}", "error", VARLINK_SERVICE ".", id, "parameters", p),
+		 NULL);
 }
 
 size_t call_pending(const struct call *c)
@@ -238,7 +246,8 @@ static void conn_process(struct conn *c)
 	}
 	if (r < 0) {
 		if (r != -ECONNRESET)
-			log_debug("pid %d sent what is no call (%s), cut off", (int)c->pid, strerror(-r));
+			log_debug("pid %d sent what is no call (%s), cut off", (int)c->pid,
+				  strerror(-r));
 		conn_free(c);
 		return;
 	}
@@ -306,7 +315,7 @@ static const char *refusal(const struct server *s, uid_t uid, const char **ret_i
 	const struct conn *c;
 	size_t same = 0;
 
-	DL_FOREACH(s->conns, c)
+	DL_FOREACH (s->conns, c)
 		same += c->uid == uid;
 	*ret_id = "Busy";
 	if (s->nconns >= CONNS)
@@ -403,14 +412,18 @@ static int remove_dead(const struct sockaddr_un *a, struct err *reterr)
 	struct stat st;
 
 	if (lstat(a->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : err_set(reterr, -errno, "cannot look at '%s'", a->sun_path);
+		return errno == ENOENT
+			       ? 0
+			       : err_set(reterr, -errno, "cannot look at '%s'", a->sun_path);
 	if (!S_ISSOCK(st.st_mode))
 		return err_set(reterr, -EEXIST, "'%s' is in the way and no socket", a->sun_path);
 	if (fd < 0)
 		return err_set(reterr, -errno, "cannot make a socket");
 	if (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EAGAIN)
-		return err_set(reterr, -EADDRINUSE, "a daemon listens on '%s' already", a->sun_path);
-	return unlink(a->sun_path) < 0 ? err_set(reterr, -errno, "cannot remove '%s'", a->sun_path) : 0;
+		return err_set(reterr, -EADDRINUSE, "a daemon listens on '%s' already",
+			       a->sun_path);
+	return unlink(a->sun_path) < 0 ? err_set(reterr, -errno, "cannot remove '%s'", a->sun_path)
+				       : 0;
 }
 
 /* Root's socket is for the group agentfs; where there is no such group, for root alone. */
@@ -434,8 +447,10 @@ int server_listen(struct server *s, const char *path, struct err *reterr)
 	int r;
 
 	if (strlen(path) >= sizeof(a.sun_path))
-		return err_set(reterr, -ENAMETOOLONG, "the socket path '%s' is longer than %zu bytes: "
-			       "choose a shorter --run", path, sizeof(a.sun_path) - 1);
+		return err_set(reterr, -ENAMETOOLONG,
+			       "the socket path '%s' is longer than %zu bytes: "
+			       "choose a shorter --run",
+			       path, sizeof(a.sun_path) - 1);
 	memcpy(a.sun_path, path, strlen(path));
 	r = remove_dead(&a, reterr);
 	if (r < 0)
@@ -468,7 +483,7 @@ void server_free(struct server *s)
 	if (!s)
 		return;
 	server_close_listeners(s);
-	DL_FOREACH_SAFE(s->conns, c, tmp) {
+	DL_FOREACH_SAFE (s->conns, c, tmp) {
 		struct call *call = c->call;
 
 		if (call) { /* nobody will end it any more */

@@ -28,16 +28,18 @@ struct call {
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
-	void (*gone)(struct call *c, void *user);    /* set by streams: the peer went away */
-	void (*drained)(struct call *c, void *user); /* set by streams: what was queued is written */
+	void (*gone)(struct call *c, void *user); /* set by streams: the peer went away */
+	void (*drained)(struct call *c,
+			void *user); /* set by streams: what was queued is written */
 	void *user;
-	void (*ended)(struct call *c, const struct fault *f, void *user); /* set by the dispatcher */
+	void (*ended)(struct call *c, const struct fault *f,
+		      void *user); /* set by the dispatcher */
 	void *ended_user;
 };
 
 struct server_options {
 	sd_event *event;
-	uid_t uid;          /* the daemon's; 0 serves every user */
+	uid_t uid; /* the daemon's; 0 serves every user */
 	/* A message came in; the callee owns the call. */
 	void (*dispatch)(struct call *c, void *user);
 	void *user;

@@ -63,8 +63,9 @@ static int set_attributes(posix_spawnattr_t *at, unsigned flags)
 	sigfillset(&all);
 	if (posix_spawnattr_setsigmask(at, &none) || posix_spawnattr_setsigdefault(at, &all))
 		return -EINVAL;
-	return -posix_spawnattr_setflags(at, (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-					 (flags & SPAWN_SESSION ? POSIX_SPAWN_SETSID : 0)));
+	return -posix_spawnattr_setflags(at,
+					 (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						 (flags & SPAWN_SESSION ? POSIX_SPAWN_SETSID : 0)));
 }
 
 int spawn_program(const char *program, char *const argv[], const int *fds, size_t n, unsigned flags,
@@ -146,8 +147,9 @@ int spawn_find(const char *name, const char *sibling, const char *installed, cha
 
 	for (int i = 0; i < 3; i++) {
 		_cleanup_free_ char *path = NULL;
-		int k = i == 0 ? asprintf(&path, "%s/%s", folder, name)
-			: i == 1 ? asprintf(&path, "%s/../%s/%s", folder, sibling ? sibling : ".", name)
+		int k = i == 0	 ? asprintf(&path, "%s/%s", folder, name)
+			: i == 1 ? asprintf(&path, "%s/../%s/%s", folder, sibling ? sibling : ".",
+					    name)
 				 : asprintf(&path, "%s/%s", installed, name);
 
 		if (k < 0) {
@@ -159,6 +161,8 @@ int spawn_find(const char *name, const char *sibling, const char *installed, cha
 			return 0;
 		}
 	}
-	return err_set(reterr, -ENOENT, "the program '%s' is neither beside agentfsd nor in '%s': "
-		       "install agentfs whole", name, installed);
+	return err_set(reterr, -ENOENT,
+		       "the program '%s' is neither beside agentfsd nor in '%s': "
+		       "install agentfs whole",
+		       name, installed);
 }

@@ -31,18 +31,18 @@ int view_state_parse(const char *name);
 struct view_row {
 	char *id; /* 128 random bits in hex */
 	char *agent, *task, *role, *department, *branch, *target;
-	char *repository; /* common git folder */
-	char *worktree;   /* main worktree or "" */
+	char *repository;		     /* common git folder */
+	char *worktree;			     /* main worktree or "" */
 	char *asked_repository, *asked_base; /* as the caller of create gave them */
-	char *base, *tree;    /* hex */
-	char *image, *index;  /* names in STATE/images */
-	char *scope;          /* patterns, one a line */
+	char *base, *tree;		     /* hex */
+	char *image, *index;		     /* names in STATE/images */
+	char *scope;			     /* patterns, one a line */
 	char *user, *mount, *git;
-	uint32_t uid, gid;    /* whose files the view shows */
-	uint32_t owner_uid;   /* whose the repository is */
-	bool mount_made;      /* the mount point is the daemon's own, to be removed */
-	bool branch_made;     /* create made the branch */
-	bool delete_branch;   /* VIEW_CLOSING: it is a rollback */
+	uint32_t uid, gid;  /* whose files the view shows */
+	uint32_t owner_uid; /* whose the repository is */
+	bool mount_made;    /* the mount point is the daemon's own, to be removed */
+	bool branch_made;   /* create made the branch */
+	bool delete_branch; /* VIEW_CLOSING: it is a rollback */
 	enum view_state state;
 	uint64_t created, closed; /* ns */
 };

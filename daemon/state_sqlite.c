@@ -37,7 +37,10 @@ static const struct column {
 	enum column_kind kind;
 	size_t offset;
 } view_columns[] = {
-#define COL(kind, name) {#name, kind, offsetof(struct view_row, name)}
+#define COL(kind, name)                                                                            \
+	{                                                                                          \
+#name, kind, offsetof(struct view_row, name)                                       \
+	}
 	COL(COL_TEXT, id),
 	COL(COL_TEXT, agent),
 	COL(COL_TEXT, task),
@@ -205,9 +208,10 @@ static int db_error(struct state *s, int rc, struct err *e, const char *what)
 	int r = sqlite_errno(rc);
 
 	if (r == -EBADMSG)
-		return err_set_id(e, r, "Damaged", "%s: the state database is damaged (%s); it was "
-				  "left as it is: put a copy in its place, or move it away", what,
-				  s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
+		return err_set_id(e, r, "Damaged",
+				  "%s: the state database is damaged (%s); it was "
+				  "left as it is: put a copy in its place, or move it away",
+				  what, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
 	return err_set(e, r, "%s: %s", what, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
 }
 
@@ -252,7 +256,8 @@ static int check_integrity(struct state *s, struct err *e)
 	if (!text || strcmp(text, "ok") != 0)
 		return err_set_id(e, -EBADMSG, "Damaged",
 				  "the state database is damaged (%s); it was left as it is: put a "
-				  "copy in its place, or move it away", text ? text : "no answer");
+				  "copy in its place, or move it away",
+				  text ? text : "no answer");
 	return 0;
 }
 
@@ -283,8 +288,10 @@ static int migrate(struct state *s, const char *path, int64_t version, struct er
 		if (r < 0)
 			return r;
 	}
-	if (asprintf(&sql, "BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; "
-		     "COMMIT", version < 1 ? schema_v1 : "", STATE_APPLICATION, STATE_VERSION) < 0)
+	if (asprintf(&sql,
+		     "BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; "
+		     "COMMIT",
+		     version < 1 ? schema_v1 : "", STATE_APPLICATION, STATE_VERSION) < 0)
 		return -ENOMEM;
 	r = db_exec(s, sql, e, "cannot prepare the state database");
 	if (r < 0)
@@ -310,10 +317,11 @@ static int check_and_migrate(struct state *s, const char *path, struct err *e)
 		return err_set_id(e, -EPROTONOSUPPORT, "Unsupported",
 				  "'%s' is a database of another program", path);
 	if (version > STATE_VERSION)
-		return err_set_id(e, -EPROTONOSUPPORT, "Unsupported",
-				  "'%s' was written by a newer agentfsd (version %lld, this one knows "
-				  "%d): start that one, or use another --state", path,
-				  (long long)version, STATE_VERSION);
+		return err_set_id(
+			e, -EPROTONOSUPPORT, "Unsupported",
+			"'%s' was written by a newer agentfsd (version %lld, this one knows "
+			"%d): start that one, or use another --state",
+			path, (long long)version, STATE_VERSION);
 	if (version == STATE_VERSION)
 		return 0;
 	return migrate(s, path, version, e);
@@ -326,15 +334,18 @@ int state_open(const char *path, struct state **ret, struct err *reterr)
 
 	if (!s)
 		return err_set(reterr, -ENOMEM, "cannot open '%s'", path);
-	rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-			     SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_FULLMUTEX, NULL);
+	rc = sqlite3_open_v2(path, &s->db,
+			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW |
+				     SQLITE_OPEN_FULLMUTEX,
+			     NULL);
 	if (rc == SQLITE_OK)
 		(void)sqlite3_busy_timeout(s->db, 2000);
 	r = rc == SQLITE_OK ? 0 : db_error(s, rc, reterr, "cannot open the state database");
 	if (r == 0)
 		r = check_and_migrate(s, path, reterr);
 	if (r == 0)
-		r = db_exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+		r = db_exec(s,
+			    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
 			    "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF",
 			    reterr, "cannot prepare the state database");
 	if (r < 0) {
@@ -351,7 +362,8 @@ void state_close(struct state *s)
 {
 	if (!s)
 		return;
-	(void)sqlite3_close_v2(s->db); /* only fails with statements left, which it then takes along */
+	(void)sqlite3_close_v2(
+		s->db); /* only fails with statements left, which it then takes along */
 	free(s);
 }
 
@@ -371,7 +383,7 @@ static int bind_row(sqlite3_stmt *st, const struct view_row *v)
 			rc = sqlite3_bind_int64(st, i + 1, *(const uint32_t *)p);
 			break;
 		case COL_U64:
-			rc = sqlite3_bind_int64(st, i + 1, (int64_t)*(const uint64_t *)p);
+			rc = sqlite3_bind_int64(st, i + 1, (int64_t) * (const uint64_t *)p);
 			break;
 		case COL_BOOL:
 			rc = sqlite3_bind_int64(st, i + 1, *(const bool *)p);

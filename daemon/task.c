@@ -56,7 +56,7 @@ struct task {
 	int input; /* TASK_FOLLOW: our end of its input, or -1 */
 	sd_event_source *output, *child;
 	struct buf buf;
-	json_t *answer;  /* the last line */
+	json_t *answer;	 /* the last line */
 	json_t *records; /* of the chunk being read */
 	struct task *prev, *next;
 };
@@ -104,9 +104,9 @@ void tasks_free(struct tasks *t)
 
 	if (!t)
 		return;
-	DL_FOREACH_SAFE(t->waiting, k, tmp)
+	DL_FOREACH_SAFE (t->waiting, k, tmp)
 		task_free(k);
-	DL_FOREACH_SAFE(t->active, k, tmp)
+	DL_FOREACH_SAFE (t->active, k, tmp)
 		task_free(k);
 	sd_event_unref(t->event);
 	free(t);
@@ -153,7 +153,8 @@ static void task_finish(struct task *t)
 	if (error)
 		(void)fault_from_json(&f, error);
 	else if (!ok && WIFSIGNALED(t->status))
-		(void)fault_set(&f, "Internal", "the worker was ended by signal %d; its log says more",
+		(void)fault_set(&f, "Internal",
+				"the worker was ended by signal %d; its log says more",
 				WTERMSIG(t->status));
 	else if (!ok)
 		(void)fault_set(&f, "Internal", "the worker ended without an answer (exit %d)",
@@ -315,7 +316,8 @@ static int task_run(struct task *t)
 		return r;
 	r = sd_event_add_child(t->tasks->event, &t->child, pid, WEXITED, on_exit_child, t);
 	if (r < 0)
-		(void)kill(pid, SIGKILL); /* it would never be told; the event loop is out of memory */
+		(void)kill(pid,
+			   SIGKILL); /* it would never be told; the event loop is out of memory */
 	return r;
 }
 
@@ -345,7 +347,7 @@ static void start_waiting(struct tasks *ts)
 
 	while (again) {
 		again = false;
-		DL_FOREACH(ts->waiting, t)
+		DL_FOREACH (ts->waiting, t)
 			if (ts->running < ts->parallel || (t->flags & TASK_FOLLOW)) {
 				task_begin(t);
 				again = true;

@@ -67,8 +67,9 @@ int make_policy(struct daemon *d, const struct view_row *row, char **ret, struct
 {
 	_cleanup_(err_release) struct err e = ERR_INIT;
 	_cleanup_free_ char *scope = sys_strdup(row->scope);
-	const char *repo = *row->worktree ? row->worktree
-			   : *row->repository ? row->repository : row->asked_repository;
+	const char *repo = *row->worktree     ? row->worktree
+			   : *row->repository ? row->repository
+					      : row->asked_repository;
 	const char *scopes[1024];
 	struct config narrow;
 	size_t n;
@@ -83,8 +84,8 @@ int make_policy(struct daemon *d, const struct view_row *row, char **ret, struct
 	}
 	n = split_scope(scope, scopes, ARRAY_SIZE(scopes));
 	r = config_policy_text(&d->config, repo, row->role, scopes, n,
-			       *row->department ? row->department : NULL, have ? &narrow : NULL, ret,
-			       &e);
+			       *row->department ? row->department : NULL, have ? &narrow : NULL,
+			       ret, &e);
 	if (have)
 		config_release(&narrow);
 	return r < 0 ? fault_from_err(f, &e, NULL) : 0;
@@ -110,16 +111,28 @@ static int fill_conf(const struct view_row *row, const char *policy, const char 
 	size_t i;
 
 	*c = (struct viewconf){
-		.agent = row->agent, .task = row->task, .role = row->role,
-		.department = row->department, .branch = row->branch, .target = row->target,
-		.repository = row->repository, .objects = (char *)objects, .base_commit = row->base,
-		.tree = row->tree, .image = row->image, .index = row->index, .mount = row->mount,
-		.policy = (char *)policy, .uid = row->uid, .gid = row->gid, .created = row->created,
+		.agent = row->agent,
+		.task = row->task,
+		.role = row->role,
+		.department = row->department,
+		.branch = row->branch,
+		.target = row->target,
+		.repository = row->repository,
+		.objects = (char *)objects,
+		.base_commit = row->base,
+		.tree = row->tree,
+		.image = row->image,
+		.index = row->index,
+		.mount = row->mount,
+		.policy = (char *)policy,
+		.uid = row->uid,
+		.gid = row->gid,
+		.created = row->created,
 	};
 	c->seeds = sys_calloc(json_array_size(seeds) + 1, sizeof(*c->seeds));
 	if (!c->seeds || hex_id(row->id, c->view_id) < 0)
 		return -ENOMEM;
-	json_array_foreach(seeds, i, s) {
+	json_array_foreach (seeds, i, s) {
 		struct viewconf_seed *to = &c->seeds[c->nseeds++];
 		json_t *data = json_object_get(s, "data");
 
@@ -178,8 +191,8 @@ int view_files_write(struct daemon *d, struct view *v, json_t *made, struct faul
 	if (r == 0)
 		r = write_json(dir, v);
 	return r < 0 ? fault_set(f, fault_id(r), "cannot write the files of view '%s': %s",
-				 v->row.agent,
-				 strerror(-r)) : 0;
+				 v->row.agent, strerror(-r))
+		     : 0;
 }
 
 int view_files_update(struct daemon *d, struct view *v, const char *policy, struct fault *f)
@@ -200,5 +213,6 @@ int view_files_update(struct daemon *d, struct view *v, const char *policy, stru
 		r = write_json(dir, v);
 	viewconf_release(&conf);
 	return r < 0 ? fault_set(f, fault_id(r), "cannot write the files of view '%s': %s",
-				 v->row.agent, e.text ? e.text : strerror(-r)) : 0;
+				 v->row.agent, e.text ? e.text : strerror(-r))
+		     : 0;
 }

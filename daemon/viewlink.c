@@ -104,12 +104,12 @@ static void link_lost(struct viewlink *l)
 	void *user = l->user;
 
 	l->io = sd_event_source_disable_unref(l->io);
-	DL_FOREACH(l->calls, c)
+	DL_FOREACH (l->calls, c)
 		if (c->fn == on_hello)
 			greeted = false;
 	if (!greeted) {
 		/* hello's failure is the news; it closes the link */
-		DL_FOREACH_SAFE(l->calls, c, tmp)
+		DL_FOREACH_SAFE (l->calls, c, tmp)
 			if (c->fn == on_hello) {
 				call_end(c, -ECONNRESET, NULL);
 				return;
@@ -122,7 +122,7 @@ static void take_answer(struct viewlink *l, const struct record *rec)
 {
 	struct link_call *c;
 
-	DL_FOREACH(l->calls, c)
+	DL_FOREACH (l->calls, c)
 		if (c->seq == rec->seq) {
 			int r = RECORD_HAS(rec, F_RESULT) ? rec->result : 0;
 

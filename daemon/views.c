@@ -40,11 +40,23 @@
 #include "viewctl.h"
 #include "views_internal.h"
 
-enum { START_TIMEOUT_MS = 120000, STOP_TIMEOUT_MS = 30000, BACKOFF_FIRST_MS = 50,
-       BACKOFF_MAX_MS = 30000, READY_TEXT_MAX = 4096 };
+enum {
+	START_TIMEOUT_MS = 120000,
+	STOP_TIMEOUT_MS = 30000,
+	BACKOFF_FIRST_MS = 50,
+	BACKOFF_MAX_MS = 30000,
+	READY_TEXT_MAX = 4096
+};
 
-enum view_event { EVENT_START, EVENT_READY, EVENT_HELLO, EVENT_LOST, EVENT_TIMER, EVENT_STOP,
-		  EVENT_MAX };
+enum view_event {
+	EVENT_START,
+	EVENT_READY,
+	EVENT_HELLO,
+	EVENT_LOST,
+	EVENT_TIMER,
+	EVENT_STOP,
+	EVENT_MAX
+};
 
 static void view_event(struct view *v, enum view_event e);
 
@@ -232,9 +244,16 @@ static int spawn_server(struct view *v, int ready, int log)
 {
 	const struct views_options *o = &v->views->opt;
 	char dir[4096], sock[4096];
-	char *const argv[] = {(char *)"agentfs", (char *)"--view", dir, (char *)"--state",
-			      (char *)o->state_dir, (char *)"--socket", sock, (char *)"--ready-fd",
-			      (char *)"3", NULL};
+	char *const argv[] = {(char *)"agentfs",
+			      (char *)"--view",
+			      dir,
+			      (char *)"--state",
+			      (char *)o->state_dir,
+			      (char *)"--socket",
+			      sock,
+			      (char *)"--ready-fd",
+			      (char *)"3",
+			      NULL};
 	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	const int fds[] = {null, log, log, ready};
 	int r = view_dir_path(v, dir, sizeof(dir));
@@ -411,7 +430,8 @@ static void act_lost(struct view *v)
 	bool was_live = v->phase == PHASE_LIVE;
 
 	if (v->phase == PHASE_STARTING && v->pid > 0 && v->timer)
-		(void)kill(v->pid, SIGKILL); /* it said that it does not serve, or nothing in time */
+		(void)kill(v->pid,
+			   SIGKILL); /* it said that it does not serve, or nothing in time */
 	view_let_go(v);
 	if (v->started) {
 		act_idle(v);
@@ -500,12 +520,13 @@ static void act_none(struct view *v)
 
 static void (*const table[PHASE_MAX][EVENT_MAX])(struct view *v) = {
 	/*                 START      READY      HELLO      LOST           TIMER              STOP */
-	[PHASE_IDLE] =     {act_begin, act_none,  act_none,  act_none,      act_none,          act_stop_now},
-	[PHASE_STARTING] = {act_none,  act_ready, act_none,  act_lost,      act_start_timeout, act_stop_now},
-	[PHASE_GREETING] = {act_none,  act_none,  act_hello, act_lost,      act_none,          act_stop_now},
-	[PHASE_LIVE] =     {act_none,  act_none,  act_none,  act_live_lost, act_none,          act_none},
-	[PHASE_STALE] =    {act_begin, act_none,  act_none,  act_none,      act_begin,         act_stop_now},
-	[PHASE_STOPPING] = {act_none,  act_none,  act_none,  act_stopped,   act_stop_now,      act_none},
+	[PHASE_IDLE] = {act_begin, act_none, act_none, act_none, act_none, act_stop_now},
+	[PHASE_STARTING] = {act_none, act_ready, act_none, act_lost, act_start_timeout,
+			    act_stop_now},
+	[PHASE_GREETING] = {act_none, act_none, act_hello, act_lost, act_none, act_stop_now},
+	[PHASE_LIVE] = {act_none, act_none, act_none, act_live_lost, act_none, act_none},
+	[PHASE_STALE] = {act_begin, act_none, act_none, act_none, act_begin, act_stop_now},
+	[PHASE_STOPPING] = {act_none, act_none, act_none, act_stopped, act_stop_now, act_none},
 };
 
 static void view_event(struct view *v, enum view_event e)

@@ -16,8 +16,15 @@
  * outlived an earlier daemon. States and arrows are drawn at the head of views.c.
  */
 
-enum view_phase { PHASE_IDLE, PHASE_STARTING, PHASE_GREETING, PHASE_LIVE, PHASE_STALE,
-		  PHASE_STOPPING, PHASE_MAX };
+enum view_phase {
+	PHASE_IDLE,
+	PHASE_STARTING,
+	PHASE_GREETING,
+	PHASE_LIVE,
+	PHASE_STALE,
+	PHASE_STOPPING,
+	PHASE_MAX
+};
 
 /* What a view's server last said of itself. */
 struct view_stats {
@@ -53,11 +60,11 @@ struct view {
 };
 
 struct views_options {
-	sd_event *event;     /* the rest is borrowed */
+	sd_event *event; /* the rest is borrowed */
 	struct state *db;
-	const char *state_dir, *run_dir; /* absolute */
-	const char *program; /* agentfs */
-	bool system;	     /* root's daemon */
+	const char *state_dir, *run_dir;			       /* absolute */
+	const char *program;					       /* agentfs */
+	bool system;						       /* root's daemon */
 	void (*changed)(struct view *v, const char *what, void *user); /* "live", "stale", … */
 	void *user;
 };

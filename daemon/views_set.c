@@ -49,7 +49,7 @@ void views_free(struct views *vs)
 
 	if (!vs)
 		return;
-	HASH_ITER(hh, vs->all, v, tmp)
+	HASH_ITER (hh, vs->all, v, tmp)
 		view_drop(v);
 	free(vs);
 }

@@ -33,7 +33,7 @@
 enum { CLIENTS = 64, SYNCFS_MS = 10000, IDLE_MS = 500, POKE_MS = 2000 };
 
 struct client {
-	int fd;     /* -1: free */
+	int fd;	    /* -1: free */
 	char *lock; /* the lock file that it holds, or NULL: taken off when it goes without doing so */
 };
 
@@ -54,14 +54,14 @@ static int do_status(struct fs *fs, struct buf *text)
 
 	view_info(fs->view, &i);
 	return buf_addf(text,
-			"seq %" PRIu64 "\ndurable %" PRIu64 "\nchanged %" PRIu64 "\ndeleted %" PRIu64
-			"\nbytes %" PRIu64 "\ndenied %" PRIu64 "\nlast-write %" PRId64
-			"\nlast-denied %" PRId64 "\nnodes %" PRIu64 "\njournal-bytes %" PRIu64
-			"\ndata-bytes %" PRIu64 "\nstarted %" PRId64 "\nreplayed %" PRIu64
-			"\ndropped %" PRIu64 "\ncheckpoint %" PRIu64 "\n",
+			"seq %" PRIu64 "\ndurable %" PRIu64 "\nchanged %" PRIu64
+			"\ndeleted %" PRIu64 "\nbytes %" PRIu64 "\ndenied %" PRIu64
+			"\nlast-write %" PRId64 "\nlast-denied %" PRId64 "\nnodes %" PRIu64
+			"\njournal-bytes %" PRIu64 "\ndata-bytes %" PRIu64 "\nstarted %" PRId64
+			"\nreplayed %" PRIu64 "\ndropped %" PRIu64 "\ncheckpoint %" PRIu64 "\n",
 			i.seq, i.durable, i.changed, i.deleted, i.bytes, i.denied, i.last_write,
-			i.last_denied, i.nodes, i.journal_bytes, i.data_bytes, i.started, i.replayed,
-			i.dropped, i.checkpoint_seq);
+			i.last_denied, i.nodes, i.journal_bytes, i.data_bytes, i.started,
+			i.replayed, i.dropped, i.checkpoint_seq);
 }
 
 static int do_snapshot(struct fs *fs, struct record *ret)

@@ -15,7 +15,7 @@ struct fs {
 	struct view *view;
 	struct fuse_session *se;
 	struct notify *notify;
-	int dev;          /* the /dev/fuse descriptor */
+	int dev; /* the /dev/fuse descriptor */
 	const char *mount;
 };
 
@@ -24,6 +24,6 @@ struct fs {
 struct request {
 	uint64_t unique;
 	bool kill_priv; /* FUSE_WRITE_KILL_SUIDGID, FATTR_KILL_SUIDGID */
-	bool damaged;   /* a mapped file of ours was shorter than it said (SIGBUS) */
+	bool damaged;	/* a mapped file of ours was shorter than it said (SIGBUS) */
 };
 extern __thread struct request request;

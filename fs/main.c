@@ -54,7 +54,8 @@ static const struct option long_options[] = {
 static void usage(FILE *f)
 {
 	fputs("usage: agentfs --view DIR --state DIR --socket PATH [--ready-fd N] [--log FILE]\n"
-	      "Serves one view; agentfsd starts it. See agentfsctl(1).\n", f);
+	      "Serves one view; agentfsd starts it. See agentfsctl(1).\n",
+	      f);
 }
 
 /* A mapped file that is shorter than its header said (somebody truncated an image): the page becomes
@@ -193,8 +194,9 @@ static int run(const struct options *o, struct fs *fs, struct err *reterr)
 		return r;
 	view_info(fs->view, &info);
 	if (info.dropped)
-		(void)log_warning(0, "recovered: %llu bytes of a torn tail above the durable record "
-				     "were cut; nothing that was synced is lost",
+		(void)log_warning(0,
+				  "recovered: %llu bytes of a torn tail above the durable record "
+				  "were cut; nothing that was synced is lost",
 				  (unsigned long long)info.dropped);
 	if (info.bad_checkpoints)
 		(void)log_warning(0, "recovered: %u damaged checkpoints were passed over",

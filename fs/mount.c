@@ -86,10 +86,10 @@ static int run_fusermount(char *const argv[], char *const env[], int *ret_status
 
 static int unmount_with(const char *path, bool lazy)
 {
-	char *const argv_lazy[] = {(char *)"fusermount3", (char *)"-u", (char *)"-z",
-				   (char *)"-q", (char *)"--", (char *)path, NULL};
-	char *const argv_now[] = {(char *)"fusermount3", (char *)"-u", (char *)"-q", (char *)"--",
-				  (char *)path, NULL};
+	char *const argv_lazy[] = {(char *)"fusermount3", (char *)"-u", (char *)"-z", (char *)"-q",
+				   (char *)"--",	  (char *)path, NULL};
+	char *const argv_now[] = {(char *)"fusermount3", (char *)"-u", (char *)"-q",
+				  (char *)"--",		 (char *)path, NULL};
 	int status = 0, r;
 
 	if (geteuid() == 0)
@@ -122,9 +122,10 @@ static int mount_as_root(const char *path, const char *agent, struct err *reterr
 	if (fd < 0)
 		return err_set(reterr, -errno, "open /dev/fuse: %s: is the fuse module loaded?",
 			       strerror(errno));
-	(void)snprintf(options, sizeof(options),
-		       "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,allow_other", fd,
-		       geteuid(), getegid());
+	(void)snprintf(
+		options, sizeof(options),
+		"fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,allow_other", fd,
+		geteuid(), getegid());
 	(void)snprintf(source, sizeof(source), "agentfs:%s", agent);
 	if (mount(source, path, FSTYPE, MS_NOSUID | MS_NODEV, options) < 0)
 		return err_set(reterr, -errno, "mount the view at '%s': %s", path, strerror(errno));
@@ -136,7 +137,9 @@ static int receive_fd(int sock)
 {
 	char c, control[CMSG_SPACE(sizeof(int))];
 	struct iovec iov = {&c, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
 			     .msg_controllen = sizeof(control)};
 	struct cmsghdr *cm;
 	int fd;
@@ -168,8 +171,8 @@ static int mount_as_user(const char *path, const char *agent, struct err *reterr
 	if (fcntl(theirs, F_SETFD, 0) < 0)
 		return -errno;
 	(void)snprintf(commfd, sizeof(commfd), "_FUSE_COMMFD=%d", theirs);
-	char *const argv[] = {(char *)"fusermount3", (char *)"-o", options, (char *)"--",
-			      (char *)path, NULL};
+	char *const argv[] = {(char *)"fusermount3", (char *)"-o", options,
+			      (char *)"--",	     (char *)path, NULL};
 	r = run_fusermount(argv, env, &status);
 	theirs = safe_close(theirs);
 	if (r < 0)
@@ -178,7 +181,8 @@ static int mount_as_user(const char *path, const char *agent, struct err *reterr
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return err_set(reterr, -EPERM,
 			       "fusermount3 could not mount at '%s': its own message is above; "
-			       "`agentfsctl doctor` says what is missing", path);
+			       "`agentfsctl doctor` says what is missing",
+			       path);
 	r = receive_fd(ours);
 	return r < 0 ? err_set(reterr, r, "fusermount3 sent no descriptor") : r;
 }

@@ -30,7 +30,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 {
 	struct view_ctx ctx = reply_ctx(req);
 	struct view_setattr set = {
-		.mode = st->st_mode, .uid = st->st_uid, .gid = st->st_gid,
+		.mode = st->st_mode,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
 		.size = (uint64_t)st->st_size,
 		.atime = to_set & FUSE_SET_ATTR_ATIME_NOW ? VIEW_TIME_NOW : to_ns(st->st_atim),
 		.mtime = to_set & FUSE_SET_ATTR_MTIME_NOW ? VIEW_TIME_NOW : to_ns(st->st_mtim),

@@ -47,8 +47,7 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 	struct fs *fs = fs_of(req);
 	struct node_attr a;
 
-	reply_made(req, fs,
-		   view_mknod(fs->view, &ctx, parent, name, mode, (uint32_t)rdev, &a), &a);
+	reply_made(req, fs, view_mknod(fs->view, &ctx, parent, name, mode, (uint32_t)rdev, &a), &a);
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -97,6 +96,6 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 {
 	struct view_ctx ctx = reply_ctx(req);
 
-	reply_result(req, view_rename(fs_of(req)->view, &ctx, parent, name, newparent, newname,
-				      flags));
+	reply_result(req,
+		     view_rename(fs_of(req)->view, &ctx, parent, name, newparent, newname, flags));
 }

@@ -21,8 +21,11 @@ struct view_ctx reply_ctx(fuse_req_t req)
 	const struct fuse_ctx *c = fuse_req_ctx(req);
 
 	return (struct view_ctx){
-		.pid = (uint32_t)c->pid, .uid = c->uid, .gid = c->gid,
-		.unique = request.unique, .kill_priv = request.kill_priv,
+		.pid = (uint32_t)c->pid,
+		.uid = c->uid,
+		.gid = c->gid,
+		.unique = request.unique,
+		.kill_priv = request.kill_priv,
 	};
 }
 
@@ -56,10 +59,17 @@ static struct timespec to_timespec(int64_t ns)
 void reply_fill_stat(struct stat *st, const struct node_attr *a)
 {
 	*st = (struct stat){
-		.st_ino = a->ino, .st_mode = a->mode, .st_nlink = a->nlink, .st_uid = a->uid,
-		.st_gid = a->gid, .st_rdev = a->rdev, .st_size = (off_t)a->size,
-		.st_blksize = 4096, .st_blocks = (blkcnt_t)a->blocks,
-		.st_atim = to_timespec(a->atime), .st_mtim = to_timespec(a->mtime),
+		.st_ino = a->ino,
+		.st_mode = a->mode,
+		.st_nlink = a->nlink,
+		.st_uid = a->uid,
+		.st_gid = a->gid,
+		.st_rdev = a->rdev,
+		.st_size = (off_t)a->size,
+		.st_blksize = 4096,
+		.st_blocks = (blkcnt_t)a->blocks,
+		.st_atim = to_timespec(a->atime),
+		.st_mtim = to_timespec(a->mtime),
 		.st_ctim = to_timespec(a->ctime),
 	};
 }

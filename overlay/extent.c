@@ -46,8 +46,8 @@ uint32_t extent_find(const struct extent_map *m, uint64_t off)
 	return lo;
 }
 
-static void tell(const struct extent_live *live, const struct extent *e, uint64_t skip, uint64_t len,
-		 int sign)
+static void tell(const struct extent_live *live, const struct extent *e, uint64_t skip,
+		 uint64_t len, int sign)
 {
 	if (live && live->fn && e->node == EXTENT_DATA && len)
 		live->fn(e->place + skip, sign * (int64_t)len, live->user);
@@ -139,8 +139,8 @@ bool extent_is_base(const struct extent_map *m, uint64_t size, uint64_t *ret_nod
 {
 	const struct extent *e = m->v;
 
-	if (m->n != 1 || e->off != 0 || e->len != size || e->place != 0 ||
-	    e->node == EXTENT_DATA || e->node == EXTENT_INDEX)
+	if (m->n != 1 || e->off != 0 || e->len != size || e->place != 0 || e->node == EXTENT_DATA ||
+	    e->node == EXTENT_INDEX)
 		return false;
 	*ret_node = e->node;
 	return true;

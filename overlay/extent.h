@@ -10,9 +10,9 @@
  * none covers is a hole.
  */
 struct extent {
-	uint64_t off;   /* in the file */
-	uint64_t len;   /* > 0 */
-	uint64_t node;  /* EXTENT_DATA, EXTENT_INDEX, or the base node whose content it is */
+	uint64_t off;	/* in the file */
+	uint64_t len;	/* > 0 */
+	uint64_t node;	/* EXTENT_DATA, EXTENT_INDEX, or the base node whose content it is */
 	uint64_t place; /* data address, or offset in the base node's content or the index file */
 };
 

@@ -15,7 +15,7 @@ struct journal;
 
 struct journal_options {
 	uint8_t owner_id[16]; /* view id; a segment of another owner is refused */
-	bool read_only;       /* nothing is cut, created or preallocated */
+	bool read_only;	      /* nothing is cut, created or preallocated */
 };
 
 /* Called for each record that is valid, in order; not called for those up to `after`, which are

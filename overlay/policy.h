@@ -15,35 +15,36 @@
 struct policy;
 
 enum policy_op {
-	POLICY_CREATE,   /* a file, symlink, fifo or socket that was not there */
+	POLICY_CREATE, /* a file, symlink, fifo or socket that was not there */
 	POLICY_MKDIR,
-	POLICY_WRITE,    /* content: write, truncate, fallocate, copy into */
-	POLICY_ATTR,     /* chmod, chown, utimens, xattrs */
-	POLICY_UNLINK,   /* file */
+	POLICY_WRITE,  /* content: write, truncate, fallocate, copy into */
+	POLICY_ATTR,   /* chmod, chown, utimens, xattrs */
+	POLICY_UNLINK, /* file */
 	POLICY_RMDIR,
 	POLICY_RENAME_FROM,
 	POLICY_RENAME_TO,
-	POLICY_LINK,     /* the new name; the node's other names are asked as POLICY_WRITE */
+	POLICY_LINK, /* the new name; the node's other names are asked as POLICY_WRITE */
 };
 
 enum policy_result {
 	POLICY_ALLOW,
-	POLICY_SCRATCH,  /* allowed, journaled, never materialized */
-	POLICY_DENY,     /* EACCES */
-	POLICY_DENY_RO,  /* EROFS: the role writes nothing at all */
+	POLICY_SCRATCH, /* allowed, journaled, never materialized */
+	POLICY_DENY,	/* EACCES */
+	POLICY_DENY_RO, /* EROFS: the role writes nothing at all */
 };
 
 struct policy_query {
 	enum policy_op op;
-	const char *path; /* relative to the view's root, no leading slash, any bytes but NUL; borrowed */
-	bool dir;         /* the path is (or becomes) a folder */
-	bool in_base;     /* the base has this path */
-	bool ours;        /* it exists and was made by this view (a scratch candidate) */
+	const char *
+		path; /* relative to the view's root, no leading slash, any bytes but NUL; borrowed */
+	bool dir;     /* the path is (or becomes) a folder */
+	bool in_base; /* the base has this path */
+	bool ours;    /* it exists and was made by this view (a scratch candidate) */
 };
 
 struct policy_verdict {
 	enum policy_result result;
-	uint32_t rule;    /* index for policy_rule_text(); UINT32_MAX: no rule, the default decided */
+	uint32_t rule; /* index for policy_rule_text(); UINT32_MAX: no rule, the default decided */
 };
 
 /* Compiles a policy text. Errors: -EINVAL with line and reason, -EPROTONOSUPPORT newer version,
@@ -70,9 +71,9 @@ bool policy_hidden(const struct policy *p, const char *path, bool dir);
 const char *policy_rule_text(const struct policy *p, uint32_t rule);
 
 const char *policy_role(const struct policy *p);
-const char *policy_text(const struct policy *p);   /* canonical; parses to the same policy */
+const char *policy_text(const struct policy *p);    /* canonical; parses to the same policy */
 const uint8_t *policy_hash(const struct policy *p); /* 32 bytes: SHA-256 of the canonical text */
-bool policy_read_only(const struct policy *p);     /* the role writes nothing */
+bool policy_read_only(const struct policy *p);	    /* the role writes nothing */
 
 /* "create", "write", "rename" … as `policy check` takes them → enum; -EINVAL. */
 int policy_op_parse(const char *name);

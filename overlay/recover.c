@@ -176,7 +176,8 @@ static int read_journal(struct replay *rp, struct err *reterr)
 	}
 	journal_reader_close(reader);
 	if (r == 0 && rp->until && rp->rec->tree.seq < rp->until)
-		return err_set(reterr, -EBADMSG, "the journal ends before record %" PRIu64, rp->until);
+		return err_set(reterr, -EBADMSG, "the journal ends before record %" PRIu64,
+			       rp->until);
 	return r;
 }
 

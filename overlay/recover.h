@@ -15,12 +15,12 @@ struct recovered {
 	struct image *image;
 	struct tree tree;
 	struct data *data;
-	struct journal *journal;  /* NULL when read-only */
+	struct journal *journal; /* NULL when read-only */
 	int journal_dir, data_dir, checkpoint_dir;
 	struct checkpoint_info checkpoint;
-	uint64_t checkpoint_seq;  /* 0: none */
-	uint64_t replayed;        /* records applied behind it */
-	uint64_t dropped;         /* bytes of a torn tail that were cut */
+	uint64_t checkpoint_seq; /* 0: none */
+	uint64_t replayed;	 /* records applied behind it */
+	uint64_t dropped;	 /* bytes of a torn tail that were cut */
 };
 
 /* Opens everything for writing; folders are made. Errors: -EBADMSG damage below the durable point,

@@ -27,22 +27,25 @@ struct view;
 /* Who asks. */
 struct view_ctx {
 	uint32_t pid, uid, gid;
-	uint64_t unique;  /* FUSE unique */
-	bool page;        /* a page write: pid is not known */
-	bool internal;    /* the server itself: no policy */
-	bool kill_priv;   /* the kernel asks that suid and sgid go (HANDLE_KILLPRIV_V2) */
+	uint64_t unique; /* FUSE unique */
+	bool page;	 /* a page write: pid is not known */
+	bool internal;	 /* the server itself: no policy */
+	bool kill_priv;	 /* the kernel asks that suid and sgid go (HANDLE_KILLPRIV_V2) */
 };
 
 /* Told after the lock is let go, to keep the kernel's caches right. All may be NULL. */
 struct view_notify {
-	void (*entry)(uint64_t parent, const char *name, size_t len, void *user); /* the name changed */
-	void (*inode)(uint64_t node, uint64_t off, int64_t len, void *user);     /* content; off -1: attributes only */
+	void (*entry)(uint64_t parent, const char *name, size_t len,
+		      void *user); /* the name changed */
+	void (*inode)(uint64_t node, uint64_t off, int64_t len,
+		      void *user); /* content; off -1: attributes only */
 	void *user;
 };
 
 struct view_info {
 	uint64_t seq, durable, connection;
-	uint64_t changed, deleted, nodes, bytes; /* files that differ, names covered, changed nodes, live bytes */
+	uint64_t changed, deleted, nodes,
+		bytes; /* files that differ, names covered, changed nodes, live bytes */
 	uint64_t denied;
 	int64_t last_write, last_denied, started; /* ns, 0 = never */
 	uint64_t journal_bytes, data_bytes;

@@ -40,8 +40,8 @@ static const struct {
 	enum control_file id;
 	const char *name;
 } files[] = {
-	{CONTROL_README, "README"},	{CONTROL_ROLE, "role"},		 {CONTROL_SCOPE, "scope"},
-	{CONTROL_DENIED, "denied"},	{CONTROL_STATUS, "status.json"},
+	{CONTROL_README, "README"}, {CONTROL_ROLE, "role"},	     {CONTROL_SCOPE, "scope"},
+	{CONTROL_DENIED, "denied"}, {CONTROL_STATUS, "status.json"},
 };
 
 /* Number of the folder /.agentfs: the base's or made one, else the virtual one. */
@@ -71,7 +71,8 @@ bool control_reserved(const struct view *v, uint64_t parent, const char *name)
 
 static int add_readme(const struct view *v, struct buf *b)
 {
-	return buf_addf(b,
+	return buf_addf(
+		b,
 		"This folder is a view of a git repository, made for agent %s (role %s, task %s).\n"
 		"Only you see what you write here until it is materialized: your changes become commits\n"
 		"on branch %s.\n"
@@ -163,7 +164,8 @@ static int render(struct view *v, uint64_t id, struct buf *b)
 	case CONTROL_STATUS:
 		return add_status(v, b);
 	case CONTROL_CHANGES: {
-		const struct buf *c = &v->changes[(id & ~NODE_CONTROL_LAYER) >> 8 & (CHANGES_SLOTS - 1)];
+		const struct buf *c =
+			&v->changes[(id & ~NODE_CONTROL_LAYER) >> 8 & (CHANGES_SLOTS - 1)];
 
 		return buf_add(b, c->data, c->len);
 	}
@@ -180,16 +182,24 @@ int control_attr(struct view *v, uint64_t id, struct node_attr *ret)
 	int64_t now = (int64_t)sys_now_ns();
 
 	*ret = (struct node_attr){
-		.id = id, .ino = node_ino(dir ? id : file_of(id)), .uid = v->conf.uid, .gid = v->conf.gid,
-		.mode = dir ? S_IFDIR | 0555 : S_IFREG | 0444, .nlink = dir ? 2 : 1,
-		.atime = v->started, .mtime = v->started, .ctime = v->started,
-		.btime = v->started, .size = 4096,
+		.id = id,
+		.ino = node_ino(dir ? id : file_of(id)),
+		.uid = v->conf.uid,
+		.gid = v->conf.gid,
+		.mode = dir ? S_IFDIR | 0555 : S_IFREG | 0444,
+		.nlink = dir ? 2 : 1,
+		.atime = v->started,
+		.mtime = v->started,
+		.ctime = v->started,
+		.btime = v->started,
+		.size = 4096,
 	};
 	if (id == NODE_AGENTFS && policy_may_make_in(v->policy, ".agentfs"))
 		ret->mode |= 0200;
 	if (dir)
 		return 0;
-	if (file_of(id) == CONTROL_DENIED || file_of(id) == CONTROL_CHANGES || file_of(id) == CONTROL_STATUS)
+	if (file_of(id) == CONTROL_DENIED || file_of(id) == CONTROL_CHANGES ||
+	    file_of(id) == CONTROL_STATUS)
 		ret->mtime = ret->ctime = now;
 	if (render(v, id, &b) < 0)
 		return -ENOMEM;
@@ -220,9 +230,10 @@ int control_lookup(struct view *v, uint64_t parent, const char *name, struct nod
 			return lookup_changes(v, name + 8, ret);
 		for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 			if (strcmp(files[i].name, name) == 0)
-				return control_attr(v, NODE_CONTROL_LAYER |
-							       ++v->control_lookups << 8 |
-							       files[i].id, ret);
+				return control_attr(v,
+						    NODE_CONTROL_LAYER | ++v->control_lookups << 8 |
+							    files[i].id,
+						    ret);
 		return -ENOENT;
 	}
 	if (control_is(v, parent))

@@ -45,8 +45,8 @@ static void tell_damage(struct view *v, uint64_t node, const struct image_node *
 		return;
 	for (size_t i = 0; i < n; i++)
 		(void)snprintf(hex + 2 * i, 3, "%02x", b->oid[i]);
-	(void)log_error(r, "read '%s': object %s is missing or damaged in the repository", path.data,
-			hex);
+	(void)log_error(r, "read '%s': object %s is missing or damaged in the repository",
+			path.data, hex);
 }
 
 ssize_t view_read_base(struct view *v, uint64_t base_node, uint64_t off, void *buf, size_t n)
@@ -133,7 +133,8 @@ static ssize_t read_once(struct view *v, uint64_t id, uint64_t off, char *buf, s
 
 	pthread_mutex_lock(&v->lock);
 	k = gather(v, id, off, &n, pieces);
-	view_mark_stale(v, id); /* reading touches atime: the kernel drops its copy of the attributes */
+	view_mark_stale(
+		v, id); /* reading touches atime: the kernel drops its copy of the attributes */
 	pthread_mutex_unlock(&v->lock);
 	if (k < 0)
 		return k;

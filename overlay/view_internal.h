@@ -15,7 +15,7 @@
 enum {
 	DENIED_KEPT = 64,
 	CHANGES_SLOTS = 16,
-	FLOOD_AFTER = 32, /* the same refusal in a row is written this often, then counted */
+	FLOOD_AFTER = 32,     /* the same refusal in a row is written this often, then counted */
 	DENIED_WINDOW = 6000, /* records; more than between two checkpoints */
 	CHECKPOINT_EVERY = 5000,
 	BASE_LOOKUPS_STICKY = UINT16_MAX,
@@ -25,9 +25,9 @@ enum {
 struct flood {
 	uint64_t dir, node, name_hash;
 	uint32_t pid, op, rule;
-	uint64_t seen;          /* the same one in a row */
-	uint64_t count;         /* of these, not in the journal yet */
-	int64_t first, last;    /* ns */
+	uint64_t seen;	     /* the same one in a row */
+	uint64_t count;	     /* of these, not in the journal yet */
+	int64_t first, last; /* ns */
 };
 
 /* The last denials, for .agentfs/control/denied. */
@@ -41,19 +41,20 @@ struct denial {
 struct view {
 	pthread_mutex_t lock; /* guards all below but what says otherwise */
 	pthread_mutex_t checkpoint_lock;
-	struct viewconf conf;  /* const after open */
-	struct recovered rec;  /* rec.data, rec.journal have locks of their own */
-	struct odb *odb;       /* thread-safe */
+	struct viewconf conf;	 /* const after open */
+	struct recovered rec;	 /* rec.data, rec.journal have locks of their own */
+	struct odb *odb;	 /* thread-safe */
 	struct content *content; /* thread-safe */
 	int content_dir;
-	int index_fd;          /* the prepared git index, or -1; read-only */
+	int index_fd; /* the prepared git index, or -1; read-only */
 	int state_dir;
 	const struct view_notify *notify;
 	struct policy *policy;
 	uint64_t connection;
-	uint16_t *base_lookups; /* by place; sticky at the maximum: kept too long, never dropped early */
-	struct table stale;     /* denied nodes whose cached attributes the kernel dropped by itself */
-	struct table written;   /* nodes written since the last snapshot */
+	uint16_t *
+		base_lookups; /* by place; sticky at the maximum: kept too long, never dropped early */
+	struct table stale; /* denied nodes whose cached attributes the kernel dropped by itself */
+	struct table written; /* nodes written since the last snapshot */
 	struct denial denials[DENIED_KEPT];
 	uint64_t denied; /* in all; `kept` of them were put into the list */
 	uint64_t kept;
@@ -82,9 +83,9 @@ struct check {
 	enum policy_op op;
 	enum record_op rop;
 	struct place at;
-	uint64_t node;   /* 0: does not exist yet */
+	uint64_t node; /* 0: does not exist yet */
 	bool dir;
-	bool scratch;    /* out: allowed as scratch */
+	bool scratch; /* out: allowed as scratch */
 };
 
 /* May it? 0 or -EACCES, -EROFS; a refusal is journaled. */

@@ -107,8 +107,8 @@ static int check_dir(const struct view *v, uint64_t dir)
 static int make_real(struct view *v, const struct view_ctx *ctx, uint64_t dir)
 {
 	struct record rec;
-	struct check c = {.op = POLICY_MKDIR, .rop = OP_MKDIR, .at = {NODE_ROOT, ".agentfs", 8},
-			  .dir = true};
+	struct check c = {
+		.op = POLICY_MKDIR, .rop = OP_MKDIR, .at = {NODE_ROOT, ".agentfs", 8}, .dir = true};
 	uint64_t there;
 	int r;
 
@@ -237,7 +237,9 @@ static int make(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 {
 	struct check c = {
 		.op = rec->op == OP_MKDIR ? POLICY_MKDIR : POLICY_CREATE,
-		.rop = (enum record_op)rec->op, .at = {parent, name, 0}, .dir = rec->op == OP_MKDIR,
+		.rop = (enum record_op)rec->op,
+		.at = {parent, name, 0},
+		.dir = rec->op == OP_MKDIR,
 	};
 	struct node_attr dir;
 	uint64_t there;
@@ -415,8 +417,10 @@ static int do_remove(struct view *v, const struct view_ctx *ctx, uint64_t parent
 		     bool dir)
 {
 	struct check c = {
-		.op = dir ? POLICY_RMDIR : POLICY_UNLINK, .rop = dir ? OP_RMDIR : OP_UNLINK,
-		.at = {parent, name, strlen(name)}, .dir = dir,
+		.op = dir ? POLICY_RMDIR : POLICY_UNLINK,
+		.rop = dir ? OP_RMDIR : OP_UNLINK,
+		.at = {parent, name, strlen(name)},
+		.dir = dir,
 	};
 	struct record rec;
 	int r;
@@ -512,12 +516,13 @@ static int rename_shape(struct view *v, struct rename *n, unsigned int flags)
 
 /* One direction: the name it leaves, the name it gets, what it covers, what is below it. */
 static int rename_judge(struct view *v, const struct view_ctx *ctx, const struct place *from,
-			const struct place *to, uint64_t node, uint64_t over, bool dir, bool *scratch)
+			const struct place *to, uint64_t node, uint64_t over, bool dir,
+			bool *scratch)
 {
-	struct check a = {.op = POLICY_RENAME_FROM, .rop = OP_RENAME, .at = *from, .node = node,
-			  .dir = dir};
-	struct check b = {.op = POLICY_RENAME_TO, .rop = OP_RENAME, .at = *to, .node = over,
-			  .dir = dir};
+	struct check a = {
+		.op = POLICY_RENAME_FROM, .rop = OP_RENAME, .at = *from, .node = node, .dir = dir};
+	struct check b = {
+		.op = POLICY_RENAME_TO, .rop = OP_RENAME, .at = *to, .node = over, .dir = dir};
 	int r = view_check(v, ctx, &a);
 
 	if (r == 0)

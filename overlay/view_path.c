@@ -23,7 +23,9 @@ static const char TEMP[] = ".agentfs-put";
 
 static struct view_ctx self_ctx(const struct view *v)
 {
-	return (struct view_ctx){.pid = (uint32_t)getpid(), .uid = v->conf.uid, .gid = v->conf.gid,
+	return (struct view_ctx){.pid = (uint32_t)getpid(),
+				 .uid = v->conf.uid,
+				 .gid = v->conf.gid,
 				 .internal = true};
 }
 

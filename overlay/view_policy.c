@@ -42,8 +42,8 @@ static bool path_in_base(const struct view *v, const char *path)
 	return true;
 }
 
-static struct policy_verdict ask(const struct view *v, const char *path, enum policy_op op, bool dir,
-				 bool exists, bool *ret_in_base)
+static struct policy_verdict ask(const struct view *v, const char *path, enum policy_op op,
+				 bool dir, bool exists, bool *ret_in_base)
 {
 	struct policy_query q = {.op = op, .path = path, .dir = dir};
 
@@ -77,8 +77,12 @@ static bool flooded(struct view *v, const struct record *rec)
 	if (f->dir != rec->parent || f->node != rec->node || f->name_hash != hash ||
 	    f->pid != rec->pid || f->op != rec->op || f->rule != rec->rule) {
 		view_denials_flush(v);
-		*f = (struct flood){.dir = rec->parent, .node = rec->node, .name_hash = hash,
-				    .pid = rec->pid, .op = rec->op, .rule = rec->rule};
+		*f = (struct flood){.dir = rec->parent,
+				    .node = rec->node,
+				    .name_hash = hash,
+				    .pid = rec->pid,
+				    .op = rec->op,
+				    .rule = rec->rule};
 	}
 	if (++f->seen <= FLOOD_AFTER)
 		return false;
@@ -224,7 +228,10 @@ static int check_name(uint64_t dir, const char *name, size_t len, void *user)
 {
 	struct names *n = user;
 	struct check c = {
-		.op = n->op, .rop = n->rop, .at = {dir, name, len}, .node = n->id,
+		.op = n->op,
+		.rop = n->rop,
+		.at = {dir, name, len},
+		.node = n->id,
 		.dir = tree_is_dir(&n->v->rec.tree, n->id),
 	};
 

@@ -25,13 +25,13 @@ struct viewconf {
 	uint8_t view_id[16];
 	char *agent, *task, *role, *department, *branch, *target;
 	char *repository;  /* its git folder (common dir), absolute */
-	char *objects;     /* its objects folder, absolute */
+	char *objects;	   /* its objects folder, absolute */
 	char *base_commit; /* hex */
-	char *tree;        /* hex */
-	char *image;       /* file name below STATE/images */
-	char *index;       /* file name below STATE/images: shown as .git/index until git writes it; or "" */
-	char *mount;       /* absolute */
-	char *policy;      /* policy text */
+	char *tree;	   /* hex */
+	char *image;	   /* file name below STATE/images */
+	char *index; /* file name below STATE/images: shown as .git/index until git writes it; or "" */
+	char *mount;  /* absolute */
+	char *policy; /* policy text */
 	uint32_t uid, gid;
 	uint64_t created;
 	struct viewconf_seed *seeds;

@@ -15,19 +15,20 @@
  * The server takes several connections at once and admits only its own uid and root.
  */
 enum viewctl_type {
-	VIEWCTL_HELLO = RECORD_VIEWCTL, /* first on each side: count = VIEWCTL_VERSION, value = view id;
+	VIEWCTL_HELLO =
+		RECORD_VIEWCTL, /* first on each side: count = VIEWCTL_VERSION, value = view id;
 					   the server's also has pid, path = mount point, connection */
-	VIEWCTL_STATUS,   /* → value = JSON-free "key value\n" lines: seq, durable, changed, deleted, bytes,
+	VIEWCTL_STATUS, /* → value = JSON-free "key value\n" lines: seq, durable, changed, deleted, bytes,
 			       denied, last-write (ns), last-denied, nodes, journal-bytes, started */
 	VIEWCTL_SNAPSHOT, /* mapped dirty pages are written out, data and journal synced → offset = seq */
-	VIEWCTL_LOCK,     /* path: create this file exclusively, as git takes index.lock → 0, -EEXIST */
-	VIEWCTL_PUT,      /* path, mode, one descriptor: the file's whole new content, replacing it
+	VIEWCTL_LOCK, /* path: create this file exclusively, as git takes index.lock → 0, -EEXIST */
+	VIEWCTL_PUT,	/* path, mode, one descriptor: the file's whole new content, replacing it
 			       atomically as rename would; missing folders are made → 0, node, mtime */
-	VIEWCTL_UNLINK,   /* path → 0, -ENOENT */
-	VIEWCTL_POLICY,   /* value = policy text: in force from now on, journaled */
-	VIEWCTL_STOP,     /* unmount and exit once idle; mask = 1: even when files are in use → 0, -EBUSY */
-	VIEWCTL_DENIED,   /* → value = text as in .agentfs/control/denied */
-	VIEWCTL_REFUSED,  /* path, op, rule_text, outcome: a commit of the agent's was refused for this path;
+	VIEWCTL_UNLINK, /* path → 0, -ENOENT */
+	VIEWCTL_POLICY, /* value = policy text: in force from now on, journaled */
+	VIEWCTL_STOP, /* unmount and exit once idle; mask = 1: even when files are in use → 0, -EBUSY */
+	VIEWCTL_DENIED, /* → value = text as in .agentfs/control/denied */
+	VIEWCTL_REFUSED, /* path, op, rule_text, outcome: a commit of the agent's was refused for this path;
 			       journaled as a denial */
 	VIEWCTL_REBASE_BRANCH, /* name = new branch, value = task: what status.json, role files show */
 };

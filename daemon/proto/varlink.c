@@ -59,11 +59,11 @@ static bool too_deep(const json_t *v, unsigned depth)
 	if (depth > VARLINK_DEPTH_MAX)
 		return true;
 	if (json_is_object(v)) {
-		json_object_foreach((json_t *)v, key, child)
+		json_object_foreach ((json_t *)v, key, child)
 			if (too_deep(child, depth + 1))
 				return true;
 	} else if (json_is_array(v)) {
-		json_array_foreach(v, i, child)
+		json_array_foreach (v, i, child)
 			if (too_deep(child, depth + 1))
 				return true;
 	}

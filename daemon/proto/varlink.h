@@ -15,9 +15,9 @@
  */
 
 enum {
-	VARLINK_CALL_MAX = 1 << 20,   /* what the daemon takes from a peer */
+	VARLINK_CALL_MAX = 1 << 20,    /* what the daemon takes from a peer */
 	VARLINK_REPLY_MAX = 256 << 20, /* what a client takes from the daemon */
-	VARLINK_DEPTH_MAX = 64,       /* arrays and objects within each other */
+	VARLINK_DEPTH_MAX = 64,	       /* arrays and objects within each other */
 };
 
 #define VARLINK_INTERFACE "org.agentfs"
@@ -30,9 +30,9 @@ extern const char varlink_service_text[];
 /* Takes bytes as they come and gives messages. Zero-initialised but for `max`. */
 struct varlink_reader {
 	struct buf buf;
-	size_t start;   /* where the next message begins */
+	size_t start;	/* where the next message begins */
 	size_t scanned; /* no NUL before here */
-	size_t max;     /* bytes of one message */
+	size_t max;	/* bytes of one message */
 };
 
 /* Appends n received bytes. Errors: -EMSGSIZE a message longer than max (the connection is lost:
@@ -45,8 +45,8 @@ int varlink_reader_next(struct varlink_reader *r, json_t **ret);
 void varlink_reader_release(struct varlink_reader *r);
 
 struct varlink_call {
-	const char *method;  /* "org.agentfs.List"; borrowed from the message */
-	json_t *parameters;  /* an object, never NULL; borrowed */
+	const char *method; /* "org.agentfs.List"; borrowed from the message */
+	json_t *parameters; /* an object, never NULL; borrowed */
 	bool more, oneway, upgrade;
 };
 
@@ -79,8 +79,7 @@ json_t *varlink_reply_new(json_t *parameters, bool continues);
 
 /* An error reply of org.agentfs: id without the interface ("NotFound"), or a full name when it
  * has a dot. remedy and details (consumed) may be NULL. */
-json_t *varlink_error_new(const char *id, const char *message, const char *remedy,
-			  json_t *details);
+json_t *varlink_error_new(const char *id, const char *message, const char *remedy, json_t *details);
 
 /* Appends text as JSON and people can read it: bytes that are no UTF-8, control characters and the
  * backslash become \xNN. Errors: -ENOMEM. */
@@ -92,9 +91,9 @@ struct varlink; /* a connection; calls one after the other */
 
 /* What went wrong: with an id the daemon said it, without one it could not be asked. */
 struct varlink_error {
-	char *id;      /* "org.agentfs.NotFound", or NULL */
-	char *message; /* one sentence */
-	char *remedy;  /* or NULL */
+	char *id;	 /* "org.agentfs.NotFound", or NULL */
+	char *message;	 /* one sentence */
+	char *remedy;	 /* or NULL */
 	json_t *details; /* or NULL */
 };
 #define VARLINK_ERROR_INIT ((struct varlink_error){0})

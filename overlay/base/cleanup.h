@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 /* Locals that free themselves at the end of their scope, as in systemd and bubblewrap. */
-#define _cleanup_(f)  __attribute__((cleanup(f)))
-#define _cleanup_free_  _cleanup_(freep)
-#define _cleanup_close_ _cleanup_(closep)
+#define _cleanup_(f)	 __attribute__((cleanup(f)))
+#define _cleanup_free_	 _cleanup_(freep)
+#define _cleanup_close_	 _cleanup_(closep)
 #define _cleanup_fclose_ _cleanup_(fclosep)
 
 #define DEFINE_CLEANUP(type, func)                                                                 \

@@ -158,7 +158,8 @@ static struct seen run_tasks(const char *script, unsigned n, unsigned parallel)
 	assert_int_equal(sd_event_new(&s.event), 0);
 	assert_int_equal(tasks_new(s.event, program, lock, parallel, &t), 0);
 	for (unsigned i = 0; i < n; i++)
-		assert_int_equal(task_start(t, json_pack("{s:s}", "op", "x"), &callbacks, &s, 0, NULL), 0);
+		assert_int_equal(
+			task_start(t, json_pack("{s:s}", "op", "x"), &callbacks, &s, 0, NULL), 0);
 	assert_int_equal(sd_event_loop(s.event), 0);
 	assert_int_equal(tasks_count(t), 0);
 	tasks_free(t);
@@ -170,8 +171,10 @@ static struct seen run_tasks(const char *script, unsigned n, unsigned parallel)
 
 static void test_task__answers_and_records_arrive(void **state)
 {
-	struct seen s = run_tasks("cat >/dev/null; echo '{\"record\":{\"seq\":1}}'; echo '{\"record\":{}}'; "
-				  "echo junk; echo '{\"ok\":{}}'", 12, 3);
+	struct seen s = run_tasks(
+		"cat >/dev/null; echo '{\"record\":{\"seq\":1}}'; echo '{\"record\":{}}'; "
+		"echo junk; echo '{\"ok\":{}}'",
+		12, 3);
 
 	assert_int_equal(s.done, 12);
 	assert_int_equal(s.ok, 12);
@@ -208,7 +211,8 @@ static void test_task__orphans_are_waited_for(void **state)
 
 	assert_non_null(mkdtemp(dir));
 	snprintf(mark, sizeof(mark), "%s/go", dir);
-	write_worker(dir, "while ! test -e ${0%/worker}/go; do sleep 0.01; done", program, sizeof(program));
+	write_worker(dir, "while ! test -e ${0%/worker}/go; do sleep 0.01; done", program,
+		     sizeof(program));
 	snprintf(lock, sizeof(lock), "%s/lock", dir);
 	assert_int_equal(sd_event_new(&event), 0);
 	s.event = event;
@@ -235,7 +239,8 @@ static void test_methods__every_one_of_the_interface_is_there(void **state)
 		size_t len = strcspn(p + 8, "("), found = 0;
 
 		for (size_t i = 0; i < methods_count; i++)
-			found += strlen(methods[i].name) == len && memcmp(methods[i].name, p + 8, len) == 0;
+			found += strlen(methods[i].name) == len &&
+				 memcmp(methods[i].name, p + 8, len) == 0;
 		assert_int_equal(found, 1);
 		n++;
 		p += 8;
@@ -260,19 +265,28 @@ static void test_methods__parameters_are_checked_by_the_interface(void **state)
 	assert_int_equal(check("List", json_pack("{s:i}", "repository", 1), "repository"), -EINVAL);
 	assert_int_equal(check("List", json_pack("{s:s}", "repo", "x"), "repo"), -EINVAL);
 	assert_int_equal(check("Create", json_pack("{s:s}", "agent", "x"), "repository"), -EINVAL);
-	assert_int_equal(check("Create", json_pack("{s:s,s:s,s:[s]}", "agent", "x", "repository", "/",
-						   "scope", "src/"), ""), 0);
-	assert_int_equal(check("Create", json_pack("{s:s,s:s,s:[i]}", "agent", "x", "repository", "/",
-						   "scope", 1), "scope"), -EINVAL);
+	assert_int_equal(check("Create",
+			       json_pack("{s:s,s:s,s:[s]}", "agent", "x", "repository", "/",
+					 "scope", "src/"),
+			       ""),
+			 0);
+	assert_int_equal(
+		check("Create",
+		      json_pack("{s:s,s:s,s:[i]}", "agent", "x", "repository", "/", "scope", 1),
+		      "scope"),
+		-EINVAL);
 	assert_int_equal(check("Merge", json_pack("{s:[],s:b}", "sources", "dry_run", 1), ""), 0);
-	assert_int_equal(check("Merge", json_pack("{s:[],s:i}", "sources", "dry_run", 1), "dry_run"), -EINVAL);
+	assert_int_equal(
+		check("Merge", json_pack("{s:[],s:i}", "sources", "dry_run", 1), "dry_run"),
+		-EINVAL);
 	assert_int_equal(check("Nothing", json_object(), ""), -ENOSYS);
 }
 
 static void test_mountpoint__paths_are_made_clean(void **state)
 {
 	static const char *const cases[][2] = {
-		{"/", "/"}, {"//a//b/", "/a/b"}, {"/a/./b/..", "/a"}, {"/../..", "/"}, {"/a/../../b", "/b"},
+		{"/", "/"},	 {"//a//b/", "/a/b"},  {"/a/./b/..", "/a"},
+		{"/../..", "/"}, {"/a/../../b", "/b"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -281,7 +295,8 @@ static void test_mountpoint__paths_are_made_clean(void **state)
 		assert_string_equal(got, cases[i][1]);
 	}
 	assert_null(mountpoint_clean("a"));
-	assert_true(path_is_below("/a/b", "/a") && path_is_below("/a", "/a") && path_is_below("/a", "/"));
+	assert_true(path_is_below("/a/b", "/a") && path_is_below("/a", "/a") &&
+		    path_is_below("/a", "/"));
 	assert_false(path_is_below("/ab", "/a") || path_is_below("/a", "/a/b"));
 	assert_int_equal(mountpoint_is_mounted("/proc", NULL), 1);
 	assert_int_equal(mountpoint_is_mounted("/proc/1", NULL), 0);

@@ -146,8 +146,8 @@ static void writer(const char *db, volatile unsigned *acked)
 static void test_state__kill_in_the_middle_of_writes_loses_nothing(void **state)
 {
 	struct fixture *f = *state;
-	volatile unsigned *acked = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-					MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	volatile unsigned *acked =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	unsigned before = 0;
 
 	for (int round = 0; round < 12; round++) {

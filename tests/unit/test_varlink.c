@@ -78,8 +78,20 @@ static void test_varlink__over_the_limit_is_refused_before_its_end(void **state)
 static void test_varlink__hostile_bytes_are_bad_messages(void **state)
 {
 	static const char *const bad[] = {
-		"", "x", "[]", "1", "null", "\"a\"", "{", "{}x", "{\"a\":1,\"a\":2}", "{\"a\":\"\\u0000\"}",
-		"{\"a\":\"\xff\xfe\"}", "{\"a\":1e999}", "{\"a\":\"\\ud800\"}", "\xef\xbb\xbf{}",
+		"",
+		"x",
+		"[]",
+		"1",
+		"null",
+		"\"a\"",
+		"{",
+		"{}x",
+		"{\"a\":1,\"a\":2}",
+		"{\"a\":\"\\u0000\"}",
+		"{\"a\":\"\xff\xfe\"}",
+		"{\"a\":1e999}",
+		"{\"a\":\"\\ud800\"}",
+		"\xef\xbb\xbf{}",
 	};
 	json_t *msg;
 	_cleanup_free_ char *deep = malloc(4096);
@@ -113,8 +125,12 @@ static void test_varlink__after_a_bad_message_the_next_is_read(void **state)
 static void test_varlink__fields_of_a_wrong_type_are_refused(void **state)
 {
 	static const char *const bad[] = {
-		"{}", "{\"method\":1}", "{\"method\":\"nodot\"}", "{\"method\":\"a.B\",\"more\":1}",
-		"{\"method\":\"a.B\",\"parameters\":[]}", "{\"method\":\"a.B\",\"oneway\":\"yes\"}",
+		"{}",
+		"{\"method\":1}",
+		"{\"method\":\"nodot\"}",
+		"{\"method\":\"a.B\",\"more\":1}",
+		"{\"method\":\"a.B\",\"parameters\":[]}",
+		"{\"method\":\"a.B\",\"oneway\":\"yes\"}",
 	};
 	struct varlink_call c;
 	struct varlink_reply rep;
@@ -229,7 +245,8 @@ static void client_against(const char *answer, size_t len, int want, int *replie
 	pthread_create(&t, NULL, peer_main, &p);
 	assert_int_equal(varlink_connect(path, &v, &e), 0);
 	if (replies)
-		assert_int_equal(varlink_call_more(v, "Events", NULL, count_reply, replies, &e), want);
+		assert_int_equal(varlink_call_more(v, "Events", NULL, count_reply, replies, &e),
+				 want);
 	else
 		assert_int_equal(varlink_call(v, "List", NULL, 200, NULL, &e), want);
 	assert_int_equal(want < 0, e.message != NULL);
@@ -245,7 +262,8 @@ static void client_against(const char *answer, size_t len, int want, int *replie
 static void test_varlink__client_tells_each_failure_apart(void **state)
 {
 	static const char ok[] = "{\"parameters\":{}}";
-	static const char err[] = "{\"error\":\"org.agentfs.Denied\",\"parameters\":{\"message\":\"no\"}}";
+	static const char err[] =
+		"{\"error\":\"org.agentfs.Denied\",\"parameters\":{\"message\":\"no\"}}";
 	static const char service[] = "{\"error\":\"org.varlink.service.MethodNotFound\","
 				      "\"parameters\":{\"method\":\"x\"}}";
 	static const char more[] = "{\"continues\":true}\0{\"continues\":true}\0{}";

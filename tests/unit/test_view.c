@@ -34,8 +34,10 @@ static void test_view__replay_equals_the_live_tree(void **state)
 			if (step % 131 == 130) {
 				char *live = view_picture(&f), *again;
 
-				if (rnd(&seed, 2)) { /* with a checkpoint in between, full or delta */
-					f.view->last_checkpoint = rnd(&seed, 2) ? 0 : f.view->last_checkpoint;
+				if (rnd(&seed,
+					2)) { /* with a checkpoint in between, full or delta */
+					f.view->last_checkpoint =
+						rnd(&seed, 2) ? 0 : f.view->last_checkpoint;
 					view_close(f.view);
 					view_fixture_open(&f);
 				} else {
@@ -145,7 +147,8 @@ static void test_view__refusal_is_journaled_and_changes_nothing(void **state)
 	assert_int_equal(view_write(f.view, &OWNER, a.id, 0, "x", 1), -EACCES);
 	assert_int_equal(view_setattr(f.view, &OWNER, a.id, &set, &a), -EACCES);
 	assert_int_equal(view_unlink(f.view, &OWNER, NODE_ROOT, "README"), -EACCES);
-	assert_int_equal(view_rename(f.view, &OWNER, NODE_ROOT, "README", NODE_ROOT, "z", 0), -EACCES);
+	assert_int_equal(view_rename(f.view, &OWNER, NODE_ROOT, "README", NODE_ROOT, "z", 0),
+			 -EACCES);
 	assert_int_equal(view_link(f.view, &OWNER, a.id, NODE_ROOT, "z", &a), -EACCES);
 	after = view_picture(&f);
 	assert_string_equal(before, after);
@@ -160,7 +163,8 @@ static void test_view__refusal_is_journaled_and_changes_nothing(void **state)
 /* Counted, not written: nothing is lost of the number. */
 static void test_view__flood_of_refusals_is_an_exact_count(void **state)
 {
-	static const char policy[] = "agentfs-policy 1\nrole builder\nscratch beside\nwrite !README\n";
+	static const char policy[] =
+		"agentfs-policy 1\nrole builder\nscratch beside\nwrite !README\n";
 	struct view_fixture f;
 	struct node_attr a;
 	uint64_t before;

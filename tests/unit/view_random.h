@@ -17,8 +17,9 @@ static inline uint32_t rnd(uint64_t *seed, uint32_t n)
 /* Walks at most three folders down; returns the folder and puts a name into `name`. */
 static inline uint64_t random_place(struct view_fixture *f, uint64_t *seed, char name[32])
 {
-	static const char *const names[] = {"README", "src",  "a",  "a.c", "a0", "link", "new1",
-					    "new2",   "dir1", "dir2", "exec", "deep", "x"};
+	static const char *const names[] = {"README", "src",  "a",    "a.c",  "a0",
+					    "link",   "new1", "new2", "dir1", "dir2",
+					    "exec",   "deep", "x"};
 	uint64_t dir = NODE_ROOT;
 	struct node_attr a;
 
@@ -35,8 +36,8 @@ static inline uint64_t random_place(struct view_fixture *f, uint64_t *seed, char
 
 static inline int random_change(struct view_fixture *f, uint64_t *seed, uint64_t id)
 {
-	struct view_setattr set = {.mode = rnd(seed, 01000), .size = rnd(seed, 20000),
-				   .mtime = rnd(seed, 1000000)};
+	struct view_setattr set = {
+		.mode = rnd(seed, 01000), .size = rnd(seed, 20000), .mtime = rnd(seed, 1000000)};
 	char p[5000];
 	struct node_attr a;
 
