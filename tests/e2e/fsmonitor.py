@@ -56,7 +56,9 @@ def steps(p, rng):
         elif kind == "movedir":
             os.rename(any_dir(), os.path.join(p, f"md{rng.randrange(5)}"))
         elif kind == "rmtree":
-            run("rm", "-rf", any_dir())
+            d = any_dir()
+            if d != p:
+                run("rm", "-rf", d)
         elif kind == "chmod":
             os.chmod(any_file(), rng.choice([0o644, 0o755]))
         elif kind == "symlink":
