@@ -99,8 +99,9 @@ struct init_tail {
 	uint16_t request_timeout;
 };
 
-static uint64_t init_unique; /* of the INIT at hand; only the first thread runs then */
-static uint32_t init_offered, init_offered2;
+/* Of the INIT at hand: the thread that reads it also writes its reply, while others may notify. */
+static __thread uint64_t init_unique;
+static __thread uint32_t init_offered, init_offered2;
 
 static ssize_t dev_read(int fd, void *p, size_t n, void *user)
 {

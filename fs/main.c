@@ -166,7 +166,10 @@ static int start_session(struct fs *fs, struct err *reterr)
 	if (!fs->se)
 		return err_set(reterr, -ENOMEM, "make a FUSE session");
 	r = loop_attach(fs);
-	return r < 0 ? err_set(reterr, r, "attach to the mount: %s", strerror(-r)) : 0;
+	if (r < 0)
+		return err_set(reterr, r, "attach to the mount: %s", strerror(-r));
+	notify_attach(fs->notify, fs->se);
+	return 0;
 }
 
 static int run(const struct options *o, struct fs *fs, struct err *reterr)
@@ -185,7 +188,7 @@ static int run(const struct options *o, struct fs *fs, struct err *reterr)
 	if (flock(view_dir, LOCK_EX | LOCK_NB) < 0)
 		return err_set(reterr, -EBUSY, "the view in '%s' is served by another process",
 			       o->view);
-	r = notify_new(fs, &fs->notify);
+	r = notify_new(&fs->notify);
 	if (r < 0)
 		return err_set(reterr, r, "start a thread");
 	callbacks.user = fs->notify;

@@ -23,26 +23,25 @@ struct message {
 };
 
 struct notify {
-	struct fs *fs;
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards the rest; never held while the kernel is called */
 	pthread_cond_t queued, sent;
+	struct fuse_session *se; /* NULL until notify_attach() */
 	struct message *head, **tail;
 	uint64_t nqueued, nsent;
 	bool stop;
 };
 
-static void send_message(struct notify *n, const struct message *m)
+static void send_message(struct fuse_session *se, const struct message *m)
 {
 	int r;
 
-	if (!n->fs->se)
+	if (!se)
 		return;
 	if (m->name_len)
-		r = fuse_lowlevel_notify_inval_entry(n->fs->se, m->node, m->name, m->name_len);
+		r = fuse_lowlevel_notify_inval_entry(se, m->node, m->name, m->name_len);
 	else
-		r = fuse_lowlevel_notify_inval_inode(n->fs->se, m->node, (off_t)m->off,
-						     (off_t)m->len);
+		r = fuse_lowlevel_notify_inval_inode(se, m->node, (off_t)m->off, (off_t)m->len);
 	/* ENOSYS: the kernel has not sent INIT yet, so it has nothing cached. */
 	if (r < 0 && r != -ENOENT && r != -ENODEV && r != -ENOTCONN && r != -EBADF && r != -ENOSYS)
 		(void)log_warning(r, "invalidate node %llu, ignoring",
@@ -55,6 +54,7 @@ static void *thread_main(void *user)
 
 	pthread_mutex_lock(&n->lock);
 	for (;;) {
+		struct fuse_session *se = n->se;
 		struct message *m = n->head;
 
 		if (!m) {
@@ -67,7 +67,7 @@ static void *thread_main(void *user)
 		if (!n->head)
 			n->tail = &n->head;
 		pthread_mutex_unlock(&n->lock);
-		send_message(n, m);
+		send_message(se, m);
 		free(m);
 		pthread_mutex_lock(&n->lock);
 		n->nsent++;
@@ -77,14 +77,13 @@ static void *thread_main(void *user)
 	return NULL;
 }
 
-int notify_new(struct fs *fs, struct notify **ret)
+int notify_new(struct notify **ret)
 {
 	struct notify *n = calloc(1, sizeof(*n));
 	int r;
 
 	if (!n)
 		return -ENOMEM;
-	n->fs = fs;
 	n->tail = &n->head;
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_cond_init(&n->queued, NULL);
@@ -96,6 +95,13 @@ int notify_new(struct fs *fs, struct notify **ret)
 	}
 	*ret = n;
 	return 0;
+}
+
+void notify_attach(struct notify *n, struct fuse_session *se)
+{
+	pthread_mutex_lock(&n->lock);
+	n->se = se;
+	pthread_mutex_unlock(&n->lock);
 }
 
 void notify_free(struct notify *n)

@@ -7,7 +7,11 @@
  * could wait for a lock that the caller of that handler holds. */
 
 /* Starts the thread. Errors: -ENOMEM, -EAGAIN. */
-int notify_new(struct fs *fs, struct notify **ret);
+int notify_new(struct notify **ret);
+
+/* From here on they go to that session. What is queued before is dropped: the kernel has not asked
+ * anything of this view yet, so it has nothing cached. */
+void notify_attach(struct notify *n, struct fuse_session *se);
 
 /* Ends the thread; what was queued is sent first. Takes NULL. */
 void notify_free(struct notify *n);

@@ -31,7 +31,7 @@ FOLDERS = ("fs", "e2e", "crash", "cli")
 LIMIT, LIMIT_LONG = 240, 7200
 MARK = "AGENTFS_TEST_ID"
 BAD_LOG = re.compile(
-    rb"\] (warning|error): |ERROR: (Address|Leak|Thread)Sanitizer|runtime error: |: Assertion .* failed")
+    rb"\] (warning|error): |(ERROR|WARNING): [A-Za-z]*Sanitizer|runtime error: |: Assertion .* failed")
 RESULT = re.compile(r"^(ok|not ok|skip|skip-kernel) (\S+)(?:: (.*))?$")
 NAMES = {"ok": "passed", "not ok": "failed", "skip": "skipped", "skip-kernel": "skipped"}
 
