@@ -52,6 +52,23 @@ def test_root_daemon__a_user_creates_with_his_own_rights(tmp):
         s.stop()
 
 
+def test_root_daemon__what_is_written_while_a_view_is_away_is_refused(tmp):
+    need_root()
+    nobody = pwd.getpwnam("nobody").pw_uid
+    s = daemon.System(tmp, repo_uid=nobody).start()
+    try:
+        s.ctl("create", "a1", "--repo", s.repo, "--user", "nobody")
+        p = s.path("a1")
+        s.ctl("daemon", "stop")
+        s.process.wait(60)
+        s.process = None
+        equal(in_child(lambda: put(p + "/new", ""), uid=nobody), errno.EACCES)
+        equal(os.listdir(p), [])
+    finally:
+        s.start()
+        s.stop()
+
+
 def test_user_daemon__does_the_whole_job(tmp):
     with fuse_for_all():
         s = daemon.System(tmp, uid=OTHER_UID if ROOT else 0).start()

@@ -84,7 +84,9 @@ def test_list_show_path_diff_log(system):
     os.unlink(os.path.join(p, "empty"))
     equal(system.ctl("path", "a1").stdout.strip(), p)
     assert "a1" in system.ctl("list").stdout
-    equal(system.ctl("show", cwd=p).stdout, system.ctl("show", "a1").stdout, "the view of the current folder")
+    same = lambda *args, **kw: [line for line in system.ctl("show", *args, **kw).stdout.splitlines() if " ago" not in line]
+    equal(same(cwd=p), same("a1"), "the view of the current folder")
+    assert len(same("a1")) > 10
     equal(system.ctl("diff", "a1", "--name-status").stdout.split(), ["D", "empty", "A", "src/new.c"])
     assert "+int x;" in system.ctl("diff", "a1").stdout
     v = system.view("a1")
