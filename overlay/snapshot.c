@@ -98,18 +98,21 @@ const struct policy *snapshot_policy(const struct snapshot *s)
 static const struct image_node *same_as(const struct tree *t, uint64_t id)
 {
 	const struct node *n = tree_node(t, id);
+	const struct image_node *b;
 	uint64_t base;
 
 	if (!n)
 		return tree_base(t, id);
 	if (S_ISLNK(n->mode))
 		return n->target ? NULL : tree_base(t, id);
-	if (S_ISREG(n->mode) && extent_is_base(&n->extents, n->size, &base)) {
-		const struct image_node *b = tree_base(t, base);
-
-		return b && b->size == n->size ? b : NULL;
-	}
-	return NULL;
+	if (!S_ISREG(n->mode))
+		return NULL;
+	if (!n->size) /* nothing says where nothing came from */
+		base = id;
+	else if (!extent_is_base(&n->extents, n->size, &base))
+		return NULL;
+	b = tree_base(t, base);
+	return b && S_ISREG(b->mode) && b->size == n->size ? b : NULL;
 }
 
 static int fill(const struct snapshot *s, uint64_t id, const struct entry *e,
@@ -306,6 +309,13 @@ static bool same_kind(uint32_t mode, const struct image_node *b)
 	}
 }
 
+static bool same_content(const struct snapshot_stat *st, const struct image_node *b)
+{
+	if (st->base)
+		return memcmp(st->base->oid, b->oid, sizeof(b->oid)) == 0;
+	return S_ISREG(st->mode) && !st->size && !b->size;
+}
+
 static int emit(struct changes *c, char status, const struct snapshot_stat *st,
 		const struct image_node *base)
 {
@@ -385,15 +395,14 @@ static int compare(struct changes *c, uint64_t id, bool scratch, const struct im
 	}
 	if (!S_ISREG(st.mode) && !S_ISLNK(st.mode)) /* fifo, socket: git has no such thing */
 		return b ? emit(c, 'D', NULL, b) : 0;
-	if (b && same_kind(st.mode, b) && st.base &&
-	    memcmp(st.base->oid, b->oid, sizeof(b->oid)) == 0)
+	if (b && same_kind(st.mode, b) && same_content(&st, b))
 		return 0;
 	return emit(c, b ? 'M' : 'A', &st, b);
 }
 
-static bool skip_at_root(const struct changes *c, uint64_t dir, const char *name)
+static bool is_own_git(uint64_t dir, const char *name)
 {
-	return dir == NODE_ROOT && !c->path.len && strcmp(name, ".git") == 0;
+	return dir == NODE_ROOT && strcmp(name, ".git") == 0;
 }
 
 /* Names of folder `dir` now, and of base folder b, merged in order. A folder of the base that nothing
@@ -432,7 +441,7 @@ static int compare_dir(struct changes *c, uint64_t dir, const struct image_node 
 		if (cmp < 0)
 			kb = NULL;
 		r = push(c, name, len, &old);
-		if (r == 0 && !(cmp <= 0 && skip_at_root(c, dir, name)))
+		if (r == 0 && !(cmp <= 0 && is_own_git(dir, name)))
 			r = compare(c, cmp <= 0 ? l.v[i].id : 0, cmp <= 0 && l.v[i].scratch, kb);
 		pop(c, old);
 		i += cmp <= 0;

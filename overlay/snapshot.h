@@ -54,7 +54,8 @@ struct snapshot_change {
 };
 
 /* Every file and symlink (never folders, never the view's own .git and .agentfs/control) that
- * differs from the base, in bytewise order of paths; cost proportional to what changed, a moved
+ * differs from the base, folder by folder, the names of each in bytewise order; a file whose bytes were
+ * written anew counts as differing. Cost proportional to what changed, a moved
  * folder of the base counting as its files. A non-zero return of fn ends it and is returned. */
 typedef int (*snapshot_change_fn)(const struct snapshot_change *c, void *user);
 int snapshot_changes(struct snapshot *s, snapshot_change_fn fn, void *user);

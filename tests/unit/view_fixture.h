@@ -28,7 +28,8 @@ static inline void view_fixture_open(struct view_fixture *f)
 		fail_msg("view_open: %s", err_text(&e));
 }
 
-static inline void view_fixture_init(struct view_fixture *f, const char *policy)
+static inline void view_fixture_init_with(struct view_fixture *f, const char *policy,
+					  const char *readme)
 {
 	char image[] = "sample.img", none[] = "", agent[] = "a1", word[] = "work";
 	char oid[] = "0123456789012345678901234567890123456789", mount[] = "/nowhere";
@@ -44,12 +45,17 @@ static inline void view_fixture_init(struct view_fixture *f, const char *policy)
 	f->state = f->store.dir;
 	assert_int_equal(io_mkdir(f->state, "images", 0700), 0);
 	assert_int_equal(io_mkdir(f->state, "view", 0700), 0);
-	tree = store_sample_tree(&f->store, "read me\n");
+	tree = store_sample_tree(&f->store, readme);
 	image_close(store_image(&f->store, tree, NULL, "images/sample.img"));
 	f->dir = openat(f->state, "view", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	conf.objects = conf.repository = f->store.objects;
 	assert_int_equal(viewconf_write(f->dir, &conf), 0);
 	view_fixture_open(f);
+}
+
+static inline void view_fixture_init(struct view_fixture *f, const char *policy)
+{
+	view_fixture_init_with(f, policy, "read me\n");
 }
 
 static inline void view_fixture_release(struct view_fixture *f)
