@@ -39,8 +39,10 @@ static void mark_node(struct tree *t, struct node *n)
 {
 	if (!t->track || (n->flags & NODE_F_DIRTY))
 		return;
-	n->flags |= NODE_F_DIRTY;
-	(void)buf_add(&t->dirty_nodes, &n->id, sizeof(n->id));
+	if (buf_add(&t->dirty_nodes, &n->id, sizeof(n->id)) < 0)
+		t->notes_lost++;
+	else
+		n->flags |= NODE_F_DIRTY;
 }
 
 static void mark_name(struct tree *t, uint64_t dir, const char *name, size_t len)
@@ -49,6 +51,10 @@ static void mark_name(struct tree *t, uint64_t dir, const char *name, size_t len
 
 	if (!t->track)
 		return;
+	if (buf_reserve(&t->dirty_names, sizeof(dir) + sizeof(n) + len) < 0) {
+		t->notes_lost++; /* dropping an orphan prepares nothing */
+		return;
+	}
 	(void)buf_add(&t->dirty_names, &dir, sizeof(dir));
 	(void)buf_add(&t->dirty_names, &n, sizeof(n));
 	(void)buf_add(&t->dirty_names, name, len);
@@ -175,8 +181,7 @@ static void touch_dir(struct tree *t, struct node *d, const struct record *rec)
 
 static bool name_ok(struct bytes n)
 {
-	return n.n > 0 && n.n <= 255 && !memchr(n.p, '/', n.n) && !memchr(n.p, '\0', n.n) &&
-	       !(n.n == 1 && n.p[0] == '.') && !(n.n == 2 && n.p[0] == '.' && n.p[1] == '.');
+	return tree_name_ok(n.p, n.n);
 }
 
 static int prepare_dir(struct tree *t, uint64_t id, struct node **ret)
@@ -210,6 +215,8 @@ static int prepare_create(struct tree *t, const struct record *rec)
 	uint64_t there;
 	int r;
 
+	if (rec->op == OP_MKNOD && (S_ISDIR(rec->mode) || S_ISLNK(rec->mode)))
+		return -EBADMSG;
 	if (!name_ok(rec->name) || tree_node(t, rec->node) || rec->node >> NODE_LAYER_SHIFT ||
 	    (rec->node < NODE_UPPER_FIRST && rec->node != NODE_AGENTFS))
 		return -EBADMSG;
@@ -731,8 +738,7 @@ void apply_drop_orphan(struct tree *t, uint64_t id)
 
 	if (!n || n->nlink)
 		return;
-	if (t->track && !(n->flags & NODE_F_DIRTY))
-		(void)buf_add(&t->dirty_nodes, &n->id, sizeof(n->id));
+	mark_node(t, n);
 	drop_whiteouts(t, n);
 	tree_node_drop(t, n);
 }

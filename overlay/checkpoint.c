@@ -19,41 +19,27 @@
  *
  * A file is written beside, synced, renamed into place and its folder synced, so that it is whole or
  * not there; a crash at any step leaves the older chain. A delta is applied onto the one before it:
- * a node or name that stands in it replaces, one that is gone is named as gone.
+ * a node or name that stands in it replaces, one that is gone is named as gone. Reading is in
+ * checkpoint_load.c.
  */
 #include "checkpoint.h"
 
 #include <dirent.h>
 #include <endian.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 
-#include "apply.h"
+#include "checkpoint_impl.h"
 #include "cleanup.h"
 #include "io.h"
 #include "record.h"
 #include "sys.h"
 
-enum ckpt_type {
-	CKPT_NODE = 64,      /* node, mode, owner, group, rdev, count = nlink, mask = flags, size,
-				atime, mtime, offset = ctime, offset2 = btime, length = next cookie,
-				value = symlink target */
-	CKPT_EXTENTS = 65,   /* node, value = struct extent[], little-endian; several go on */
-	CKPT_XATTR = 66,     /* node, name, value */
-	CKPT_NAME = 67,      /* parent, name, node (0 = whiteout), offset = cookie, mask 1 = scratch */
-	CKPT_NODE_GONE = 68, /* node */
-	CKPT_NAME_GONE = 69, /* parent, name */
-	CKPT_POLICY = 70,    /* value */
-};
-
-enum { HEADER_SIZE = 96, EXTENTS_PER_RECORD = 1024, NODE_FLAGS_KEPT = ~NODE_F_DIRTY };
-
-static const char MAGIC[8] = "AFSCKPT";
+enum { EXTENTS_PER_RECORD = 1024, NODE_FLAGS_KEPT = ~NODE_F_DIRTY };
 
 struct writer {
 	struct buf *b;
@@ -197,20 +183,12 @@ static void store(char *p, uint64_t v, size_t n)
 	memcpy(p, &v, n);
 }
 
-static uint64_t fetch(const char *p, size_t n)
-{
-	uint64_t v = 0;
-
-	memcpy(&v, p, n);
-	return le64toh(v);
-}
-
 static void put_header(char *h, const struct tree *t, const uint8_t view_id[16], uint64_t prev,
 		       const struct writer *w)
 {
-	memcpy(h, MAGIC, sizeof(MAGIC));
+	memcpy(h, CKPT_MAGIC, sizeof(CKPT_MAGIC));
 	store(h + 8, 1, 2);
-	store(h + 10, HEADER_SIZE, 2);
+	store(h + 10, CKPT_HEADER_SIZE, 2);
 	store(h + 12, 0, 4);
 	store(h + 16, 0, 4);
 	store(h + 20, 1, 4);
@@ -218,7 +196,7 @@ static void put_header(char *h, const struct tree *t, const uint8_t view_id[16],
 	store(h + 40, t->seq, 8);
 	store(h + 48, prev, 8);
 	store(h + 56, t->next_upper, 8);
-	store(h + 64, w->b->len - HEADER_SIZE, 8);
+	store(h + 64, w->b->len - CKPT_HEADER_SIZE, 8);
 	store(h + 72, w->count, 8);
 	store(h + 80, w->chain, 8);
 	store(h + 88, XXH3_64bits(h, 88), 8);
@@ -241,12 +219,12 @@ static void clear_marks(struct tree *t)
 int checkpoint_collect(struct tree *t, const uint8_t view_id[16], uint64_t prev_seq, bool full,
 		       struct buf *ret)
 {
-	static const char zeros[HEADER_SIZE];
+	static const char zeros[CKPT_HEADER_SIZE];
 	struct writer w = {.b = ret};
 	int r;
 
 	buf_clear(ret);
-	r = buf_add(ret, zeros, HEADER_SIZE);
+	r = buf_add(ret, zeros, CKPT_HEADER_SIZE);
 	if (r == 0 && full)
 		r = put_all(&w, t);
 	else if (r == 0)
@@ -266,22 +244,17 @@ int checkpoint_collect(struct tree *t, const uint8_t view_id[16], uint64_t prev_
 	return 0;
 }
 
-static void file_name(char out[32], uint64_t seq)
-{
-	(void)snprintf(out, 32, "%020" PRIu64 ".ckp", seq);
-}
-
 int checkpoint_write(int dir, uint64_t seq, const struct buf *b)
 {
 	char name[32];
 
-	file_name(name, seq);
+	checkpoint_file_name(name, seq);
 	return io_replace_file(dir, name, b->data, b->len, 0600);
 }
 
 struct checkpoint_mark checkpoint_mark(const struct tree *t)
 {
-	return (struct checkpoint_mark){t->dirty_nodes.len, t->dirty_names.len};
+	return (struct checkpoint_mark){t->dirty_nodes.len, t->dirty_names.len, t->notes_lost};
 }
 
 static void forget_front(struct buf *b, size_t n)
@@ -296,368 +269,32 @@ void checkpoint_done(struct tree *t, struct checkpoint_mark mark)
 {
 	forget_front(&t->dirty_nodes, mark.nodes);
 	forget_front(&t->dirty_names, mark.names);
+	t->notes_lost -= mark.lost;
 }
 
-/* --- loading --- */
-
-struct header {
-	uint64_t seq, prev, next_upper, bytes, count, chain;
-};
-
-static int parse_header(const struct buf *b, const uint8_t view_id[16], struct header *ret)
+uint64_t checkpoint_disk_bytes(size_t n)
 {
-	const char *h = b->data;
-
-	if (b->len < HEADER_SIZE || memcmp(h, MAGIC, sizeof(MAGIC)) != 0)
-		return -EBADMSG;
-	if (fetch(h + 88, 8) != XXH3_64bits(h, 88))
-		return -EBADMSG;
-	if (fetch(h + 8, 2) != 1 || fetch(h + 16, 4) != 0 || fetch(h + 20, 4) != 1)
-		return -EPROTONOSUPPORT;
-	if (memcmp(h + 24, view_id, 16) != 0)
-		return -EBADMSG;
-	*ret = (struct header){fetch(h + 40, 8), fetch(h + 48, 8), fetch(h + 56, 8),
-			       fetch(h + 64, 8), fetch(h + 72, 8), fetch(h + 80, 8)};
-	return ret->bytes == b->len - HEADER_SIZE ? 0 : -EBADMSG;
+	return ((uint64_t)n + 4095) & ~UINT64_C(4095);
 }
 
-static int load_node(struct tree *t, const struct record *rec)
-{
-	struct node *n = tree_node(t, rec->node);
-	int r;
-
-	if (!rec->node)
-		return -EBADMSG;
-	if (n) { /* keeps what hangs on it: its names are told by CKPT_NAME alone */
-		if ((n->mode & S_IFMT) != (rec->mode & S_IFMT))
-			return -EBADMSG;
-		if (S_ISREG(n->mode))
-			extent_release(&n->extents, &t->live);
-		while (n->xattrs) {
-			struct xattr *x = n->xattrs;
-
-			n->xattrs = x->next;
-			free(x->name);
-			free(x->value);
-			free(x);
-		}
-	} else {
-		n = sys_calloc(1, sizeof(*n));
-		if (!n)
-			return -ENOMEM;
-		n->id = rec->node;
-		r = table_put(&t->nodes, n->id, n);
-		if (r < 0) {
-			free(n);
-			return r;
-		}
-		if (!S_ISDIR(rec->mode))
-			t->nchanged++;
-	}
-	n->mode = rec->mode;
-	n->uid = rec->owner;
-	n->gid = rec->group;
-	n->rdev = rec->rdev;
-	n->nlink = (uint32_t)rec->count;
-	n->flags = rec->mask;
-	n->size = rec->size;
-	n->atime = rec->atime;
-	n->mtime = rec->mtime;
-	n->ctime = (int64_t)rec->offset;
-	n->btime = (int64_t)rec->offset2;
-	if (S_ISDIR(n->mode) && rec->length > n->dir.next_cookie)
-		n->dir.next_cookie = rec->length;
-	if (S_ISLNK(n->mode) && RECORD_HAS(rec, F_VALUE)) {
-		free(n->target);
-		n->target = sys_calloc(1, rec->value.n + 1);
-		if (!n->target)
-			return -ENOMEM;
-		memcpy(n->target, rec->value.p, rec->value.n);
-	}
-	return 0;
-}
-
-static int load_extents(struct tree *t, const struct record *rec)
-{
-	struct node *n = tree_node(t, rec->node);
-	uint64_t end = 0;
-	int r;
-
-	if (!n || !S_ISREG(n->mode) || rec->value.n % sizeof(struct extent))
-		return -EBADMSG;
-	r = extent_reserve(&n->extents, (uint32_t)(rec->value.n / sizeof(struct extent)) + 2);
-	if (r < 0)
-		return r;
-	if (n->extents.n)
-		end = n->extents.v[n->extents.n - 1].off + n->extents.v[n->extents.n - 1].len;
-	for (size_t at = 0; at < rec->value.n; at += sizeof(struct extent)) {
-		struct extent e;
-
-		memcpy(&e, rec->value.p + at, sizeof(e));
-		if (!e.len || e.off < end || e.len > INT64_MAX - e.off || e.off > INT64_MAX)
-			return -EBADMSG;
-		end = e.off + e.len;
-		extent_set(&n->extents, e.off, e.len, e.node, e.place, &t->live);
-	}
-	return 0;
-}
-
-static int load_xattr(struct tree *t, const struct record *rec)
-{
-	struct node *n = tree_node(t, rec->node);
-	struct xattr *x;
-
-	if (!n || !rec->name.n)
-		return -EBADMSG;
-	x = sys_calloc(1, sizeof(*x));
-	if (!x)
-		return -ENOMEM;
-	x->next = n->xattrs;
-	n->xattrs = x;
-	x->len = rec->value.n;
-	x->name = sys_calloc(1, rec->name.n + 1);
-	x->value = sys_memdup(rec->value.p, rec->value.n);
-	if (!x->name || !x->value)
-		return -ENOMEM;
-	memcpy(x->name, rec->name.p, rec->name.n);
-	return 0;
-}
-
-/* Names are only hashed here; load_links() hangs them on folders and children at the end. */
-static int load_name(struct tree *t, const struct record *rec, bool gone)
-{
-	struct entry *e = tree_entry(t, rec->parent, rec->name.p, rec->name.n);
-	int r;
-
-	if (!rec->name.n || rec->name.n > 255)
-		return -EBADMSG;
-	if (gone) {
-		if (e) {
-			tree_entry_unhash(t, e);
-			free(e);
-		}
-		return 0;
-	}
-	if (!e) {
-		r = tree_names_reserve(t, 1);
-		if (r < 0)
-			return r;
-		e = entry_new(rec->parent, rec->name.p, rec->name.n);
-		if (!e)
-			return -ENOMEM;
-		tree_entry_insert(t, e);
-	}
-	e->child = rec->node;
-	e->cookie = rec->offset;
-	e->scratch = rec->mask & 1;
-	return 0;
-}
-
-static int load_record(struct tree *t, const struct record *rec)
-{
-	struct node *n;
-
-	switch ((enum ckpt_type)rec->type) {
-	case CKPT_NODE:
-		return load_node(t, rec);
-	case CKPT_EXTENTS:
-		return load_extents(t, rec);
-	case CKPT_XATTR:
-		return load_xattr(t, rec);
-	case CKPT_NAME:
-		return load_name(t, rec, false);
-	case CKPT_NAME_GONE:
-		return load_name(t, rec, true);
-	case CKPT_NODE_GONE:
-		n = tree_node(t, rec->node);
-		if (n)
-			tree_node_drop(t, n);
-		return 0;
-	case CKPT_POLICY:
-		free(t->policy);
-		t->policy = sys_calloc(1, rec->value.n + 1);
-		if (!t->policy)
-			return -ENOMEM;
-		memcpy(t->policy, rec->value.p, rec->value.n);
-		return 0;
-	}
-	return 0; /* a record that a later compatible version adds */
-}
-
-static int load_file(struct tree *t, const struct buf *b, const struct header *h)
-{
-	const char *p = b->data + HEADER_SIZE;
-	size_t left = h->bytes, used;
-	uint64_t chain = 0;
-	struct record rec;
-	int r;
-
-	for (uint64_t i = 0; i < h->count; i++) {
-		r = record_decode(p, left, &chain, &rec, &used);
-		if (r < 0)
-			return r == -ENOMEM ? r : -EBADMSG;
-		r = load_record(t, &rec);
-		if (r < 0)
-			return r;
-		p += used;
-		left -= used;
-	}
-	if (left || chain != h->chain)
-		return -EBADMSG;
-	t->seq = h->seq;
-	t->next_upper = h->next_upper;
-	return 0;
-}
-
-static int by_cookie(const void *a, const void *b)
-{
-	const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
-
-	return x->cookie < y->cookie ? -1 : x->cookie > y->cookie;
-}
-
-/* Hangs every name on its folder and its child, and checks what the records cannot say one by one. */
-static int load_links(struct tree *t)
-{
-	struct node *d, *n;
-	size_t pos = 0;
-	int r;
-
-	for (size_t i = 0; i < t->nbuckets; i++)
-		for (struct entry *e = t->buckets[i]; e; e = e->hash_next) {
-			d = tree_node(t, e->dir);
-			if (!d || !S_ISDIR(d->mode))
-				return -EBADMSG;
-			d->dir.entries++;
-			if (!e->child)
-				continue;
-			n = tree_node(t, e->child);
-			if (!n || !e->cookie)
-				return -EBADMSG;
-			e->link_next = n->names;
-			n->names = e;
-			r = dir_reserve(d, 1);
-			if (r < 0)
-				return r;
-			d->dir.list[d->dir.n++] = e;
-			d->dir.live++;
-		}
-	while ((n = table_next(&t->nodes, &pos)))
-		if (S_ISDIR(n->mode) && n->dir.n)
-			qsort(n->dir.list, n->dir.n, sizeof(struct entry *), by_cookie);
-	return 0;
-}
-
-static int seq_cmp(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x > y ? -1 : x < y; /* newest first */
-}
-
-static int list_seqs(int dir, uint64_t **ret, size_t *ret_n)
+/* What a crash left half-written; only the one process that writes here calls this. */
+static void remove_leftovers(int dir)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_buf_ struct buf b = BUF_INIT;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *de;
-	DIR *d;
-	int r = 0;
 
-	if (fd < 0)
-		return -errno;
-	d = fdopendir(fd);
 	if (!d) {
-		r = -errno;
 		(void)safe_close(fd);
-		return r;
+		return;
 	}
-	while (r == 0 && (de = readdir(d))) {
-		uint64_t seq;
-		int end = 0;
+	while ((de = readdir(d))) {
+		size_t n = strlen(de->d_name);
 
-		if (sscanf(de->d_name, "%20" SCNu64 ".ckp%n", &seq, &end) == 1 && end == 24 &&
-		    !de->d_name[24])
-			r = buf_add(&b, &seq, sizeof(seq));
+		if (n > 4 && strcmp(de->d_name + n - 4, ".tmp") == 0)
+			(void)sys.unlinkat(dir, de->d_name, 0);
 	}
 	(void)closedir(d);
-	if (r < 0)
-		return r;
-	*ret_n = b.len / sizeof(uint64_t);
-	*ret = (uint64_t *)(void *)buf_take(&b);
-	if (!*ret)
-		return -ENOMEM;
-	qsort(*ret, *ret_n, sizeof(uint64_t), seq_cmp);
-	return 0;
-}
-
-static int load_chain(int dir, const uint8_t view_id[16], uint64_t seq, struct tree *t, int depth,
-		      struct checkpoint_info *info)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	struct header h;
-	char name[32];
-	int r;
-
-	if (depth > 10000)
-		return -EBADMSG;
-	file_name(name, seq);
-	r = io_read_file(dir, name, SIZE_MAX / 2, &b);
-	if (r < 0)
-		return r == -ENOENT ? -EBADMSG : r;
-	r = parse_header(&b, view_id, &h);
-	if (r < 0)
-		return r;
-	if (h.seq != seq || h.prev >= h.seq)
-		return -EBADMSG;
-	if (h.prev) {
-		r = load_chain(dir, view_id, h.prev, t, depth + 1, info);
-		if (r < 0)
-			return r;
-		info->delta_bytes += b.len;
-	} else {
-		info->full_bytes = b.len;
-		info->full_seq = h.seq;
-	}
-	return load_file(t, &b, &h);
-}
-
-int checkpoint_load(int dir, const uint8_t view_id[16], uint64_t max_seq, struct tree *t,
-		    struct checkpoint_info *ret, struct err *reterr)
-{
-	_cleanup_free_ uint64_t *seqs = NULL;
-	const struct image *img = t->image;
-	struct extent_live live = t->live;
-	uint32_t uid = t->uid, gid = t->gid;
-	bool track = t->track;
-	size_t n = 0;
-	int r = list_seqs(dir, &seqs, &n);
-
-	*ret = (struct checkpoint_info){0};
-	if (r < 0)
-		return err_set(reterr, r, "list checkpoints");
-	for (size_t i = 0; i < n; i++) {
-		if (max_seq && seqs[i] > max_seq)
-			continue;
-		ret->full_bytes = ret->delta_bytes = 0;
-		r = load_chain(dir, view_id, seqs[i], t, 0, ret);
-		if (r == 0)
-			r = load_links(t);
-		if (r == 0)
-			return 0;
-		if (r == -EPROTONOSUPPORT)
-			return err_set(reterr, r, "checkpoint %" PRIu64
-				       " has a newer format than this version reads", seqs[i]);
-		if (r != -EBADMSG && r != -EIO)
-			return err_set(reterr, r, "load checkpoint %" PRIu64, seqs[i]);
-		ret->bad++;
-		tree_release(t);
-		r = tree_init(t, img, uid, gid);
-		t->live = live;
-		t->track = track;
-		if (r < 0)
-			return r;
-	}
-	return 0;
 }
 
 void checkpoint_prune(int dir, uint64_t keep_from)
@@ -665,14 +302,15 @@ void checkpoint_prune(int dir, uint64_t keep_from)
 	_cleanup_free_ uint64_t *seqs = NULL;
 	size_t n = 0;
 
-	if (list_seqs(dir, &seqs, &n) < 0)
+	remove_leftovers(dir);
+	if (checkpoint_list(dir, &seqs, &n) < 0)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		char name[32];
 
 		if (seqs[i] >= keep_from)
 			continue;
-		file_name(name, seqs[i]);
+		checkpoint_file_name(name, seqs[i]);
 		(void)sys.unlinkat(dir, name, 0);
 	}
 }

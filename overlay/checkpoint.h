@@ -12,7 +12,7 @@
  */
 
 /* Collects what checkpoint_write() will write: the changes since the last one, or everything with
- * `full`. Cost grows with that. The tree's notes of what changed are kept until checkpoint_done(), so
+ * `full`, which is a must where notes were lost (t->notes_lost). Cost grows with that. The tree's notes of what changed are kept until checkpoint_done(), so
  * that a write that fails loses none. Errors: -ENOMEM. */
 int checkpoint_collect(struct tree *t, const uint8_t view_id[16], uint64_t prev_seq, bool full,
 		       struct buf *ret);
@@ -24,13 +24,14 @@ int checkpoint_write(int dir, uint64_t seq, const struct buf *b);
  * positions that the notes had when collecting. */
 struct checkpoint_mark {
 	size_t nodes, names;
+	uint64_t lost;
 };
 struct checkpoint_mark checkpoint_mark(const struct tree *t);
 void checkpoint_done(struct tree *t, struct checkpoint_mark mark);
 
 struct checkpoint_info {
 	uint64_t full_seq;                /* where the chain that was loaded begins */
-	uint64_t full_bytes, delta_bytes; /* its sizes */
+	uint64_t full_bytes, delta_bytes; /* its sizes; deltas in whole blocks of the disk */
 	unsigned int bad;                 /* damaged files that were passed over */
 };
 
@@ -39,6 +40,9 @@ struct checkpoint_info {
  * Errors: -ENOMEM, -EPROTONOSUPPORT, -errno. */
 int checkpoint_load(int dir, const uint8_t view_id[16], uint64_t max_seq, struct tree *t,
 		    struct checkpoint_info *ret, struct err *reterr);
+
+/* What a file of n bytes takes on the disk: many small deltas weigh more than their bytes. */
+uint64_t checkpoint_disk_bytes(size_t n);
 
 /* Removes the files that the chain of `keep_from` (a full one) and its successors do not need. */
 void checkpoint_prune(int dir, uint64_t keep_from);

@@ -17,8 +17,7 @@
 #include "sys.h"
 #include "tree.h"
 
-#define COOKIE_BASE  UINT64_C(3)
-#define COOKIE_UPPER (UINT64_C(1) << 32)
+#define COOKIE_BASE UINT64_C(3)
 
 enum { NAME_LEN_MAX = 255 };
 
@@ -92,6 +91,13 @@ void tree_entry_unhash(struct tree *t, struct entry *e)
 		p = &(*p)->hash_next;
 	*p = e->hash_next;
 	t->nentries--;
+}
+
+bool tree_name_ok(const char *name, size_t len)
+{
+	return len > 0 && len <= NAME_LEN_MAX && !memchr(name, '/', len) &&
+	       !memchr(name, '\0', len) && !(len == 1 && name[0] == '.') &&
+	       !(len == 2 && name[0] == '.' && name[1] == '.');
 }
 
 bool tree_base_has(const struct tree *t, uint64_t dir, const char *name, size_t len, uint64_t *ret)

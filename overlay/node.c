@@ -106,7 +106,7 @@ uint64_t node_ino(uint64_t id)
 }
 
 /* git's modes as a checkout with the usual umask shows them; a submodule is an empty folder. */
-static uint32_t base_mode(const struct image_node *b)
+uint32_t node_base_mode(const struct image_node *b)
 {
 	switch (b->mode & 0170000) {
 	case S_IFDIR:
@@ -121,7 +121,7 @@ static uint32_t base_mode(const struct image_node *b)
 
 static uint32_t base_nlink(const struct image_node *b)
 {
-	return S_ISDIR(base_mode(b)) ? 2 + b->subdirs : 1;
+	return S_ISDIR(node_base_mode(b)) ? 2 + b->subdirs : 1;
 }
 
 int tree_attr(const struct tree *t, uint64_t id, struct node_attr *ret)
@@ -151,7 +151,7 @@ int tree_attr(const struct tree *t, uint64_t id, struct node_attr *ret)
 		return -ENOENT;
 	when = (int64_t)image_time_ns(t->image);
 	*ret = (struct node_attr){
-		.id = id, .ino = node_ino(id), .size = b->size, .mode = base_mode(b),
+		.id = id, .ino = node_ino(id), .size = b->size, .mode = node_base_mode(b),
 		.uid = t->uid, .gid = t->gid, .nlink = base_nlink(b),
 		.atime = when, .mtime = when, .ctime = when, .btime = when,
 	};
@@ -169,7 +169,7 @@ bool tree_is_dir(const struct tree *t, uint64_t id)
 	if (n)
 		return S_ISDIR(n->mode);
 	b = tree_base(t, id);
-	return b && S_ISDIR(base_mode(b));
+	return b && S_ISDIR(node_base_mode(b));
 }
 
 int tree_copy_up(struct tree *t, uint64_t id, struct node **ret)

@@ -25,6 +25,9 @@
 #define NODE_CONTROL_LAYER  (UINT64_C(0xffff) << NODE_LAYER_SHIFT) /* virtual files */
 #define NODE_BASE(place)    ((place) ? (UINT64_C(1) << NODE_LAYER_SHIFT | ((uint64_t)(place) + 2)) : NODE_ROOT)
 
+/* Cookies of names in a listing: those of the base below, the others above. */
+#define COOKIE_UPPER (UINT64_C(1) << 32)
+
 /* A name in a folder that the base does not have there, or a whiteout over one that it has. */
 struct entry {
 	uint64_t dir;
@@ -49,7 +52,6 @@ enum node_flags {
 	NODE_F_BASE_NAME = 1 << 0, /* still reached by its name in the base */
 	NODE_F_DIRTY = 1 << 1,     /* changed since the last checkpoint */
 	NODE_F_BASE_TARGET = 1 << 2, /* symlink whose target is the base's blob */
-	NODE_F_CONTENT = 1 << 3,   /* content or mode differs from the base's (base nodes) */
 };
 
 struct node {
@@ -89,6 +91,7 @@ struct tree {
 	struct xattr *spare_xattr;
 	struct extent *spare_copy;    /* OP_COPY: what is copied, offsets in the destination */
 	uint32_t spare_ncopy;
+	uint64_t notes_lost;          /* changes that no memory was left to note: only a full one will do */
 	bool track;                   /* note what changes for the next checkpoint */
 	char *policy;                 /* text of the last RECORD_POLICY, or NULL */
 };
@@ -115,6 +118,9 @@ bool tree_is_dir(const struct tree *t, uint64_t id);
 
 /* Number of the child. Errors: -ENOENT, -ENOTDIR, -ENAMETOOLONG. */
 int tree_lookup(const struct tree *t, uint64_t dir, const char *name, size_t len, uint64_t *ret);
+
+/* Is it a name that a folder can have? */
+bool tree_name_ok(const char *name, size_t len);
 
 /* Whether folder `dir` (by number) has the name in the base. */
 bool tree_base_has(const struct tree *t, uint64_t dir, const char *name, size_t len, uint64_t *ret);
@@ -147,6 +153,9 @@ int tree_each_name(const struct tree *t, uint64_t id,
 bool tree_is_below(const struct tree *t, uint64_t id, uint64_t below);
 
 struct xattr *tree_xattr(const struct tree *t, uint64_t id, const char *name, size_t len);
+
+/* The mode that a base node shows. */
+uint32_t node_base_mode(const struct image_node *b);
 
 /* st_ino of a number: 1, place + 2 for the base, 2^31 + … for what the view made. */
 uint64_t node_ino(uint64_t id);

@@ -119,7 +119,7 @@ static int write_checkpoint(struct view *v)
 	int r;
 
 	pthread_mutex_lock(&v->lock);
-	full = !v->last_checkpoint || v->delta_bytes > v->full_bytes + 65536;
+	full = !v->last_checkpoint || v->rec.tree.notes_lost || v->delta_bytes > v->full_bytes + 65536;
 	mark = checkpoint_mark(&v->rec.tree);
 	seq = v->rec.tree.seq;
 	r = checkpoint_collect(&v->rec.tree, v->conf.view_id, v->last_checkpoint, full, &b);
@@ -138,7 +138,7 @@ static int write_checkpoint(struct view *v)
 	r = view_commit(v, &rec);
 	pthread_mutex_unlock(&v->lock);
 	if (!full) {
-		v->delta_bytes += b.len;
+		v->delta_bytes += checkpoint_disk_bytes(b.len);
 		return r;
 	}
 	if (v->last_full) /* the chain before the last stays, should this one be damaged */
@@ -461,6 +461,20 @@ const struct viewconf *view_conf(const struct view *v)
 
 /* --- facts --- */
 
+/* Under its old name, with the old bytes, and as executable as it was? */
+static bool same_as_base(const struct tree *t, const struct node *n)
+{
+	const struct image_node *b = tree_base(t, n->id);
+	uint64_t from = n->id;
+
+	if (!b || !(n->flags & NODE_F_BASE_NAME))
+		return false;
+	if (S_ISLNK(n->mode))
+		return true;
+	return S_ISREG(n->mode) && n->size == b->size && !(n->mode & 0100) == !(b->mode & 0100) &&
+	       (!n->size || (extent_is_base(&n->extents, n->size, &from) && from == n->id));
+}
+
 /* Counts what differs from the base, the view's own .git left out: by number, not by content. */
 static void count_changes(struct view *v, struct view_info *ret)
 {
@@ -469,15 +483,7 @@ static void count_changes(struct view *v, struct view_info *ret)
 	size_t pos = 0;
 
 	while ((n = table_next(&t->nodes, &pos))) {
-		uint64_t base;
-
-		if (S_ISDIR(n->mode) || view_is_git_node(v, n->id))
-			continue;
-		if (!n->nlink)
-			continue;
-		if (S_ISREG(n->mode) && (n->flags & NODE_F_BASE_NAME) &&
-		    extent_is_base(&n->extents, n->size, &base) && base == n->id &&
-		    !(n->flags & NODE_F_CONTENT))
+		if (S_ISDIR(n->mode) || !n->nlink || view_is_git_node(v, n->id) || same_as_base(t, n))
 			continue;
 		ret->changed++;
 	}

@@ -99,8 +99,6 @@ static int do_setattr(struct view *v, const struct view_ctx *ctx, uint64_t id,
 	r = view_commit(v, &rec);
 	if (r < 0)
 		return r;
-	if (tree_base(&v->rec.tree, id) && RECORD_HAS(&rec, F_MODE))
-		tree_node(&v->rec.tree, id)->flags |= NODE_F_CONTENT;
 	if (size && !(rec.flags & RECORD_F_GIT))
 		v->last_write = (int64_t)rec.time;
 	(void)tree_attr(&v->rec.tree, id, ret);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* What writing and reading a checkpoint share; the format is at the head of checkpoint.c. */
+
+enum ckpt_type {
+	CKPT_NODE = 64,      /* node, mode, owner, group, rdev, count = nlink, mask = flags, size,
+				atime, mtime, offset = ctime, offset2 = btime, length = next cookie,
+				value = symlink target */
+	CKPT_EXTENTS = 65,   /* node, value = struct extent[], little-endian; several go on */
+	CKPT_XATTR = 66,     /* node, name, value */
+	CKPT_NAME = 67,      /* parent, name, node (0 = whiteout), offset = cookie, mask 1 = scratch */
+	CKPT_NODE_GONE = 68, /* node */
+	CKPT_NAME_GONE = 69, /* parent, name */
+	CKPT_POLICY = 70,    /* value */
+};
+
+enum { CKPT_HEADER_SIZE = 96 };
+
+static const char CKPT_MAGIC[8] = "AFSCKPT";
+
+static inline void checkpoint_file_name(char out[32], uint64_t seq)
+{
+	(void)snprintf(out, 32, "%020" PRIu64 ".ckp", seq);
+}
+
+/* The folder's checkpoints, newest first. Caller frees. Errors: -ENOMEM, -errno. */
+int checkpoint_list(int dir, uint64_t **ret, size_t *ret_n);
