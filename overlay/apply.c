@@ -192,7 +192,7 @@ static int prepare_dir(struct tree *t, uint64_t id, struct node **ret)
 		return -EBADMSG;
 	if (r < 0)
 		return r;
-	return S_ISDIR((*ret)->mode) ? 0 : -EBADMSG;
+	return S_ISDIR((*ret)->mode) && (*ret)->nlink ? 0 : -EBADMSG;
 }
 
 static int prepare_node(struct tree *t, uint64_t id, struct node **ret)
@@ -215,7 +215,10 @@ static int prepare_create(struct tree *t, const struct record *rec)
 	uint64_t there;
 	int r;
 
-	if (rec->op == OP_MKNOD && (S_ISDIR(rec->mode) || S_ISLNK(rec->mode)))
+	if (rec->op == OP_MKNOD && !S_ISREG(rec->mode) && !S_ISFIFO(rec->mode) &&
+	    !S_ISSOCK(rec->mode) && !S_ISCHR(rec->mode))
+		return -EBADMSG;
+	if (rec->op == OP_SYMLINK && !rec->value.n)
 		return -EBADMSG;
 	if (!name_ok(rec->name) || tree_node(t, rec->node) || rec->node >> NODE_LAYER_SHIFT ||
 	    (rec->node < NODE_UPPER_FIRST && rec->node != NODE_AGENTFS))
@@ -279,7 +282,7 @@ static int prepare_link(struct tree *t, const struct record *rec)
 
 	if (r < 0)
 		return r;
-	if (!name_ok(rec->name2) || S_ISDIR(n->mode))
+	if (!name_ok(rec->name2) || S_ISDIR(n->mode) || !n->nlink)
 		return -EBADMSG;
 	r = prepare_dir(t, rec->parent2, &d);
 	if (r < 0)
@@ -775,7 +778,8 @@ int apply_replay(struct tree *t, const struct record *rec)
 
 		if (!text)
 			return -ENOMEM;
-		memcpy(text, rec->value.p, rec->value.n);
+		if (rec->value.n)
+			memcpy(text, rec->value.p, rec->value.n);
 		text[rec->value.n] = '\0';
 		free(t->policy);
 		t->policy = text;

@@ -111,7 +111,8 @@ static int load_node(struct tree *t, const struct record *rec)
 		n->target = sys_calloc(1, rec->value.n + 1);
 		if (!n->target)
 			return -ENOMEM;
-		memcpy(n->target, rec->value.p, rec->value.n);
+		if (rec->value.n)
+			memcpy(n->target, rec->value.p, rec->value.n);
 	}
 	return 0;
 }
@@ -230,7 +231,8 @@ static int load_record(struct tree *t, const struct record *rec)
 		t->policy = sys_calloc(1, rec->value.n + 1);
 		if (!t->policy)
 			return -ENOMEM;
-		memcpy(t->policy, rec->value.p, rec->value.n);
+		if (rec->value.n)
+			memcpy(t->policy, rec->value.p, rec->value.n);
 		return 0;
 	}
 	return 0; /* a record that a later compatible version adds */
@@ -314,17 +316,34 @@ static bool number_ok(const struct tree *t, const struct node *n)
 	       !n->flags;
 }
 
-/* A base node says that it still has its name in the base: nothing stands over that. */
+/* Is the folder reached from the root, name by name? */
+static bool reached(const struct tree *t, uint64_t dir)
+{
+	uint64_t parent, there;
+	const char *name;
+	size_t len;
+
+	for (; dir != NODE_ROOT; dir = parent)
+		if (tree_parent(t, dir, &parent, &name, &len) < 0 ||
+		    tree_lookup(t, parent, name, len, &there) < 0 || there != dir)
+			return false;
+	return true;
+}
+
+/* What a base node says of its name in the base must be what its folder says. A folder that was
+ * removed and forgotten says nothing any more. */
 static bool base_name_ok(const struct tree *t, const struct node *n)
 {
 	const struct image_node *b = tree_base(t, n->id);
 	const char *name;
 	size_t len;
 
-	if (!(n->flags & NODE_F_BASE_NAME) || n->id == NODE_ROOT)
+	if (!b || n->id == NODE_ROOT)
 		return true;
 	name = image_name(t->image, b, &len);
-	return !tree_entry(t, NODE_BASE(b->parent), name, len);
+	if (tree_entry(t, NODE_BASE(b->parent), name, len))
+		return !(n->flags & NODE_F_BASE_NAME);
+	return (n->flags & NODE_F_BASE_NAME) || !reached(t, NODE_BASE(b->parent));
 }
 
 static bool names_ok(const struct tree *t, const struct node *n)
@@ -421,8 +440,9 @@ static int check_tree(const struct tree *t)
 	bool good = t->next_upper >= NODE_UPPER_FIRST && !(t->next_upper >> NODE_LAYER_SHIFT);
 
 	while (good && (n = table_next(&t->nodes, &pos)))
-		good = kind_ok(n) && number_ok(t, n) && names_ok(t, n) &&
-		       (!S_ISDIR(n->mode) || reaches_root(t, n->id));
+		good = kind_ok(n) && number_ok(t, n) && (!S_ISDIR(n->mode) || reaches_root(t, n->id));
+	for (pos = 0; good && (n = table_next(&t->nodes, &pos));) /* there are no circles now */
+		good = names_ok(t, n);
 	for (size_t i = 0; good && i < t->nbuckets; i++)
 		for (const struct entry *e = t->buckets[i]; e && good; e = e->hash_next) {
 			uint64_t base;
