@@ -13,10 +13,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -27,11 +25,12 @@
 #include "mountpoint.h"
 #include "op.h"
 #include "sys.h"
+#include "view_ask.h"
 
 struct creation {
 	struct view_row row;
 	struct view *v;
-	json_t *made;     /* the worker's answer */
+	json_t *made;	  /* the worker's answer */
 	struct fault why; /* while it is undone */
 };
 
@@ -87,13 +86,16 @@ static void on_undo_stopped(struct view *v, int r, const char *why, void *user)
 	const char *was = json_string_value(json_object_get(c->made, "branch_was"));
 
 	remove_files(op, v);
-	(void)json_object_set_new(q, "repo", json_string(*v->row.repository ? v->row.repository
-							: v->row.asked_repository));
+	(void)json_object_set_new(
+		q, "repo",
+		json_string(*v->row.repository ? v->row.repository : v->row.asked_repository));
 	(void)json_object_set_new(q, "view_id", json_string(v->row.id));
 	(void)json_object_set_new(q, "branch", json_string(v->row.branch));
 	(void)json_object_set_new(q, "branch_made", json_boolean(v->row.branch_made));
-	(void)json_object_set_new(q, "base_commit", json_string(*v->row.base ? v->row.base
-				: "0000000000000000000000000000000000000000"));
+	(void)json_object_set_new(
+		q, "base_commit",
+		json_string(*v->row.base ? v->row.base
+					 : "0000000000000000000000000000000000000000"));
 	if (was)
 		(void)json_object_set_new(q, "branch_was", json_string(was));
 	op_task(op, q, on_uncreated);
@@ -149,8 +151,11 @@ static void on_started(struct view *v, int r, const char *why, void *user)
 		    "agent %s works in %s", v->row.agent, v->row.mount);
 	notes = json_object_get(c->made, "notes");
 	if (strcmp(arg_str(op->call, "repository"), v->row.asked_repository) != 0)
-		(void)json_array_append_new(notes, json_sprintf("'%s' is in a view: this one is of its "
-			"repository '%s'", arg_str(op->call, "repository"), v->row.asked_repository));
+		(void)json_array_append_new(notes,
+					    json_sprintf("'%s' is in a view: this one is of its "
+							 "repository '%s'",
+							 arg_str(op->call, "repository"),
+							 v->row.asked_repository));
 	op_end(op, json_pack("{s:o,s:b,s:O}", "view", view_json(v), "created", 1, "notes", notes),
 	       NULL);
 }
@@ -187,8 +192,10 @@ static void on_ignored(struct op *op, json_t *ok, struct fault *f)
 		return;
 	}
 	if (ok) {
-		(void)fault_set(&g, "Invalid", "the mount point '%s' lies inside the repository, where "
-				"git does not ignore it", c->v->row.mount);
+		(void)fault_set(&g, "Invalid",
+				"the mount point '%s' lies inside the repository, where "
+				"git does not ignore it",
+				c->v->row.mount);
 		(void)fault_remedy(&g, "add it to .gitignore, or choose another with --mount");
 	}
 	undo(op, ok ? &g : f);
@@ -222,8 +229,10 @@ static void check_mount(struct op *op)
 	json_t *q;
 
 	if (path_is_below(row->mount, row->repository)) {
-		(void)fault_set(&f, "Invalid", "the mount point '%s' lies in the git folder of the "
-				"repository: choose another with --mount", row->mount);
+		(void)fault_set(&f, "Invalid",
+				"the mount point '%s' lies in the git folder of the "
+				"repository: choose another with --mount",
+				row->mount);
 		undo(op, &f);
 		return;
 	}
@@ -232,8 +241,10 @@ static void check_mount(struct op *op)
 		return;
 	}
 	if (base_has(op->d, row->image, row->mount + strlen(row->worktree))) {
-		(void)fault_set(&f, "Invalid", "the mount point '%s' is a path of the base commit: choose "
-				"another with --mount", row->mount);
+		(void)fault_set(&f, "Invalid",
+				"the mount point '%s' is a path of the base commit: choose "
+				"another with --mount",
+				row->mount);
 		undo(op, &f);
 		return;
 	}
@@ -286,126 +297,6 @@ static void on_created(struct op *op, json_t *ok, struct fault *f)
 	check_mount(op);
 }
 
-/* ---- checking what was asked ---- */
-
-static int check_user(const struct call *call, struct view_row *row, struct fault *f)
-{
-	const char *name = arg_str(call, "user");
-	const struct passwd *pw = name ? getpwnam(name) : getpwuid(call->uid);
-	char number[32];
-
-	if (name && call->uid != 0 && (!pw || pw->pw_uid != call->uid))
-		return fault_set(f, "Denied", "only root may make a view for another user ('%s')", name);
-	if (name && !pw)
-		return fault_set(f, "NotFound", "there is no user '%s'", name);
-	row->uid = pw ? pw->pw_uid : call->uid;
-	row->gid = name && pw ? pw->pw_gid : call->gid;
-	(void)snprintf(number, sizeof(number), "%u", (unsigned)row->uid);
-	return view_row_set(&row->user, pw ? pw->pw_name : number);
-}
-
-static int check_mount_arg(struct daemon *d, const struct call *call, struct view_row *row,
-			   struct fault *f)
-{
-	_cleanup_(err_release) struct err e = ERR_INIT;
-	const char *asked = arg_str(call, "mount");
-	_cleanup_free_ char *path = NULL, *clean = NULL;
-	struct view *v;
-	int r = 0;
-
-	if (!asked)
-		r = config_mount_path(config_mount(&d->config, row->asked_repository), d->paths.mounts,
-				      row->agent, &path, &e);
-	if (r < 0)
-		return fault_from_err(f, &e, NULL);
-	clean = mountpoint_clean(asked ? asked : path);
-	if (!clean)
-		return fault_set(f, "Invalid", "the mount point '%s' is no absolute path",
-				 asked ? asked : path);
-	/* Root would mount for him wherever he can swap a folder for a symlink. */
-	if (d->system && call->uid != 0 && !path_is_below(clean, d->paths.mounts)) {
-		(void)fault_set(f, "Denied", "the system daemon mounts views of users only below '%s'",
-				d->paths.mounts);
-		return fault_remedy(f, "leave --mount out, or use a daemon of your own");
-	}
-	for (v = views_next(d->views, NULL); v; v = views_next(d->views, v))
-		if (path_is_below(clean, v->row.mount) || path_is_below(v->row.mount, clean))
-			return fault_set(f, "Invalid", "the mount point '%s' overlaps the view of agent "
-					 "'%s': choose another with --mount", clean, v->row.agent);
-	return view_row_set(&row->mount, clean);
-}
-
-static int take_scope(const struct call *call, struct view_row *row, struct fault *f)
-{
-	json_t *a = json_object_get(call->in.parameters, "scope"), *s;
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	size_t i;
-
-	json_array_foreach(a, i, s) {
-		if (strchr(json_string_value(s), '\n') || !*json_string_value(s))
-			return fault_set(f, "Invalid", "a scope pattern is empty or has a line's end");
-		if (buf_addf(&b, "%s%s", i ? "\n" : "", json_string_value(s)) < 0)
-			return -ENOMEM;
-	}
-	return view_row_set(&row->scope, b.data ? b.data : "");
-}
-
-static int new_id(struct view_row *row)
-{
-	unsigned char id[16];
-	char hex[33];
-
-	if (getrandom(id, sizeof(id), 0) != sizeof(id))
-		return -EIO;
-	for (size_t i = 0; i < sizeof(id); i++)
-		(void)snprintf(hex + 2 * i, 3, "%02x", id[i]);
-	return view_row_set(&row->id, hex);
-}
-
-/* In a view one stands in its repository, not in its private .git. */
-static const char *asked_repository(struct daemon *d, const struct call *call)
-{
-	const char *asked = arg_str(call, "repository");
-	_cleanup_free_ char *clean = mountpoint_clean(asked);
-	struct view *v;
-
-	for (v = clean ? views_next(d->views, NULL) : NULL; v; v = views_next(d->views, v))
-		if (may_use(v, call->uid) && *v->row.repository && path_is_below(clean, v->row.mount))
-			return *v->row.worktree ? v->row.worktree : v->row.repository;
-	return asked;
-}
-
-/* What needs no view and no repository, from the arguments to a row. */
-static int check_names(struct daemon *d, const struct call *call, struct view_row *row,
-		       struct fault *f)
-{
-	_cleanup_(err_release) struct err e = ERR_INIT;
-	const char *task = arg_str(call, "task"), *role = arg_str(call, "role");
-	const char *repo = asked_repository(d, call), *git = arg_str(call, "git");
-	const char *base = arg_str(call, "base");
-	_cleanup_free_ char *branch = NULL;
-
-	if (config_check_name("agent", arg_str(call, "agent"), &e) < 0 ||
-	    config_check_name("task", task ? task : "work", &e) < 0)
-		return fault_from_err(f, &e, NULL);
-	if (*repo != '/')
-		return fault_set(f, "Invalid", "the repository '%s' is no absolute path", repo);
-	if (git && strcmp(git, "private") != 0)
-		return fault_set(f, strcmp(git, "worktree") == 0 ? "Unsupported" : "Invalid",
-				 "a view's git is 'private', not '%s'", git);
-	if (config_branch_name(config_branch(&d->config, repo), arg_str(call, "agent"),
-			       task ? task : "work", &branch, &e) < 0)
-		return fault_from_err(f, &e, NULL);
-	if (view_row_set(&row->agent, arg_str(call, "agent")) ||
-	    view_row_set(&row->task, task ? task : "work") ||
-	    view_row_set(&row->role, role ? role : "builder") ||
-	    view_row_set(&row->asked_repository, repo) ||
-	    view_row_set(&row->asked_base, base ? base : "") || view_row_set(&row->branch, branch) ||
-	    view_row_set(&row->git, "private") || new_id(row) < 0)
-		return fault_set(f, "Internal", "the daemon has no memory for this");
-	return 0;
-}
-
 static void begin_making(struct op *op)
 {
 	struct creation *c = op->data;
@@ -415,7 +306,7 @@ static void begin_making(struct op *op)
 	const char *name = config_user_name(&op->d->config, c->row.asked_repository);
 	const char *email = config_user_email(&op->d->config, c->row.asked_repository);
 	json_t *q;
-	int r = check_mount_arg(op->d, op->call, &c->row, &f);
+	int r = view_ask_mount(op->d, op->call, &c->row, &f);
 
 	if (r == 0)
 		r = make_policy(op->d, &c->row, &policy, &f);
@@ -428,11 +319,13 @@ static void begin_making(struct op *op)
 		return;
 	}
 	q = op_request(op, "create");
-	(void)json_object_update_new(q, json_pack(
-		"{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:s*,s:s*,s:s*}", "repo", c->row.asked_repository,
-		"agent", c->row.agent, "task", c->row.task, "view_id", c->row.id, "branch",
-		c->row.branch, "uid", (json_int_t)c->row.uid, "gid", (json_int_t)c->row.gid, "base",
-		*c->row.asked_base ? c->row.asked_base : NULL, "user_name", name, "user_email", email));
+	(void)json_object_update_new(
+		q, json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:s*,s:s*,s:s*}", "repo",
+			     c->row.asked_repository, "agent", c->row.agent, "task", c->row.task,
+			     "view_id", c->row.id, "branch", c->row.branch, "uid",
+			     (json_int_t)c->row.uid, "gid", (json_int_t)c->row.gid, "base",
+			     *c->row.asked_base ? c->row.asked_base : NULL, "user_name", name,
+			     "user_email", email));
 	op_task(op, q, on_created);
 }
 
@@ -443,67 +336,30 @@ static void taken(struct op *op, const struct view *v, bool other_repository)
 	if (!may_use(v, op->uid))
 		(void)fault_set(&f, "NameTaken", "another user has an agent '%s'", op->key);
 	else
-		(void)fault_set(&f, "NameTaken", "the agent '%s' has a view already: task '%s'%s%s%s",
-				op->key, v->row.task, *v->row.asked_base ? " from " : "",
-				v->row.asked_base, other_repository ? " in another repository" : "");
-	(void)fault_remedy(&f, "choose another name, or see: agentfsctl next %s --task TASK, "
-			   "agentfsctl destroy %s", op->key, op->key);
+		(void)fault_set(&f, "NameTaken",
+				"the agent '%s' has a view already: task '%s'%s%s%s", op->key,
+				v->row.task, *v->row.asked_base ? " from " : "", v->row.asked_base,
+				other_repository ? " in another repository" : "");
+	(void)fault_remedy(&f,
+			   "choose another name, or see: agentfsctl next %s --task TASK, "
+			   "agentfsctl destroy %s",
+			   op->key, op->key);
 	op_end(op, NULL, &f);
-}
-
-static int differs(struct fault *f, const struct view *v, const char *what, const char *has,
-		   const char *asked)
-{
-	(void)fault_set(f, "NameTaken", "the agent '%s' has a view already, with %s '%s' and not '%s'",
-			v->row.agent, what, *has ? has : "none", asked);
-	return fault_remedy(f, "a view keeps its %s: leave the option out, choose another name, or first: "
-			    "agentfsctl destroy %s", what, v->row.agent);
-}
-
-/* Patterns are kept one a line, and a message is one line. */
-static int differs_in_scope(struct fault *f, const struct view *v, const char *asked)
-{
-	_cleanup_free_ char *a = sys_strdup(v->row.scope), *b = sys_strdup(asked);
-
-	if (!a || !b)
-		return fault_set(f, "Internal", "the daemon has no memory for this");
-	for (char *p = a; *p; p++)
-		*p = *p == '\n' ? ' ' : *p;
-	for (char *p = b; *p; p++)
-		*p = *p == '\n' ? ' ' : *p;
-	return differs(f, v, "scope", a, b);
-}
-
-/* What is asked for in words must be what the view has; what was left out is not compared. */
-static int same_options(const struct op *op, const struct creation *c, const struct view *v,
-			struct fault *f)
-{
-	const struct view_row *has = &v->row, *asked = &c->row;
-	_cleanup_free_ char *mount = NULL;
-	const char *words = arg_str(op->call, "mount");
-
-	if (arg_str(op->call, "role") && strcmp(has->role, asked->role) != 0)
-		return differs(f, v, "role", has->role, asked->role);
-	if (*asked->scope && strcmp(has->scope, asked->scope) != 0)
-		return differs_in_scope(f, v, asked->scope);
-	if (arg_str(op->call, "user") && has->uid != asked->uid)
-		return differs(f, v, "user", has->user, asked->user);
-	mount = words ? mountpoint_clean(words) : NULL;
-	if (words && (!mount || strcmp(mount, has->mount) != 0))
-		return differs(f, v, "mount", has->mount, words);
-	return 0;
 }
 
 static void again(struct op *op, struct view *v)
 {
+	const struct creation *c = op->data;
 	struct fault f = FAULT_INIT;
 
-	if (same_options(op, op->data, v, &f) < 0) {
+	if (view_ask_same(op->call, &c->row, v, &f) < 0) {
 		op_end(op, NULL, &f);
 		return;
 	}
-	op_end(op, json_pack("{s:o,s:b,s:[s]}", "view", view_json(v), "created", 0, "notes",
-			     "it was there already"), NULL);
+	op_end(op,
+	       json_pack("{s:o,s:b,s:[s]}", "view", view_json(v), "created", 0, "notes",
+			 "it was there already"),
+	       NULL);
 }
 
 static void on_repository(struct op *op, json_t *ok, struct fault *f)
@@ -558,11 +414,7 @@ void method_create(struct daemon *d, struct call *call)
 	int r = c ? view_row_init(&c->row) : -ENOMEM;
 
 	if (r == 0)
-		r = check_names(d, call, &c->row, &f);
-	if (r == 0)
-		r = take_scope(call, &c->row, &f);
-	if (r == 0)
-		r = check_user(call, &c->row, &f);
+		r = view_ask(d, call, &c->row, &f);
 	if (r < 0) {
 		call_fault(call, &f);
 		creation_free(c);
