@@ -281,8 +281,8 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 	int r = json_object_update_new(
 		ret, json_pack("{s:o,s:o,s:o,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "source",
 			       worker_text(m->source, strlen(m->source)), "into",
-			       worker_text(m->into, strlen(m->into)), "target",
-			       oid_json(&m->ours), "state",
+			       worker_text(m->into, strlen(m->into)), "target", oid_json(&m->ours),
+			       "state",
 			       conflict	       ? "conflict"
 			       : m->up_to_date ? "up_to_date"
 			       : m->dry_run    ? "would_merge"

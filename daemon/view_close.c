@@ -61,8 +61,8 @@ static void finish(struct op *op, struct view *v)
 	int r = move_away(op, v);
 
 	if (r < 0) {
-		op_fail(op, fault_id(r), "cannot move the files of view '%s' away: %s", v->row.agent,
-			strerror(-r));
+		op_fail(op, fault_id(r), "cannot move the files of view '%s' away: %s",
+			v->row.agent, strerror(-r));
 		return;
 	}
 	if (v->row.mount_made && rmdir(v->row.mount) < 0 && errno != ENOENT)
@@ -200,8 +200,9 @@ static void on_looked(struct op *op, json_t *ok, struct fault *f)
 		view_stop(v, false, on_stopped, op);
 		return;
 	}
-	(void)fault_remedy(f, "the view goes on; bring the repository back, or give --force: what is not "
-			   "merged is lost then");
+	(void)fault_remedy(
+		f, "the view goes on; bring the repository back, or give --force: what is not "
+		   "merged is lost then");
 	op_end(op, NULL, f);
 }
 

@@ -19,9 +19,11 @@ static int unreadable(const char *path, ssize_t r, struct err *reterr)
 	int code = r < 0 ? (int)r : -EIO;
 
 	if (code == -EIO)
-		return err_set_id(reterr, code, "Damaged",
-				  "'%s' of the view cannot be read: the repository's object is missing or "
-				  "damaged, the view's log names it", path);
+		return err_set_id(
+			reterr, code, "Damaged",
+			"'%s' of the view cannot be read: the repository's object is missing or "
+			"damaged, the view's log names it",
+			path);
 	return err_set(reterr, code, "reading '%s' of the view: %s", path, strerror(-code));
 }
 
