@@ -277,6 +277,25 @@ void method_why(struct daemon *d, struct call *c)
 
 /* ---- Brief ---- */
 
+/* The patterns of one kind, as "A, B, C"; false: there are none. */
+static bool brief_rules(struct buf *b, const struct judge *j, const char *kind, const char *before)
+{
+	const char *p = policy_text(j->policy);
+	size_t n = strlen(kind);
+	bool any = false;
+
+	for (; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+		if (strncmp(p, kind, n) != 0)
+			continue;
+		(void)buf_addf(b, "%s%.*s", any ? ", " : before, (int)strcspn(p + n, "\t\n"),
+			       p + n);
+		any = true;
+	}
+	if (any)
+		(void)buf_adds(b, ". ");
+	return any;
+}
+
 static void brief_scope(struct buf *b, const struct judge *j, const struct view *v)
 {
 	const char *p = v->row.scope;
@@ -286,18 +305,21 @@ static void brief_scope(struct buf *b, const struct judge *j, const struct view 
 			b, "You may read everything and write nothing (writes fail with EROFS). ");
 		return;
 	}
-	if (!*p) {
-		(void)buf_adds(b, "You may write wherever your role allows it. ");
+	if (!brief_rules(b, j, "write ",
+			 "Your role's rules for what you may write (gitignore patterns, the last "
+			 "that matches decides): "))
+		(void)buf_adds(b, "Your role may change no file of the repository. ");
+	(void)brief_rules(b, j, "iron ", "No agent may change: ");
+	if (!*p)
 		return;
-	}
-	(void)buf_adds(b, "Your task may write only ");
+	(void)buf_adds(b, "Within that your task may write only ");
 	for (bool first = true; *p; first = false) {
 		size_t n = strcspn(p, "\n");
 
 		(void)buf_addf(b, "%s%.*s", first ? "" : ", ", (int)n, p);
 		p += n + (p[n] == '\n');
 	}
-	(void)buf_adds(b, ", within what your role allows. ");
+	(void)buf_adds(b, ". ");
 }
 
 void method_brief(struct daemon *d, struct call *c)

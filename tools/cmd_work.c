@@ -168,7 +168,9 @@ static int run_diff(struct ctl *c)
 		return ctl_json(reply);
 	changes = json_object_get(reply, "changes");
 	if (json_array_size(changes) == 0) {
-		ctl_note(c, "%s: no changes", agent);
+		_cleanup_free_ char *where = paths ? json_dumps(paths, JSON_COMPACT) : NULL;
+
+		ctl_note(c, "%s: no changes%s%s", agent, where ? " in " : "", where ? where : "");
 		return CTL_OK;
 	}
 	out_pager_start();

@@ -86,6 +86,32 @@ def test_why__says_verdict_rule_and_what_to_do(system):
         equal(len(lines), 1 if verdict == "allowed" else 2, lines)
 
 
+def test_brief__tells_the_rules(system):
+    s = system
+    for agent, role, has in (("a1", "builder", ("*, !SPRINT.md", "FEATURES.md")), ("b1", "scout", ("write nothing", "EROFS")),
+                             ("c1", "reviewer", ("may change no file",)), ("d1", "architect", (".agentfs/plan/",))):
+        s.ctl("create", agent, "--repo", s.repo, "--role", role)
+        said = s.ctl("brief", agent).stdout
+        for word in (role, s.path(agent), f"agents/{agent}/work") + has:
+            assert word in said, (word, said)
+        assert "may write only" not in said, said
+    s.ctl("create", "e1", "--repo", s.repo, "--scope", "src/", "--scope", "docs/*.md")
+    assert "may write only src/, docs/*.md. " in s.ctl("brief", "e1").stdout
+
+
+def test_diff__of_paths(system):
+    s = system
+    p = s.create("a1")
+    put(p + "/one", "1\n")
+    put(p + "/src/two", "2\n")
+    equal(s.ctl("diff", "a1", "--name-status").stdout.split(), ["A", "one", "A", "src/two"])
+    equal(s.ctl("diff", "a1", "--name-status", "src").stdout.split(), ["A", "src/two"])
+    equal(s.ctl("diff", "--name-status", "two", cwd=p + "/src").stdout.split(), ["A", "src/two"])
+    done = s.ctl("diff", "a1", "nosuch")
+    equal(done.stdout, "")
+    assert "nosuch" in done.stderr, done.stderr
+
+
 def test_list__is_of_the_repository_one_stands_in(system):
     import repos
     s = system
