@@ -34,7 +34,7 @@
 #include "log.h"
 
 enum { THREADS = 4, BUFFER = (1 << 20) + 65536, POLL_MS = 1000 };
-#define SPIN_NS 50000
+#define SPIN_NS		50000
 #define SPIN_MISSES_MAX 8
 
 __thread struct request request;

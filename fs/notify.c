@@ -44,8 +44,7 @@ static void send_message(struct fuse_session *se, const struct message *m)
 		r = fuse_lowlevel_notify_inval_inode(se, m->node, (off_t)m->off, (off_t)m->len);
 	/* ENOSYS: the kernel has not sent INIT yet, so it has nothing cached. */
 	if (r < 0 && r != -ENOENT && r != -ENODEV && r != -ENOTCONN && r != -EBADF && r != -ENOSYS)
-		(void)log_warning(r, "invalidate node %llu, ignoring",
-				  (unsigned long long)m->node);
+		(void)log_warning(r, "invalidate node %llu, ignoring", (unsigned long long)m->node);
 }
 
 static void *thread_main(void *user)
