@@ -165,6 +165,20 @@ def test_materialize__mapped_pages_are_in_it(system):
     os.close(f)
 
 
+def test_materialize__watchers_hear_of_the_new_index(system):
+    """The kernel tells no watcher of an invalidation: a helper touches the file through the mount."""
+    import libc
+    import select
+    p = system.create("a1")
+    watch = libc.inotify(os.path.join(p, ".git"), 2)  # IN_MODIFY
+    put(os.path.join(p, "new"), "x\n")
+    assert not select.select([watch], [], [], 0)[0], "an event before materialize"
+    system.ctl("materialize", "a1")
+    assert select.select([watch], [], [], 5)[0], "no event after materialize put the index"
+    assert b"index" in os.read(watch, 4096)
+    os.close(watch)
+
+
 def test_materialize__crlf_attributes_are_cleaned(tmp):
     import daemon
     s = daemon.System(tmp, files={".gitattributes": "*.txt text eol=crlf\n", "a.txt": "one\ntwo\n"}).start()
