@@ -20,9 +20,15 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	reply_attr(req, view_getattr(fs_of(req)->view, &ctx, ino, &a), &a);
 }
 
+/* Times beyond what 64 bits of nanoseconds hold (1677 to 2262) become the nearest that they do. */
 static int64_t to_ns(struct timespec ts)
 {
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+	int64_t ns;
+
+	if (__builtin_mul_overflow((int64_t)ts.tv_sec, INT64_C(1000000000), &ns) ||
+	    __builtin_add_overflow(ns, (int64_t)ts.tv_nsec, &ns) || ns == VIEW_TIME_NOW)
+		return ts.tv_sec < 0 ? INT64_MIN + 1 : INT64_MAX;
+	return ns;
 }
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,

@@ -9,6 +9,8 @@
 #include "ops.h"
 #include "reply.h"
 
+enum { COPY_MAX = 1 << 30 }; /* the reply's count has 32 bits; the caller goes on from there */
+
 static struct fs *fs_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
@@ -92,6 +94,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t off_in, struct fuse
 		reply_result(req, -EINVAL);
 		return;
 	}
+	if (len > COPY_MAX)
+		len = COPY_MAX;
 	reply_written(req, view_copy(fs_of(req)->view, &ctx, in, (uint64_t)off_in, out,
 				     (uint64_t)off_out, len));
 }

@@ -71,6 +71,8 @@ int view_commit(struct view *v, struct record *rec)
 {
 	int r;
 
+	if (v->failed)
+		return -EROFS;
 	r = apply_prepare(&v->rec.tree, rec);
 	if (r == -EBADMSG) /* our own checks let something through */
 		return log_error(-EIO, "operation %s does not fit the tree",
@@ -88,23 +90,52 @@ int view_commit(struct view *v, struct record *rec)
 
 /* --- syncing --- */
 
+/* Never tried again: the kernel may have dropped what it could not write. */
+static int sync_failed(struct view *v)
+{
+	bool told;
+
+	pthread_mutex_lock(&v->lock);
+	told = v->failed;
+	v->failed = true;
+	pthread_mutex_unlock(&v->lock);
+	if (!told)
+		(void)log_error(-EIO, "write the journal or data of view '%s' to the disk: the view is "
+				      "read-only from now on; see to the disk, then close and reopen "
+				      "the view", v->conf.agent);
+	return -EIO;
+}
+
 int view_sync(struct view *v)
 {
 	int fds[SYNC_FDS], n, r;
 	uint64_t token = 0, seq;
+	int64_t since;
+	bool failed;
 
 	pthread_mutex_lock(&v->lock);
+	failed = v->failed;
+	since = v->first_unsynced;
 	v->first_unsynced = 0;
 	seq = journal_seq(v->rec.journal);
 	pthread_mutex_unlock(&v->lock);
-	n = data_dirty_fds(v->rec.data, fds, SYNC_FDS, &token);
-	if (n < 0)
-		return n;
-	r = journal_sync_until(v->rec.journal, seq, fds, (size_t)n);
+	if (failed)
+		return -EIO;
+	n = r = data_dirty_fds(v->rec.data, fds, SYNC_FDS, &token);
+	if (n >= 0)
+		r = journal_sync_until(v->rec.journal, seq, fds, (size_t)n);
 	for (int i = 0; i < n; i++)
 		(void)safe_close(fds[i]);
 	if (r == 0)
 		data_synced(v->rec.data, token);
+	if (r == -EIO || r == -EROFS)
+		return sync_failed(v);
+	if (r < 0) { /* memory, descriptors: still to be done */
+		pthread_mutex_lock(&v->lock);
+		if (!v->first_unsynced || since < v->first_unsynced)
+			v->first_unsynced = since;
+		pthread_mutex_unlock(&v->lock);
+	}
 	return r;
 }
 
@@ -167,20 +198,24 @@ static int checkpoint_if_due(struct view *v, uint64_t every)
 void view_tick(struct view *v)
 {
 	int64_t since;
+	bool failed;
 	int r;
 
 	pthread_mutex_lock(&v->lock);
 	if (v->flood.count && (int64_t)sys_now_ns() - v->flood.first > FLOOD_WRITE_NS)
 		view_denials_flush(v);
 	since = v->first_unsynced;
+	failed = v->failed;
 	pthread_mutex_unlock(&v->lock);
+	if (failed)
+		return;
 	if (since && (int64_t)sys_now_ns() - since > SYNC_AFTER_NS) {
 		r = view_sync(v);
-		if (r < 0)
-			(void)log_error(r, "sync the journal: the view is read-only from now on");
+		if (r < 0 && r != -EIO) /* that one is told already */
+			(void)log_warning(r, "sync the journal, trying again");
 	}
 	r = checkpoint_if_due(v, CHECKPOINT_EVERY);
-	if (r < 0)
+	if (r < 0 && r != -EIO)
 		(void)log_warning(r, "write a checkpoint, ignoring: the journal holds everything");
 }
 
@@ -447,9 +482,9 @@ void view_close(struct view *v)
 	view_denials_flush(v);
 	pthread_mutex_unlock(&v->lock);
 	r = checkpoint_if_due(v, 16);
-	if (r == 0)
+	if (r == 0 || r == -ENOSPC || r == -EDQUOT)
 		r = view_sync(v);
-	if (r < 0)
+	if (r < 0 && r != -EIO)
 		(void)log_warning(r, "write the last checkpoint, ignoring: the journal holds everything");
 	view_free(v);
 }

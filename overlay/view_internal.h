@@ -65,6 +65,7 @@ struct view {
 	int64_t last_write, last_denied, started;
 	uint64_t last_checkpoint, last_full, full_bytes, delta_bytes;
 	int64_t first_unsynced; /* ns; 0: all synced */
+	bool failed;            /* a sync did: nothing is written any more, reads go on */
 	struct comm_cache *comms;
 	uint64_t damage_told[8]; /* nodes whose damaged content is in the log already */
 	unsigned int ndamage;

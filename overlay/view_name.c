@@ -53,6 +53,20 @@ static bool forget_base(struct view *v, uint64_t id, uint64_t n)
 	return *c == 0;
 }
 
+/* A node without names lives as long as the kernel holds it, and no longer: what the server itself
+ * replaced may never have been looked up. */
+static void drop_if_unheld(struct view *v, uint64_t id)
+{
+	const struct node *n = tree_node(&v->rec.tree, id);
+
+	if (!n || n->nlink)
+		return;
+	if (tree_base(&v->rec.tree, id) ? v->base_lookups[(id & 0xffffffffffff) - 2] : n->lookups)
+		return;
+	(void)table_remove(&v->written, id);
+	apply_drop_orphan(&v->rec.tree, id);
+}
+
 void view_forget(struct view *v, uint64_t id, uint64_t n)
 {
 	struct node *node;
@@ -66,10 +80,10 @@ void view_forget(struct view *v, uint64_t id, uint64_t n)
 		node->lookups = n > node->lookups ? 0 : node->lookups - n;
 		gone = !node->lookups;
 	}
-	if (gone && node && !node->nlink)
-		apply_drop_orphan(&v->rec.tree, id);
 	if (gone)
 		(void)table_remove(&v->stale, id);
+	if (gone)
+		drop_if_unheld(v, id);
 	pthread_mutex_unlock(&v->lock);
 }
 
@@ -447,9 +461,12 @@ static int do_remove(struct view *v, const struct view_ctx *ctx, uint64_t parent
 	RECORD_SET(&rec, node, F_NODE, c.node);
 	rec.flags |= view_in_git(v, parent, name, c.at.len) ? RECORD_F_GIT : 0;
 	r = view_commit(v, &rec);
-	if (r == 0 && !(rec.flags & RECORD_F_GIT))
+	if (r < 0)
+		return r;
+	if (!(rec.flags & RECORD_F_GIT))
 		v->last_write = (int64_t)rec.time;
-	return r;
+	drop_if_unheld(v, c.node);
+	return 0;
 }
 
 int view_unlink(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name)
@@ -574,9 +591,13 @@ static int do_rename(struct view *v, const struct view_ctx *ctx, struct rename *
 			     ? RECORD_F_GIT
 			     : 0;
 	r = view_commit(v, &rec);
-	if (r == 0 && !(rec.flags & RECORD_F_GIT))
+	if (r < 0)
+		return r;
+	if (!(rec.flags & RECORD_F_GIT))
 		v->last_write = (int64_t)rec.time;
-	return r;
+	if (n->over)
+		drop_if_unheld(v, n->over);
+	return 0;
 }
 
 int view_rename(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name,

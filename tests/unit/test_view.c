@@ -186,6 +186,57 @@ struct changes {
 	struct buf text;
 };
 
+/* Nothing that was not written is taken for written, ever; what is there can still be read. */
+static void test_view__failed_sync_leaves_it_readable_and_read_only(void **state)
+{
+	struct view_fixture f;
+	struct node_attr a;
+	char *before, *after;
+	char p[4];
+
+	(void)state;
+	view_fixture_init(&f, FREE_POLICY);
+	a = find(&f, "README");
+	assert_int_equal(view_write(f.view, &OWNER, a.id, 0, "new", 3), 3);
+	before = view_picture(&f);
+	fault.memory = false;
+	fault_arm(1, EIO);
+	assert_int_equal(view_sync(f.view), -EIO);
+	assert_true(fault_disarm());
+	assert_int_equal(view_sync(f.view), -EIO);
+	assert_int_equal(view_write(f.view, &OWNER, a.id, 0, "xxx", 3), -EROFS);
+	assert_int_equal(view_mkdir(f.view, &OWNER, NODE_ROOT, "dir", 0755, &a), -EROFS);
+	assert_int_equal(view_unlink(f.view, &OWNER, NODE_ROOT, "README"), -EROFS);
+	view_tick(f.view);
+	a = find(&f, "README");
+	assert_int_equal(view_read(f.view, &OWNER, a.id, 0, p, 3), 3);
+	assert_memory_equal(p, "new", 3);
+	after = view_picture(&f);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	view_fixture_release(&f);
+}
+
+/* What the server replaces may never have been looked up by the kernel, and would stay. */
+static void test_view__replaced_file_without_lookups_is_gone(void **state)
+{
+	const struct view_ctx self = {.uid = OWNER_UID, .gid = OWNER_UID, .internal = true};
+	struct view_fixture f;
+	struct node_attr a, b;
+
+	(void)state;
+	view_fixture_init(&f, FREE_POLICY);
+	assert_int_equal(view_mknod(f.view, &self, NODE_ROOT, "one", S_IFREG | 0644, 0, &a), 0);
+	assert_int_equal(view_write(f.view, &self, a.id, 0, "12345", 5), 5);
+	assert_int_equal(view_mknod(f.view, &self, NODE_ROOT, "two", S_IFREG | 0644, 0, &b), 0);
+	assert_int_equal(data_live_bytes(f.view->rec.data), 5);
+	assert_int_equal(view_rename(f.view, &self, NODE_ROOT, "two", NODE_ROOT, "one", 0), 0);
+	assert_null(tree_node(&f.view->rec.tree, a.id));
+	assert_int_equal(data_live_bytes(f.view->rec.data), 0);
+	view_fixture_release(&f);
+}
+
 static int on_change(const struct snapshot_change *c, void *user)
 {
 	struct changes *l = user;
@@ -231,6 +282,8 @@ int main(void)
 		cmocka_unit_test(test_view__unlinked_file_lives_until_forgotten),
 		cmocka_unit_test(test_view__refusal_is_journaled_and_changes_nothing),
 		cmocka_unit_test(test_view__flood_of_refusals_is_an_exact_count),
+		cmocka_unit_test(test_view__failed_sync_leaves_it_readable_and_read_only),
+		cmocka_unit_test(test_view__replaced_file_without_lookups_is_gone),
 		cmocka_unit_test(test_snapshot__names_what_changed_and_only_that),
 	};
 
