@@ -180,7 +180,7 @@ static int write_checkpoint(struct view *v)
 	return r;
 }
 
-static int checkpoint_if_due(struct view *v, uint64_t every)
+int view_checkpoint(struct view *v, uint64_t every)
 {
 	uint64_t seq;
 	int r = 0;
@@ -214,7 +214,7 @@ void view_tick(struct view *v)
 		if (r < 0 && r != -EIO) /* that one is told already */
 			(void)log_warning(r, "sync the journal, trying again");
 	}
-	r = checkpoint_if_due(v, CHECKPOINT_EVERY);
+	r = view_checkpoint(v, CHECKPOINT_EVERY);
 	if (r < 0 && r != -EIO)
 		(void)log_warning(r, "write a checkpoint, ignoring: the journal holds everything");
 }
@@ -481,7 +481,7 @@ void view_close(struct view *v)
 	pthread_mutex_lock(&v->lock);
 	view_denials_flush(v);
 	pthread_mutex_unlock(&v->lock);
-	r = checkpoint_if_due(v, 16);
+	r = view_checkpoint(v, 16);
 	if (r == 0 || r == -ENOSPC || r == -EDQUOT)
 		r = view_sync(v);
 	if (r < 0 && r != -EIO)

@@ -127,6 +127,9 @@ void view_record(struct view *v, const struct view_ctx *ctx, struct record *rec,
 
 /* prepare → append → apply, with the lock held. */
 int view_commit(struct view *v, struct record *rec);
+
+/* Writes a checkpoint where more than `every` records came since the last. */
+int view_checkpoint(struct view *v, uint64_t every);
 bool view_is_git_node(const struct view *v, uint64_t id);
 
 /* Command name of a process, at most 15 bytes, "" where it is gone. Cached briefly. */
