@@ -75,7 +75,8 @@ static int shared_tips(git_repository *git, const git_oid *base, struct oids *re
 		}
 		git_reference_iterator_free(it);
 	}
-	qsort(ret->v, ret->n, sizeof(*ret->v), oid_order);
+	if (ret->n > 1)
+		qsort(ret->v, ret->n, sizeof(*ret->v), oid_order);
 	return r;
 }
 

@@ -130,7 +130,8 @@ static void unite(struct worktree *t, size_t first)
 
 	for (size_t i = 0; i < first; i++)
 		t->items[i].take = true;
-	qsort(t->items, t->n, sizeof(*t->items), tree_path_order);
+	if (t->n > 1) /* none: no list either */
+		qsort(t->items, t->n, sizeof(*t->items), tree_path_order);
 	for (size_t i = 0; i < t->n; i++) {
 		struct worktree_item *last = kept ? &t->items[kept - 1] : NULL;
 
