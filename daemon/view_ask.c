@@ -119,9 +119,15 @@ static int check_names(struct daemon *d, const struct call *call, struct view_ro
 		return fault_from_err(f, &e, NULL);
 	if (*repo != '/')
 		return fault_set(f, "Invalid", "the repository '%s' is no absolute path", repo);
+	if (git && strcmp(git, "worktree") == 0) {
+		(void)fault_set(f, "Unsupported",
+				"a view whose git is a worktree of the repository is "
+				"not there yet: git is private to the view");
+		return fault_remedy(
+			f, "leave --git out: status, commit, branch and stash work in the view");
+	}
 	if (git && strcmp(git, "private") != 0)
-		return fault_set(f, strcmp(git, "worktree") == 0 ? "Unsupported" : "Invalid",
-				 "a view's git is 'private', not '%s'", git);
+		return fault_set(f, "Invalid", "a view's git is 'private', not '%s'", git);
 	if (config_branch_name(config_branch(&d->config, repo), arg_str(call, "agent"),
 			       task ? task : "work", &branch, &e) < 0)
 		return fault_from_err(f, &e, NULL);
