@@ -34,6 +34,7 @@ struct merge_op {
 	char *into_owned;
 	bool dry_run, squash;
 	git_oid ours, theirs, our_tree, tree, commit;
+	git_oid tip, tip_tree; /* the target's; a dry run's ours may be what was not merged yet */
 	bool fast_forward, up_to_date, committed;
 	struct merge_out out;
 	struct checkout_items items;
@@ -89,11 +90,25 @@ static int find_source(struct merge_op *m, struct err *reterr)
 	return 0;
 }
 
+/* The branch's tip, or in a dry run what the sources before this one would make of it. */
+static int find_target(struct merge_op *m, struct err *reterr)
+{
+	const char *hex = worker_str(m->w, "target_commit");
+	int r = branch_find(&m->w->repo, m->into, false, &m->tip, reterr);
+
+	m->ours = m->tip;
+	if (r == 0 && hex && m->dry_run && git_oid_fromstr(&m->ours, hex) < 0)
+		return err_set_id(reterr, -EINVAL, "Invalid", "'%s' is no commit", hex);
+	if (r == 0)
+		r = tree_of(m, &m->tip, &m->tip_tree, reterr);
+	return r;
+}
+
 /* What the merge makes of the target's tree: m->tree, or conflicts. */
 static int merge_trees(struct merge_op *m, struct err *reterr)
 {
 	bool contained = false, ahead = false;
-	int r = branch_find(&m->w->repo, m->into, false, &m->ours, reterr);
+	int r = find_target(m, reterr);
 
 	if (r == 0)
 		r = find_source(m, reterr);
@@ -253,7 +268,7 @@ static int merge_once(struct merge_op *m, struct err *reterr)
 
 	if (r < 0 || m->up_to_date || m->out.conflicts.n)
 		return r;
-	r = checkout_items_diff(m->w->repo.git, &m->our_tree, &m->tree, &m->items);
+	r = checkout_items_diff(m->w->repo.git, &m->tip_tree, &m->tree, &m->items);
 	if (r < 0)
 		return err_set(reterr, r, "comparing the trees: %s", strerror(-r));
 	r = worktrees_find(&m->w->repo, m->into, &git, reterr);
@@ -264,6 +279,8 @@ static int merge_once(struct merge_op *m, struct err *reterr)
 	else if (!m->dry_run)
 		r = land(m, m->w->repo.git, NULL, reterr);
 	git_repository_free(git);
+	if (r == 0 && m->dry_run)
+		r = make_commit(m, reterr); /* for the next source; no ref knows it */
 	return r;
 }
 
@@ -281,7 +298,7 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 	int r = json_object_update_new(
 		ret, json_pack("{s:o,s:o,s:o,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "source",
 			       worker_text(m->source, strlen(m->source)), "into",
-			       worker_text(m->into, strlen(m->into)), "target", oid_json(&m->ours),
+			       worker_text(m->into, strlen(m->into)), "target", oid_json(&m->tip),
 			       "state",
 			       conflict	       ? "conflict"
 			       : m->up_to_date ? "up_to_date"
@@ -294,6 +311,8 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 			       "conflicts", merge_conflicts_json(&m->out.conflicts), "notes",
 			       merge_notes_json(&m->out.notes)));
 
+	if (r == 0 && m->dry_run && done)
+		r = json_object_set_new(ret, "would", oid_json(&m->commit));
 	if (r < 0)
 		return -ENOMEM;
 	return done ? merge_changes_json(m->w, &m->our_tree, &m->tree, changes, reterr) : 0;

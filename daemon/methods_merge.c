@@ -15,7 +15,8 @@ struct merge {
 	size_t at;    /* source under way */
 	json_t *done; /* array of Merged */
 	bool dry_run, no_materialize, destroy;
-	char *tip; /* dry run: the commit that materializing the view would make */
+	json_t *onto; /* dry run: target → what the sources before would make of it */
+	char *tip;    /* dry run: the commit that materializing the view would make */
 };
 
 static void merge_free(void *p)
@@ -23,6 +24,7 @@ static void merge_free(void *p)
 	struct merge *m = p;
 
 	json_decref(m->done);
+	json_decref(m->onto);
 	free(m->tip);
 	free(m);
 }
@@ -92,7 +94,13 @@ static void on_merged(struct op *op, json_t *ok, struct fault *f)
 	}
 	(void)json_object_set_new(ok, "source", json_string(source_name(op)));
 	(void)json_array_append(m->done, ok);
-	if (v) {
+	if (m->dry_run && json_object_get(ok, "would")) {
+		/* The next source comes on top of it. */
+		(void)json_object_set(m->onto, json_string_value(json_object_get(ok, "into")),
+				      json_object_get(ok, "would"));
+		(void)json_object_del(ok, "would");
+	}
+	if (v && !m->dry_run) {
 		v->distance.at = 0;
 		events_emit(op->d->events, strcmp(state, "conflict") == 0 ? "conflict" : "merged",
 			    v->row.agent, v->row.id, v->row.uid, "%s: %s", v->row.branch, state);
@@ -160,6 +168,8 @@ static void merge_one(struct op *op)
 	(void)json_object_set_new(q, "dry_run", json_boolean(m->dry_run));
 	if (m->tip)
 		(void)json_object_set_new(q, "source_commit", json_string(m->tip));
+	(void)json_object_set_new(q, "target_commit",
+				  json_incref(json_object_get(m->onto, into ? into : "")));
 	(void)json_object_set_new(q, "squash", json_boolean(arg_bool(op->call, "squash")));
 	op_task(op, q, on_merged);
 }
@@ -232,6 +242,7 @@ void method_merge(struct daemon *d, struct call *c)
 		return;
 	}
 	m->done = json_array();
+	m->onto = json_object();
 	m->dry_run = arg_bool(c, "dry_run");
 	m->no_materialize = arg_bool(c, "no_materialize");
 	m->destroy = arg_bool(c, "destroy");

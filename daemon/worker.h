@@ -51,8 +51,8 @@
  *     moves the view's own HEAD and ref through viewctl. Dirty: the view has commits that its branch
  *     lacks (materialize first). refs/agentfs/base/<view-id> stays: the image's tree needs it.
  * op "merge": repo, source (branch), source_commit (dry_run: instead of its tip), into (branch or null:
- *     the view's target), dry_run, squash,
- *     agent, task, user_name, user_email → one Merged object.
+ *     the view's target), target_commit (dry_run: instead of its tip), dry_run, squash,
+ *     agent, task, user_name, user_email → one Merged object; dry_run: and would, the commit it made.
  * op "apply": repo, worktree, source (commit) and base (commit) → as method Apply.
  * op "audit": views [{agent, view_id, dir}], control_dir or null, and the filters of method Audit, its op as "ops";
  *     follow: goes on until its input is closed by the daemon's end of a socket.

@@ -68,6 +68,24 @@ def test_merge__dry_run_changes_nothing(system):
     equal(system.git("status", "--porcelain"), "")
 
 
+def test_merge__dry_run_of_several_is_as_the_real_one(system):
+    two(system, "sed -i 's/hello/good day/' README; echo a >a; echo 1 >SPRINT.md.new",
+        "sed -i 's/hello/good night/' README; echo b >b")
+    sh("sed -i s/One/1/ docs/guide.md; echo c >c", cwd=system.create("c1"))
+    sh("sed -i s/Three/3/ docs/guide.md; echo d >d", cwd=system.create("d1"))
+    tip = system.git("rev-parse", "main")
+    def states(*args, code=0):
+        done = system.ctl("--json", "merge", *args, check=False)
+        equal(done.returncode, code, done.stdout + done.stderr)
+        return [m["state"] for m in __import__("json").loads(done.stdout)["merges"]]
+    equal(states("a1", "b1", "--dry-run", code=1), ["would_merge", "conflict"])
+    equal(states("c1", "d1", "a1", "--dry-run"), ["would_merge"] * 3)
+    equal(states("c1", "c1", "--dry-run"), ["would_merge", "up_to_date"])
+    equal((system.git("rev-parse", "main"), system.git("status", "--porcelain")), (tip, ""))
+    equal(states("c1", "d1", "a1"), ["merged"] * 3)
+    equal(states("b1", code=1), ["conflict"])
+
+
 def test_merge__a_modified_path_in_the_target_is_not_overwritten(system):
     two(system, "sed -i s/hello/hi/ README; echo a >untracked-there", "echo b >b")
     put(os.path.join(system.repo, "README"), "my own work\n")
