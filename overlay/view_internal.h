@@ -65,7 +65,7 @@ struct view {
 	int64_t last_write, last_denied, started;
 	uint64_t last_checkpoint, last_full, full_bytes, delta_bytes;
 	int64_t first_unsynced; /* ns; 0: all synced */
-	bool failed;            /* a sync did: nothing is written any more, reads go on */
+	bool failed;		/* a sync did: nothing is written any more, reads go on */
 	struct comm_cache *comms;
 	uint64_t damage_told[8]; /* nodes whose damaged content is in the log already */
 	unsigned int ndamage;
@@ -138,9 +138,17 @@ struct comm_cache *comm_cache_new(void);
 void comm_cache_free(struct comm_cache *c);
 struct bytes comm_lookup(struct comm_cache *c, uint32_t pid, uint64_t *ret_cgroup);
 
-/* --- view_name.c --- */
+/* --- view_name.c, lock held --- */
+
+/* Something may be made in the folder: it is one, and has a name. Errors: -ENOENT, -ENOTDIR. */
+int view_check_dir(const struct view *v, uint64_t dir);
+
+/* /.agentfs is shown even where nobody made it; the first thing made in it makes it real. */
+int view_make_real(struct view *v, const struct view_ctx *ctx, uint64_t dir);
+
+/* A node without names lives as long as the kernel holds it, and no longer. */
+void view_drop_if_unheld(struct view *v, uint64_t id);
 void view_count_lookup(struct view *v, uint64_t id);
-uint64_t view_real_dir(struct view *v, uint64_t dir);
 
 /* --- view_control.c: the virtual files of /.agentfs/control --- */
 bool control_is(const struct view *v, uint64_t id);
