@@ -205,6 +205,7 @@ static int do_policy(struct fs *fs, const struct record *msg, struct buf *text)
 	_cleanup_free_ char *policy = text_of(msg->value);
 	int r = policy ? view_set_policy(fs->view, policy, &err) : -EINVAL;
 
+	notify_flush(fs->notify);
 	if (r < 0 && err.text)
 		(void)buf_adds(text, err.text);
 	return r;

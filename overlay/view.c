@@ -15,8 +15,8 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "apply.h"
 #include "cleanup.h"
@@ -28,24 +28,6 @@
 enum { SYNC_FDS = 64 };
 #define SYNC_AFTER_NS  INT64_C(4000000000)
 #define FLOOD_WRITE_NS INT64_C(1000000000)
-
-bool view_in_git(const struct view *v, uint64_t dir, const char *name, size_t len)
-{
-	uint64_t git;
-
-	if (dir == NODE_ROOT)
-		return len == 4 && memcmp(name, ".git", 4) == 0;
-	return tree_lookup(&v->rec.tree, NODE_ROOT, ".git", 4, &git) == 0 &&
-	       tree_is_below(&v->rec.tree, dir, git);
-}
-
-bool view_is_git_node(const struct view *v, uint64_t id)
-{
-	uint64_t git;
-
-	return tree_lookup(&v->rec.tree, NODE_ROOT, ".git", 4, &git) == 0 &&
-	       tree_is_below(&v->rec.tree, id, git);
-}
 
 void view_record(struct view *v, const struct view_ctx *ctx, struct record *rec, enum record_op op)
 {
@@ -234,6 +216,7 @@ static int append_policy(struct view *v, const char *text)
 int view_set_policy(struct view *v, const char *text, struct err *reterr)
 {
 	struct policy *p = NULL, *old;
+	struct told told = {BUF_INIT, BUF_INIT};
 	char *copy;
 	int r = policy_parse(text, &p, reterr);
 
@@ -255,9 +238,11 @@ int view_set_policy(struct view *v, const char *text, struct err *reterr)
 	} else {
 		free(v->rec.tree.policy);
 		v->rec.tree.policy = copy;
+		view_policy_changed(v, old, &told);
 	}
 	pthread_mutex_unlock(&v->lock);
 	policy_free(old);
+	view_tell(v, &told);
 	return r < 0 ? err_set(reterr, r, "journal the policy") : 0;
 }
 
@@ -290,82 +275,6 @@ static int begin_connection(struct view *v)
 	RECORD_SET(&rec, path, F_PATH, ((struct bytes){v->conf.mount, strlen(v->conf.mount)}));
 	r = journal_reserve(v->rec.journal, 4096);
 	return r < 0 ? r : view_commit(v, &rec);
-}
-
-/* Seeds are named from .git on. */
-static int make_seed(struct view *v, const struct viewconf_seed *s)
-{
-	_cleanup_close_ int fd = -1;
-	_cleanup_free_ char *path = NULL;
-	struct node_attr a;
-	int r;
-
-	/* A folder is made by making something in it. */
-	if (asprintf(&path, ".git/%s%s", s->path, S_ISDIR(s->mode) ? "/.keep" : "") < 0)
-		return -ENOMEM;
-	if (S_ISDIR(s->mode)) {
-		r = view_path_lock(v, path);
-		return r < 0 ? r : view_path_unlink(v, path);
-	}
-	fd = memfd_create("seed", MFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = io_pwrite_full(fd, s->data, s->len, 0);
-	return r < 0 ? r : view_path_put(v, path, s->mode, fd, &a);
-}
-
-/* The prepared index becomes the content of /.git/index without a byte being copied. */
-static int make_index(struct view *v)
-{
-	const struct view_ctx self = {.pid = (uint32_t)getpid(), .internal = true};
-	struct node *n;
-	struct stat st;
-	uint64_t id;
-	int r;
-
-	if (v->index_fd < 0 || tree_lookup(&v->rec.tree, NODE_ROOT, ".git", 4, &id) < 0)
-		return 0;
-	r = view_path_lock(v, ".git/index");
-	if (r < 0)
-		return r;
-	if (fstat(v->index_fd, &st) < 0)
-		return -errno;
-	pthread_mutex_lock(&v->lock);
-	r = tree_lookup(&v->rec.tree, id, "index", 5, &id);
-	if (r == 0) {
-		struct record rec;
-
-		/* A copy from node 1, which is no file: the prepared index (EXTENT_INDEX). */
-		view_record(v, &self, &rec, OP_COPY);
-		RECORD_SET(&rec, node, F_NODE, id);
-		RECORD_SET(&rec, node2, F_NODE2, EXTENT_INDEX);
-		RECORD_SET(&rec, offset, F_OFFSET, 0);
-		RECORD_SET(&rec, offset2, F_OFFSET2, 0);
-		RECORD_SET(&rec, length, F_LENGTH, (uint64_t)st.st_size);
-		rec.flags |= RECORD_F_GIT;
-		r = st.st_size ? view_commit(v, &rec) : 0;
-		n = tree_node(&v->rec.tree, id);
-		assert(r < 0 || n);
-	}
-	pthread_mutex_unlock(&v->lock);
-	return r;
-}
-
-static int make_git(struct view *v, struct err *reterr)
-{
-	uint64_t id;
-	int r;
-
-	if (!v->conf.nseeds || tree_lookup(&v->rec.tree, NODE_ROOT, ".git", 4, &id) == 0)
-		return 0;
-	for (size_t i = 0; i < v->conf.nseeds; i++) {
-		r = make_seed(v, &v->conf.seeds[i]);
-		if (r < 0)
-			return err_set(reterr, r, "make '%s' of the view's repository: %s",
-				       v->conf.seeds[i].path, strerror(-r));
-	}
-	r = make_index(v);
-	return r < 0 ? err_set(reterr, r, "make the index of the view's repository") : 0;
 }
 
 static int open_parts(struct view *v, int view_dir, struct err *reterr)
@@ -465,7 +374,7 @@ int view_open(int view_dir, int state_dir, const struct view_notify *notify, str
 	if (!v->rec.tree.policy || strcmp(v->rec.tree.policy, policy_text(v->policy)) != 0)
 		r = view_set_policy(v, v->conf.policy, reterr);
 	if (r == 0)
-		r = make_git(v, reterr);
+		r = view_make_git(v, reterr);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(v);

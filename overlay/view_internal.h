@@ -65,6 +65,7 @@ struct view {
 	int64_t last_write, last_denied, started;
 	uint64_t last_checkpoint, last_full, full_bytes, delta_bytes;
 	int64_t first_unsynced; /* ns; 0: all synced */
+	bool making_git;	/* only while opening */
 	bool failed;		/* a sync did: nothing is written any more, reads go on */
 	struct comm_cache *comms;
 	uint64_t damage_told[8]; /* nodes whose damaged content is in the log already */
@@ -149,6 +150,24 @@ int view_make_real(struct view *v, const struct view_ctx *ctx, uint64_t dir);
 /* A node without names lives as long as the kernel holds it, and no longer. */
 void view_drop_if_unheld(struct view *v, uint64_t id);
 void view_count_lookup(struct view *v, uint64_t id);
+
+/* --- view_git.c --- */
+
+/* Makes /.git from the seeds unless it is there. */
+int view_make_git(struct view *v, struct err *reterr);
+
+/* --- view_told.c --- */
+
+/* What the kernel is to be told once the lock is let go. */
+struct told {
+	struct buf nodes, names;
+};
+
+/* Everything that it may have cached and that the new policy shows otherwise; lock held. */
+void view_policy_changed(struct view *v, const struct policy *old, struct told *ret);
+
+/* Tells and frees; without the lock. */
+void view_tell(struct view *v, struct told *t);
 
 /* --- view_control.c: the virtual files of /.agentfs/control --- */
 bool control_is(const struct view *v, uint64_t id);

@@ -237,6 +237,108 @@ static void test_view__replaced_file_without_lookups_is_gone(void **state)
 	view_fixture_release(&f);
 }
 
+/* Writes view.conf anew with seeds, and closes. */
+static void close_with_seeds(struct view_fixture *f)
+{
+	char head[] = "HEAD", text[] = "ref: refs/heads/x\n", refs[] = "refs", config[] = "config";
+	struct viewconf_seed seeds[] = {
+		{head, S_IFREG | 0644, text, sizeof(text) - 1},
+		{refs, S_IFDIR | 0755, NULL, 0},
+		{config, S_IFREG | 0644, text, sizeof(text) - 1},
+	};
+	struct viewconf conf = f->view->conf;
+
+	conf.seeds = seeds;
+	conf.nseeds = ARRAY_SIZE(seeds);
+	assert_int_equal(viewconf_write(f->dir, &conf), 0);
+	view_close(f->view);
+}
+
+/* However opening a view for the first time is cut short, the next opening leaves all of .git. */
+static void test_view__git_is_there_whole_or_not_at_all(void **state)
+{
+	bool failed = true;
+
+	(void)state;
+	fault.memory = false;
+	for (long n = 1; failed; n += 2) {
+		struct view_fixture f;
+		struct err e = ERR_INIT;
+		struct node_attr git, a;
+		int r;
+
+		view_fixture_init(&f, FREE_POLICY);
+		close_with_seeds(&f);
+		fault_arm(n, ENOSPC);
+		fault.for_good = true;
+		r = view_open(f.dir, f.state, NULL, &f.view, &e);
+		failed = fault_disarm();
+		fault.for_good = false;
+		err_release(&e);
+		if (r == 0)
+			view_close(f.view);
+		view_fixture_open(&f);
+		git = find(&f, ".git");
+		assert_int_equal(view_lookup(f.view, &OWNER, git.id, "HEAD", &a), 0);
+		assert_int_equal(a.size, 18);
+		assert_int_equal(view_lookup(f.view, &OWNER, git.id, "refs", &a), 0);
+		assert_int_equal(view_lookup(f.view, &OWNER, git.id, "config", &a), 0);
+		assert_int_equal(view_lookup(f.view, &OWNER, NODE_ROOT, ".agentfs-git", &a), -ENOENT);
+		view_fixture_release(&f);
+	}
+}
+
+static struct {
+	unsigned int inodes, entries;
+	uint64_t last;
+	char name[64];
+} told;
+
+static void on_entry(uint64_t parent, const char *name, size_t len, void *user)
+{
+	(void)parent;
+	(void)user;
+	told.entries++;
+	(void)snprintf(told.name, sizeof(told.name), "%.*s", (int)len, name);
+}
+
+static void on_inode(uint64_t node, uint64_t off, int64_t len, void *user)
+{
+	(void)off;
+	(void)len;
+	(void)user;
+	told.inodes++;
+	told.last = node;
+}
+
+/* The kernel keeps attributes and names for a day: what a new policy shows otherwise is told, and that
+ * it asks again is no refusal. */
+static void test_view__new_policy_is_told_to_the_kernel(void **state)
+{
+	static const char hide[] = "agentfs-policy 1\nrole builder\nhide a.c\nwrite x/\n";
+	const struct view_ctx agent = {.pid = 1, .uid = OWNER_UID, .gid = OWNER_UID, .unique = 9};
+	struct view_notify notify = {.entry = on_entry, .inode = on_inode};
+	struct view_fixture f;
+	struct err e = ERR_INIT;
+	struct node_attr a, b;
+
+	(void)state;
+	view_fixture_init(&f, FREE_POLICY);
+	f.view->notify = &notify;
+	assert_int_equal(view_lookup(f.view, &OWNER, NODE_ROOT, "README", &a), 0); /* held */
+	assert_int_equal(view_set_policy(f.view, hide, &e), 0);
+	assert_int_equal(told.entries, 1);
+	assert_string_equal(told.name, "a.c");
+	assert_true(told.inodes >= 2); /* the root and README */
+	assert_int_equal(view_getattr(f.view, &agent, a.id, &b), 0);
+	assert_int_equal(b.mode & 0222, 0);
+	assert_int_equal(f.view->denied, 0);
+	assert_int_equal(view_set_policy(f.view, FREE_POLICY, &e), 0);
+	assert_int_equal(told.entries, 2);
+	f.view->notify = NULL;
+	view_fixture_release(&f);
+}
+
 static int on_change(const struct snapshot_change *c, void *user)
 {
 	struct changes *l = user;
@@ -284,6 +386,8 @@ int main(void)
 		cmocka_unit_test(test_view__flood_of_refusals_is_an_exact_count),
 		cmocka_unit_test(test_view__failed_sync_leaves_it_readable_and_read_only),
 		cmocka_unit_test(test_view__replaced_file_without_lookups_is_gone),
+		cmocka_unit_test(test_view__git_is_there_whole_or_not_at_all),
+		cmocka_unit_test(test_view__new_policy_is_told_to_the_kernel),
 		cmocka_unit_test(test_snapshot__names_what_changed_and_only_that),
 	};
 
