@@ -245,7 +245,7 @@ int tree_path(const struct tree *t, uint64_t id, struct buf *b)
 {
 	uint64_t parent;
 	const char *name;
-	size_t start = b->len, len, total = 0;
+	size_t start = b->len, len, total = 0, depth = 0;
 	char *p;
 	int r;
 
@@ -255,8 +255,8 @@ int tree_path(const struct tree *t, uint64_t id, struct buf *b)
 		if (r < 0)
 			return r;
 		total += len + 1;
-		if (total > (1u << 20))
-			return -ELOOP;
+		if (total > TREE_PATH_MAX || ++depth > TREE_DEPTH_MAX)
+			return -ENAMETOOLONG;
 	}
 	if (!total)
 		return buf_add(b, "", 0);

@@ -293,6 +293,7 @@ struct changes {
 	snapshot_change_fn fn;
 	void *user;
 	struct buf path;
+	unsigned int depth;
 	struct table interesting; /* folders with something changed in or below them */
 };
 
@@ -417,6 +418,9 @@ static int compare_dir(struct changes *c, uint64_t dir, const struct image_node 
 
 	if (in_place && !table_get(&c->interesting, dir))
 		return 0;
+	if (c->depth == TREE_DEPTH_MAX || c->path.len > TREE_PATH_MAX)
+		return -ENAMETOOLONG;
+	c->depth++;
 	r = list(c->s, dir, &l);
 	for (size_t i = 0; r == 0 && (i < l.n || (b && k < b->children));) {
 		const struct image_node *kb = NULL;
@@ -447,6 +451,7 @@ static int compare_dir(struct changes *c, uint64_t dir, const struct image_node 
 		i += cmp <= 0;
 		k += cmp >= 0;
 	}
+	c->depth--;
 	return r;
 }
 

@@ -25,6 +25,9 @@
 #define NODE_CONTROL_LAYER  (UINT64_C(0xffff) << NODE_LAYER_SHIFT) /* virtual files */
 #define NODE_BASE(place)    ((place) ? (UINT64_C(1) << NODE_LAYER_SHIFT | ((uint64_t)(place) + 2)) : NODE_ROOT)
 
+/* Paths may be long, since a folder is made in a folder: beyond these, a path is -ENAMETOOLONG. */
+enum { TREE_PATH_MAX = 65535, TREE_DEPTH_MAX = 2048 };
+
 /* Cookies of names in a listing: those of the base below, the others above. */
 #define COOKIE_UPPER (UINT64_C(1) << 32)
 
@@ -141,7 +144,8 @@ int tree_parent(const struct tree *t, uint64_t id, uint64_t *ret_parent, const c
 		size_t *ret_len);
 
 /* Appends the node's path from the root without a leading slash ("" for the root). With several
- * names, the first; tree_path_of_entry gives that of one. Errors: -ENOENT unlinked, -ENOMEM. */
+ * names, the first; tree_path_of_entry gives that of one. Errors: -ENOENT unlinked,
+ * -ENAMETOOLONG, -ENOMEM. */
 int tree_path(const struct tree *t, uint64_t id, struct buf *b);
 int tree_path_child(const struct tree *t, uint64_t dir, const char *name, size_t len, struct buf *b);
 

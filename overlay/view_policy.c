@@ -263,6 +263,7 @@ struct walk {
 	struct view *v;
 	const struct view_ctx *ctx;
 	struct buf from, to; /* paths of the folder at hand on both sides */
+	unsigned int depth;  /* the walk is on our stack, which an agent may not exhaust */
 };
 
 static int walk_dir(struct walk *w, uint64_t dir);
@@ -308,8 +309,12 @@ static int walk_dir(struct walk *w, uint64_t dir)
 	if (policy_uniform_below(w->v->policy, w->from.data, &a) && a == POLICY_ALLOW &&
 	    policy_uniform_below(w->v->policy, w->to.data, &b) && b == POLICY_ALLOW)
 		return 0;
+	if (w->depth == TREE_DEPTH_MAX || w->to.len > TREE_PATH_MAX)
+		return -ENAMETOOLONG;
+	w->depth++;
 	while (r == 0 && tree_readdir(&w->v->rec.tree, dir, cookie, &cookie, &id, &name, &len) > 0)
 		r = walk_name(w, dir, id, name, len);
+	w->depth--;
 	return r;
 }
 

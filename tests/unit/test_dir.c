@@ -2,6 +2,8 @@
 /* Listings while names come and go, and the corners of renaming what the base has. */
 #include "view_random.h"
 
+#include <errno.h>
+
 static const char FREE_POLICY[] = "agentfs-policy 1\nrole builder\nscratch beside\nwrite *\n";
 
 enum { NAMES = 40, LISTINGS = 300 };
@@ -213,12 +215,48 @@ static void test_dir__hard_links_across_moved_folders(void **state)
 	view_fixture_release(&f);
 }
 
+/* A folder is made in a folder as often as an agent likes; no walk may end on a full stack, and what
+ * is there can be moved back and removed. */
+static void test_dir__depth_is_bounded(void **state)
+{
+	static const char narrow[] = "agentfs-policy 1\nrole builder\nwrite *\nhide *.secret\n";
+	struct view_fixture f;
+	uint64_t dir = NODE_ROOT, parent = NODE_ROOT;
+	struct node_attr a;
+	int r, depth = 0;
+
+	(void)state;
+	view_fixture_init(&f, narrow);
+	while ((r = view_mkdir(f.view, &OWNER, dir, "d", 0755, &a)) == 0) {
+		parent = dir;
+		dir = a.id;
+		depth++;
+		assert_true(depth <= 2 * TREE_DEPTH_MAX);
+	}
+	assert_int_equal(r, -ENAMETOOLONG);
+	assert_true(depth >= 1000);
+	/* deeper by moving the whole below another chain: walked for the policy, refused or done */
+	assert_int_equal(view_mkdir(f.view, &OWNER, NODE_ROOT, "e", 0755, &a), 0);
+	dir = a.id;
+	for (int i = 0; i < depth - 2; i++) {
+		assert_int_equal(view_mkdir(f.view, &OWNER, dir, "e", 0755, &a), 0);
+		dir = a.id;
+	}
+	r = ren(&f, NODE_ROOT, "d", dir, "d", 0);
+	assert_true(r == 0 || r == -ENAMETOOLONG);
+	if (r == 0)
+		assert_int_equal(ren(&f, dir, "d", NODE_ROOT, "d", 0), 0);
+	assert_int_equal(view_rmdir(f.view, &OWNER, parent, "d"), 0);
+	view_fixture_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dir__listing_under_change_neither_skips_nor_repeats),
 		cmocka_unit_test(test_dir__base_folders_move_as_one_node),
 		cmocka_unit_test(test_dir__exchange_of_base_and_made),
+		cmocka_unit_test(test_dir__depth_is_bounded),
 		cmocka_unit_test(test_dir__hard_links_across_moved_folders),
 	};
 
