@@ -302,7 +302,7 @@ static int migrate(struct state *s, const char *path, int64_t version, struct er
 /* Is it ours, and do we know its version? Nothing is written before this has passed. */
 static int check_and_migrate(struct state *s, const char *path, struct err *e)
 {
-	int64_t version, app, tables;
+	int64_t version = 0, app = 0, tables = 0;
 	int r = db_get_int(s, "PRAGMA user_version", &version, e);
 
 	if (r == 0)

@@ -279,7 +279,7 @@ static int ask_audit(struct ctl *c, struct printer *p, const char *file)
 	_cleanup_(json_decrefp) json_t *answer = NULL;
 	_cleanup_free_ char *cursor = NULL;
 	char since_buf[32], until_buf[32];
-	const char *since, *until;
+	const char *since = NULL, *until = NULL;
 	int r;
 
 	r = check_words(c);

@@ -320,7 +320,7 @@ static int ask_view(struct ctl *c, json_t **ret_reply, const json_t **ret_view)
 static int run_show(struct ctl *c)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL;
-	const json_t *v;
+	const json_t *v = NULL;
 	json_t *d;
 	char ago[32];
 	size_t i;
@@ -358,7 +358,7 @@ const struct command cmd_show = {
 static int run_path(struct ctl *c)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL, *o = NULL;
-	const json_t *v;
+	const json_t *v = NULL;
 	int r;
 
 	r = ask_view(c, &reply, &v);
@@ -404,7 +404,7 @@ static int run_shell(struct ctl *c)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL;
 	const char *shell = getenv("SHELL");
-	const json_t *v;
+	const json_t *v = NULL;
 	int r;
 
 	r = ask_view(c, &reply, &v);
