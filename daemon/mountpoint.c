@@ -280,9 +280,8 @@ int mountpoint_prepare(const char *path, uid_t uid, gid_t gid, char **ret_path, 
 					 real, strerror(-r));
 		if (geteuid() == 0 && lchown(real, uid, gid) < 0)
 			log_warning(-errno, "the mount point '%s' stays root's, ignoring", real);
-		/* What is written while no view is there is refused, not hidden by the next mount.
-		 * fusermount3, which a user's daemon needs, asks for a folder that may be written. */
-		if (geteuid() == 0 && chmod(real, 0555) < 0)
+		/* What is written while no view is there is refused, not hidden by the next mount. */
+		if (chmod(real, 0555) < 0)
 			log_warning(-errno, "the mount point '%s' may be written to, ignoring",
 				    real);
 		*ret_made = true;

@@ -20,6 +20,7 @@
 #include "buf.h"
 #include "cleanup.h"
 #include "io.h"
+#include "log.h"
 
 static const char FSTYPE[] = "fuse.agentfs";
 
@@ -71,11 +72,20 @@ bool mount_is_ours(const char *path)
 
 extern char **environ;
 
-static int run_fusermount(char *const argv[], char *const env[], int *ret_status)
+/* What it complains of goes to `said` (-1: to our own stderr). */
+static int run_fusermount(char *const argv[], char *const env[], int said, int *ret_status)
 {
+	posix_spawn_file_actions_t actions;
 	pid_t pid;
-	int r = -posix_spawnp(&pid, argv[0], NULL, NULL, argv, env);
+	int r = -posix_spawn_file_actions_init(&actions);
 
+	if (r < 0)
+		return r;
+	if (said >= 0)
+		r = -posix_spawn_file_actions_adddup2(&actions, said, STDERR_FILENO);
+	if (r == 0)
+		r = -posix_spawnp(&pid, argv[0], &actions, NULL, argv, env);
+	(void)posix_spawn_file_actions_destroy(&actions);
 	if (r < 0)
 		return r;
 	while (waitpid(pid, ret_status, 0) < 0)
@@ -94,7 +104,7 @@ static int unmount_with(const char *path, bool lazy)
 
 	if (geteuid() == 0)
 		return umount2(path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0 ? -errno : 0;
-	r = run_fusermount(lazy ? argv_lazy : argv_now, environ, &status);
+	r = run_fusermount(lazy ? argv_lazy : argv_now, environ, -1, &status);
 	if (r < 0)
 		return r;
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
@@ -153,14 +163,52 @@ static int receive_fd(int sock)
 	return fd;
 }
 
+/* The last line of what fusermount3 said, without its name. It has ended. */
+static const char *last_words(int pipe, char buf[static 512])
+{
+	static const char name[] = "fusermount3: ";
+	ssize_t n = read(pipe, buf, 511);
+	char *line;
+
+	while (n > 0 && buf[n - 1] == '\n')
+		n--;
+	if (n <= 0)
+		return "it does not say why";
+	buf[n] = '\0';
+	line = strrchr(buf, '\n');
+	line = line ? line + 1 : buf;
+	return strncmp(line, name, sizeof(name) - 1) == 0 ? line + sizeof(name) - 1 : line;
+}
+
+/* A mount point without write bits refuses what is written while no view is there; fusermount3 refuses
+ * such a one. Gives the bits for as long as it runs: returns the folder below the mount, whose mode the
+ * caller puts back, or -1 where there is nothing to put back. */
+static int open_for_mount(const char *path, mode_t *ret_mode)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & S_IWUSR))
+		return -1;
+	if (fchmod(fd, (st.st_mode & 07777) | S_IWUSR) < 0)
+		return -1; /* fusermount3 says what is wrong */
+	*ret_mode = st.st_mode & 07777;
+	return TAKE_FD(fd);
+}
+
 static int mount_as_user(const char *path, const char *agent, struct err *reterr)
 {
-	_cleanup_close_ int ours = -1, theirs = -1;
+	_cleanup_close_ int ours = -1, theirs = -1, closed = -1, hear = -1, said = -1;
 	_cleanup_free_ char *options = NULL;
-	char commfd[32];
+	mode_t mode = 0;
+	char commfd[32], words[512];
 	char *env[] = {commfd, (char *)"PATH=/usr/bin:/bin:/usr/local/bin", NULL};
-	int sv[2], status = 0, r;
+	int sv[2], pp[2], status = 0, r;
 
+	if (pipe2(pp, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_set(reterr, -errno, "make a pipe for fusermount3");
+	hear = pp[0];
+	said = pp[1];
 	if (asprintf(&options, "fsname=agentfs:%s,subtype=agentfs,default_permissions,nosuid,nodev",
 		     agent) < 0)
 		return -ENOMEM;
@@ -173,16 +221,17 @@ static int mount_as_user(const char *path, const char *agent, struct err *reterr
 	(void)snprintf(commfd, sizeof(commfd), "_FUSE_COMMFD=%d", theirs);
 	char *const argv[] = {(char *)"fusermount3", (char *)"-o", options,
 			      (char *)"--",	     (char *)path, NULL};
-	r = run_fusermount(argv, env, &status);
+	closed = open_for_mount(path, &mode);
+	r = run_fusermount(argv, env, said, &status);
 	theirs = safe_close(theirs);
+	if (closed >= 0 && fchmod(closed, mode) < 0)
+		log_warning(-errno, "the mount point '%s' stays open to writes, ignoring", path);
 	if (r < 0)
 		return err_set(reterr, r, "run fusermount3: %s: install the package fuse3",
 			       strerror(-r));
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return err_set(reterr, -EPERM,
-			       "fusermount3 could not mount at '%s': its own message is above; "
-			       "`agentfsctl doctor` says what is missing",
-			       path);
+		return err_set(reterr, -EPERM, "fusermount3 could not mount at '%s': %s", path,
+			       last_words(hear, words));
 	r = receive_fd(ours);
 	return r < 0 ? err_set(reterr, r, "fusermount3 sent no descriptor") : r;
 }
