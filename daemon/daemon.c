@@ -16,6 +16,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agentfs_config.h"
@@ -26,20 +27,44 @@
 #include "spawn_env.h"
 #include "sys.h"
 
-enum { WORKERS = 4, ORPHANS_TIMEOUT_MS = 60000, END_TIMEOUT_S = 10, END_POLL_MS = 20 };
+enum {
+	WORKERS = 4,
+	ORPHANS_TIMEOUT_MS = 60000,
+	END_TIMEOUT_S = 10,
+	END_POLL_MS = 20,
+	LOCK_WAIT_MS = 5000
+};
+
+/* A daemon that has been told to end holds its lock until it has unmounted its views. */
+static int lock_soon(int fd)
+{
+	const struct timespec step = {.tv_nsec = END_POLL_MS * 1000000L};
+
+	for (int ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; ms += END_POLL_MS) {
+		if (errno != EWOULDBLOCK || ms >= LOCK_WAIT_MS)
+			return -errno;
+		(void)nanosleep(&step, NULL);
+	}
+	return 0;
+}
 
 static int take_lock(struct daemon *d, struct err *e)
 {
+	int r;
+
 	d->lock_fd = openat(d->state_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock_fd < 0)
-		return err_set(e, -errno, "cannot open '%s/lock'", d->paths.state);
-	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
+		return err_set(e, -errno, "cannot open '%s/lock': %s", d->paths.state,
+			       strerror(errno));
+	r = lock_soon(d->lock_fd);
+	if (r < 0)
+		return r == -EWOULDBLOCK
 			       ? err_set_id(e, -EBUSY, "Busy",
 					    "another daemon uses '%s': stop it first, or give "
 					    "another --state",
 					    d->paths.state)
-			       : err_set(e, -errno, "cannot lock '%s/lock'", d->paths.state);
+			       : err_set(e, r, "cannot lock '%s/lock': %s", d->paths.state,
+					 strerror(-r));
 	return 0;
 }
 

@@ -36,6 +36,7 @@
 #include "varlink.h"
 
 #define START_MS 15000
+#define VIEWS_MS 5000
 #define STEP_MS	 20
 
 static char *text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -173,14 +174,16 @@ static _Noreturn void exec_daemon(const char *daemon, const char *dir, int log_f
 static char *last_line(const char *log, off_t from)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	char *line;
+	char *line, *said;
 
 	if (io_read_file(AT_FDCWD, log, 1 << 24, &b) < 0 || (off_t)b.len <= from)
 		return NULL;
 	while (b.len && b.data[b.len - 1] == '\n')
 		b.data[--b.len] = 0;
 	line = strrchr(b.data + from, '\n');
-	return strdup(line ? line + 1 : b.data + from);
+	line = line ? line + 1 : b.data + from;
+	said = strstr(line, "] error: ");
+	return strdup(said ? said + strlen("] error: ") : line);
 }
 
 /* Waits until the socket answers or the child ends. */
@@ -196,7 +199,7 @@ static int wait_daemon(struct ctl *c, pid_t pid, const char *socket, const char 
 		if (waitpid(pid, &status, WNOHANG) == pid) {
 			line = last_line(log, from);
 			return ctl_fail(c, CTL_AWAY, "DaemonFailed", NULL,
-					"agentfsd ended as it was started: %s (log: %s)",
+					"agentfsd did not start: %s (log: %s)",
 					line ? line : "it said nothing", log);
 		}
 		(void)nanosleep(&step, NULL);
@@ -204,6 +207,35 @@ static int wait_daemon(struct ctl *c, pid_t pid, const char *socket, const char 
 	return ctl_fail(c, CTL_AWAY, "DaemonFailed", NULL,
 			"agentfsd was started but did not answer within %d s (log: %s)",
 			START_MS / 1000, log);
+}
+
+/* Is a view still on its way back? */
+static bool views_come(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	json_t *view;
+	size_t i;
+
+	if (client_call(c, "List", json_object(), &reply) != 0)
+		return false;
+	json_array_foreach (json_object_get(reply, "views"), i, view)
+		if (strcmp(json_string_value(json_object_get(view, "state")) ?: "", "stale") == 0)
+			return true;
+	return false;
+}
+
+/* A daemon that has just been started mounts its views: who asks for one right away shall find it. A
+ * view that does not come back is told by what is asked of it. */
+static void wait_views(struct ctl *c, const char *socket)
+{
+	const struct timespec step = {.tv_nsec = STEP_MS * 1000000L};
+
+	if (varlink_connect(socket, &c->vl, NULL) < 0)
+		return; /* the caller tries again, and says so */
+	for (int ms = 0; ms < VIEWS_MS && views_come(c); ms += STEP_MS)
+		(void)nanosleep(&step, NULL);
+	varlink_close(c->vl);
+	c->vl = NULL;
 }
 
 /* With the lock held. */
@@ -233,6 +265,8 @@ static int start_locked(struct ctl *c, const char *socket, const char *dir)
 		exec_daemon(daemon, dir, log_fd);
 	progress_begin("starting agentfsd");
 	r = wait_daemon(c, pid, socket, log, from);
+	if (r == CTL_OK)
+		wait_views(c, socket);
 	progress_end();
 	return r;
 }

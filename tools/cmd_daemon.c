@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon itself: its health, its start and its end. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -11,6 +13,8 @@
 #include "cmd.h"
 #include "json.h"
 #include "out.h"
+
+enum { END_MS = 30000 };
 
 static bool print_check(const json_t *check)
 {
@@ -111,12 +115,25 @@ const struct command cmd_daemon_start = {
 	.run = run_start,
 };
 
+/* The daemon's process, to be waited for; -1 where it cannot be. */
+static int daemon_process(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *status = NULL;
+
+	if (client_call(c, "Status", json_object(), &status) != 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, (pid_t)jint(status, "pid"), 0);
+}
+
 static int run_stop(struct ctl *c)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL;
+	_cleanup_close_ int process = -1;
 	int r;
 
 	r = client_connect(c, false, false);
+	if (r == 0)
+		process = daemon_process(c);
 	if (r == 0)
 		r = client_call(
 			c, "Stop",
@@ -124,9 +141,13 @@ static int run_stop(struct ctl *c)
 			&reply);
 	if (r != 0)
 		return r;
-	ctl_note(c, "The daemon at %s has stopped%s.", c->socket,
-		 args_has(&c->args, "keep-views") ? "; its views serve on"
-						  : "; its views come back with it");
+	if (process >= 0 && poll(&(struct pollfd){process, POLLIN, 0}, 1, END_MS) == 0)
+		ctl_note(c, "The daemon at %s was told to stop, but still runs after %d s.",
+			 c->socket, END_MS / 1000);
+	else
+		ctl_note(c, "The daemon at %s has stopped%s.", c->socket,
+			 args_has(&c->args, "keep-views") ? "; its views serve on"
+							  : "; its views come back with it");
 	return c->json ? ctl_json(reply) : CTL_OK;
 }
 

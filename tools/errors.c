@@ -58,7 +58,7 @@ const struct error_info errors[] = {
 	 "Join the group that owns the socket (usermod -aG agentfs USER), or use your own daemon.",
 	 3},
 	{"DaemonFailed", "The daemon could not be started.",
-	 "Its log, which the message names, says why.", 3},
+	 "Put right what the message names; the log that it names may say more.", 3},
 	{"DaemonOther", "The daemon does not understand the request, or its answer was no answer.",
 	 "agentfsctl and agentfsd are of different versions: restart the daemon (agentfsctl "
 	 "daemon stop; agentfsctl daemon start).",
