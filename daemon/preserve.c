@@ -157,7 +157,7 @@ static int commit_work(struct preserve *p, const git_oid *parent, const git_oid 
 
 static int keep_work(struct preserve *p, const git_oid *head)
 {
-	struct worktree_options opt = {.git = p->w->repo.git, .ret = p->ret};
+	struct worktree_options opt = {.git = p->w->repo.git, .nested = true, .ret = p->ret};
 	_cleanup_(err_release) struct err ignored = ERR_INIT;
 	struct worktree t = {0};
 	git_oid parent = *head;
@@ -210,6 +210,20 @@ static int preserve_all(struct preserve *p)
 	return r;
 }
 
+/* The command that brings the first kept ref back, as a shell takes it. NULL: no memory. */
+static char *restore_command(const struct worker *w, const char *ref)
+{
+	const char *where = w->repo.worktree ? w->repo.worktree : w->repo.common;
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	int r = buf_adds(&b, "git -C '");
+
+	for (; *where && r == 0; where++)
+		r = *where == '\'' ? buf_adds(&b, "'\\''") : buf_add(&b, where, 1);
+	if (r == 0)
+		r = buf_addf(&b, "' branch %s-restored %s", w->conf.agent, ref);
+	return r < 0 ? NULL : strdup(b.data);
+}
+
 int op_preserve(struct worker *w, json_t *ret, struct err *reterr)
 {
 	struct preserve p = {.w = w, .ret = ret, .err = reterr, .refs = json_array()};
@@ -221,11 +235,8 @@ int op_preserve(struct worker *w, json_t *ret, struct err *reterr)
 	(void)git_repository_set_ident(w->repo.git, "agentfs", "agentfs@agentfs.invalid");
 	r = preserve_all(&p);
 	viewgit_close(&p.objects);
-	if (r == 0 && p.first &&
-	    asprintf(&restore, "git -C %s branch %s-restored %s",
-		     w->repo.worktree ? w->repo.worktree : w->repo.common, w->conf.agent,
-		     p.first) < 0)
-		restore = NULL;
+	if (r == 0 && p.first)
+		restore = restore_command(w, p.first);
 	(void)json_object_set_new(ret, "restore",
 				  restore ? worker_text(restore, strlen(restore)) : json_null());
 	free(p.first);

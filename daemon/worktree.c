@@ -207,7 +207,10 @@ static int folder_state(struct build *b, const char *path)
 				buf_clear(&b->told);
 				if (buf_add(&b->told, path, i) < 0)
 					return -ENOMEM;
-				note(b, b->told.data, "is a git repository of its own: left out");
+				note(b, b->told.data,
+				     b->opt->nested ? "is a git repository of its own: its files "
+						      "are kept, its history is not"
+						    : "is a git repository of its own: left out");
 			}
 		}
 	}
@@ -324,7 +327,7 @@ static int choose_new(struct build *b, struct worktree_item *it)
 	r = folder_state(b, it->path);
 	if (r < 0)
 		return r;
-	if (b->state != OPEN) {
+	if (b->state == GITLINK || (b->state == NESTED && !b->opt->nested)) {
 		it->take = false;
 		return 0;
 	}

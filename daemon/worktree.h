@@ -42,6 +42,7 @@ struct worktree_options {
 	bool limit;	     /* refuse masses of new files in one ignored-looking folder */
 	bool strict;  /* refuse content that needs a filter we lack; else its bytes as they are */
 	bool scratch; /* scratch files too */
+	bool nested;  /* files of repositories in it too, without their .git */
 	json_t *ret;  /* for notes */
 };
 

@@ -60,16 +60,26 @@ const struct command cmd_next = {
 	.run = run_next,
 };
 
-/* Whether the daemon's notes say themselves how to bring the work back. */
-static bool notes_restore(const json_t *reply)
+static const char restore_note[] = "kept; bring it back with: ";
+
+/* Takes the note that says how to bring the work back out of the reply: it comes last. The caller frees. */
+static char *take_restore(json_t *reply)
 {
-	json_t *note;
+	json_t *notes = json_object_get(reply, "notes"), *note;
+	char *command = NULL;
 	size_t i;
 
-	json_array_foreach (json_object_get(reply, "notes"), i, note)
-		if (json_is_string(note) && strstr(json_string_value(note), "bring it back with"))
-			return true;
-	return false;
+	json_array_foreach (notes, i, note) {
+		const char *text = json_string_value(note);
+
+		if (!text || strncmp(text, restore_note, strlen(restore_note)) != 0)
+			continue;
+		command = strdup(text + strlen(restore_note));
+		if (command)
+			(void)json_array_remove(notes, i);
+		break;
+	}
+	return command;
 }
 
 /* One preserved ref and, with `repo`, the command that brings it back. */
@@ -92,7 +102,7 @@ static void print_preserved(const char *ref, const char *repo, const char *agent
 static int take_down(struct ctl *c, const char *method, const char *before, const char *after)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL, *shown = NULL;
-	_cleanup_free_ char *agent = NULL;
+	_cleanup_free_ char *agent = NULL, *restore = NULL;
 	const json_t *v;
 	const char *repo;
 	json_t *ref;
@@ -112,16 +122,23 @@ static int take_down(struct ctl *c, const char *method, const char *before, cons
 		&reply);
 	if (r != 0)
 		return r;
+	if (!c->json)
+		restore = take_restore(reply);
 	ctl_notes(c, reply, "notes");
 	if (c->json)
 		return ctl_json(reply);
 	printf("%s: %s ", agent, before);
 	out_text(stdout, jstr(v, "branch"));
 	printf(" %s\n", after);
-	repo = notes_restore(reply) ? NULL : jstr(v, "repository");
+	repo = restore ? NULL : jstr(v, "repository");
 	json_array_foreach (json_object_get(reply, "preserved"), i, ref) {
 		if (json_is_string(ref))
 			print_preserved(json_string_value(ref), repo, agent);
+	}
+	if (restore) {
+		(void)fputs("bring it back:    ", stdout);
+		out_text(stdout, restore);
+		(void)putchar('\n');
 	}
 	return CTL_OK;
 }

@@ -59,7 +59,8 @@ void ctl_say_error(struct ctl *c, const char *id, const char *message, const cha
 
 	if (!message)
 		message = info ? info->meaning : id;
-	if (!remedy && info)
+	/* What is wrong with an argument is said by the message itself. */
+	if (!remedy && info && (c->json || strcmp(info->id, "Invalid") != 0))
 		remedy = info->remedy;
 	(void)fflush(stdout);
 	(void)fputs("agentfsctl: ", stderr);
