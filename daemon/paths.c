@@ -139,7 +139,9 @@ static int make_folder(const char *path, const char *below, mode_t mode, struct 
 		r = io_mkdir_p(full, mode);
 	else
 		full = NULL;
-	return r < 0 ? err_set(reterr, r, "cannot make the folder '%s': %s", full ? full : path, strerror(-r)) : 0;
+	return r < 0 ? err_set(reterr, r, "cannot make the folder '%s': %s", full ? full : path,
+			       strerror(-r))
+		     : 0;
 }
 
 int paths_make(const struct paths *p, struct err *reterr)

@@ -30,9 +30,9 @@ struct checkpoint_mark checkpoint_mark(const struct tree *t);
 void checkpoint_done(struct tree *t, struct checkpoint_mark mark);
 
 struct checkpoint_info {
-	uint64_t full_seq;                /* where the chain that was loaded begins */
+	uint64_t full_seq;		  /* where the chain that was loaded begins */
 	uint64_t full_bytes, delta_bytes; /* its sizes; deltas in whole blocks of the disk */
-	unsigned int bad;                 /* damaged files that were passed over */
+	unsigned int bad;		  /* damaged files that were passed over */
 };
 
 /* Loads the newest checkpoint up to `max_seq` (0: any) whose chain is whole into an empty tree;

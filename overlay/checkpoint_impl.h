@@ -9,12 +9,12 @@
 /* What writing and reading a checkpoint share; the format is at the head of checkpoint.c. */
 
 enum ckpt_type {
-	CKPT_NODE = 64,      /* node, mode, owner, group, rdev, count = nlink, mask = flags, size,
+	CKPT_NODE = 64,	   /* node, mode, owner, group, rdev, count = nlink, mask = flags, size,
 				atime, mtime, offset = ctime, offset2 = btime, length = next cookie,
 				value = symlink target */
-	CKPT_EXTENTS = 65,   /* node, value = struct extent[], little-endian; several go on */
-	CKPT_XATTR = 66,     /* node, name, value */
-	CKPT_NAME = 67,      /* parent, name, node (0 = whiteout), offset = cookie, mask 1 = scratch */
+	CKPT_EXTENTS = 65, /* node, value = struct extent[], little-endian; several go on */
+	CKPT_XATTR = 66,   /* node, name, value */
+	CKPT_NAME = 67, /* parent, name, node (0 = whiteout), offset = cookie, mask 1 = scratch */
 	CKPT_NODE_GONE = 68, /* node */
 	CKPT_NAME_GONE = 69, /* parent, name */
 	CKPT_POLICY = 70,    /* value */

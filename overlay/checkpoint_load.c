@@ -440,7 +440,8 @@ static int check_tree(const struct tree *t)
 	bool good = t->next_upper >= NODE_UPPER_FIRST && !(t->next_upper >> NODE_LAYER_SHIFT);
 
 	while (good && (n = table_next(&t->nodes, &pos)))
-		good = kind_ok(n) && number_ok(t, n) && (!S_ISDIR(n->mode) || reaches_root(t, n->id));
+		good = kind_ok(n) && number_ok(t, n) &&
+		       (!S_ISDIR(n->mode) || reaches_root(t, n->id));
 	for (pos = 0; good && (n = table_next(&t->nodes, &pos));) /* there are no circles now */
 		good = names_ok(t, n);
 	for (size_t i = 0; good && i < t->nbuckets; i++)
@@ -567,8 +568,10 @@ int checkpoint_load(int dir, const uint8_t view_id[16], uint64_t max_seq, struct
 		if (r == 0)
 			return 0;
 		if (r == -EPROTONOSUPPORT)
-			return err_set(reterr, r, "checkpoint %" PRIu64
-				       " has a newer format than this version reads", seqs[i]);
+			return err_set(reterr, r,
+				       "checkpoint %" PRIu64
+				       " has a newer format than this version reads",
+				       seqs[i]);
 		if (r != -EBADMSG && r != -EIO)
 			return err_set(reterr, r, "load checkpoint %" PRIu64, seqs[i]);
 		ret->bad++;

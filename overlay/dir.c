@@ -107,8 +107,8 @@ bool tree_base_has(const struct tree *t, uint64_t dir, const char *name, size_t 
 
 	if (!b || !b->children)
 		return false;
-	place = image_lookup(t->image, (uint32_t)(dir == NODE_ROOT ? 0 : (dir & 0xffffffffffff) - 2),
-			     name, len);
+	place = image_lookup(
+		t->image, (uint32_t)(dir == NODE_ROOT ? 0 : (dir & 0xffffffffffff) - 2), name, len);
 	if (place < 0)
 		return false;
 	*ret = NODE_BASE((uint32_t)place);
@@ -217,7 +217,8 @@ int tree_readdir(const struct tree *t, uint64_t dir, uint64_t cookie, uint64_t *
 		uint64_t k = cookie < COOKIE_BASE ? 0 : cookie - COOKIE_BASE + 1;
 
 		for (; k < children; k++) {
-			const struct image_node *c = image_node(t->image, b->first_child + (uint32_t)k);
+			const struct image_node *c =
+				image_node(t->image, b->first_child + (uint32_t)k);
 
 			*ret_name = image_name(t->image, c, ret_len);
 			if (d && d->dir.entries && tree_entry(t, dir, *ret_name, *ret_len))

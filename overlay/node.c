@@ -132,9 +132,18 @@ int tree_attr(const struct tree *t, uint64_t id, struct node_attr *ret)
 
 	if (n) {
 		*ret = (struct node_attr){
-			.id = id, .ino = node_ino(id), .size = n->size, .mode = n->mode,
-			.uid = n->uid, .gid = n->gid, .rdev = n->rdev, .nlink = n->nlink,
-			.atime = n->atime, .mtime = n->mtime, .ctime = n->ctime, .btime = n->btime,
+			.id = id,
+			.ino = node_ino(id),
+			.size = n->size,
+			.mode = n->mode,
+			.uid = n->uid,
+			.gid = n->gid,
+			.rdev = n->rdev,
+			.nlink = n->nlink,
+			.atime = n->atime,
+			.mtime = n->mtime,
+			.ctime = n->ctime,
+			.btime = n->btime,
 		};
 		if (S_ISDIR(n->mode)) {
 			ret->size = 4096;
@@ -151,9 +160,17 @@ int tree_attr(const struct tree *t, uint64_t id, struct node_attr *ret)
 		return -ENOENT;
 	when = (int64_t)image_time_ns(t->image);
 	*ret = (struct node_attr){
-		.id = id, .ino = node_ino(id), .size = b->size, .mode = node_base_mode(b),
-		.uid = t->uid, .gid = t->gid, .nlink = base_nlink(b),
-		.atime = when, .mtime = when, .ctime = when, .btime = when,
+		.id = id,
+		.ino = node_ino(id),
+		.size = b->size,
+		.mode = node_base_mode(b),
+		.uid = t->uid,
+		.gid = t->gid,
+		.nlink = base_nlink(b),
+		.atime = when,
+		.mtime = when,
+		.ctime = when,
+		.btime = when,
 	};
 	if (S_ISDIR(ret->mode))
 		ret->size = 4096;
@@ -194,9 +211,17 @@ int tree_copy_up(struct tree *t, uint64_t id, struct node **ret)
 	if (!n)
 		return -ENOMEM;
 	*n = (struct node){
-		.id = id, .mode = a.mode, .uid = a.uid, .gid = a.gid, .nlink = a.nlink,
-		.size = S_ISDIR(a.mode) ? 0 : a.size, .atime = a.atime, .mtime = a.mtime,
-		.ctime = a.ctime, .btime = a.btime, .flags = NODE_F_BASE_NAME,
+		.id = id,
+		.mode = a.mode,
+		.uid = a.uid,
+		.gid = a.gid,
+		.nlink = a.nlink,
+		.size = S_ISDIR(a.mode) ? 0 : a.size,
+		.atime = a.atime,
+		.mtime = a.mtime,
+		.ctime = a.ctime,
+		.btime = a.btime,
+		.flags = NODE_F_BASE_NAME,
 	};
 	if (S_ISREG(n->mode) && n->size) {
 		r = extent_reserve(&n->extents, 1);

@@ -66,7 +66,8 @@ int snapshot_open(int view_dir, int state_dir, uint64_t seq, struct snapshot **r
 	if (s->conf.index && *s->conf.index)
 		s->index_fd = openat(images, s->conf.index, O_RDONLY | O_CLOEXEC);
 	r = odb_open(s->conf.objects, &s->odb, reterr);
-	if (r == 0) /* base content is rarely needed here, and this process may not write the cache */
+	if (r ==
+	    0) /* base content is rarely needed here, and this process may not write the cache */
 		r = content_open(-1, s->odb, &s->content, reterr);
 	if (r == 0)
 		r = recover_read(view_dir, images, &s->conf, seq, &s->rec, reterr);
@@ -124,8 +125,15 @@ static int fill(const struct snapshot *s, uint64_t id, const struct entry *e,
 	if (r < 0)
 		return r;
 	*ret = (struct snapshot_stat){
-		.node = id, .ino = a.ino, .mode = a.mode, .uid = a.uid, .gid = a.gid,
-		.nlink = a.nlink, .size = a.size, .mtime = a.mtime, .ctime = a.ctime,
+		.node = id,
+		.ino = a.ino,
+		.mode = a.mode,
+		.uid = a.uid,
+		.gid = a.gid,
+		.nlink = a.nlink,
+		.size = a.size,
+		.mtime = a.mtime,
+		.ctime = a.ctime,
 		.base = S_ISDIR(a.mode) ? NULL : same_as(&s->rec.tree, id),
 		.scratch = e && e->scratch,
 	};
@@ -214,7 +222,7 @@ ssize_t snapshot_read(struct snapshot *s, uint64_t node, uint64_t off, void *buf
 
 struct name {
 	char *name;
-	uint64_t id;      /* 0: gone */
+	uint64_t id; /* 0: gone */
 	bool scratch, changed;
 };
 
@@ -242,8 +250,10 @@ static int names_add(struct names *l, const char *name, size_t len, uint64_t id,
 		l->v = v;
 		l->cap = cap;
 	}
-	l->v[l->n] = (struct name){.name = strndup(name, len), .id = id,
-				   .scratch = e && e->scratch, .changed = e != NULL};
+	l->v[l->n] = (struct name){.name = strndup(name, len),
+				   .id = id,
+				   .scratch = e && e->scratch,
+				   .changed = e != NULL};
 	return l->v[l->n++].name ? 0 : -ENOMEM;
 }
 

@@ -30,9 +30,9 @@ struct snapshot_stat {
 	uint64_t node, ino;
 	uint32_t mode, uid, gid, nlink;
 	uint64_t size;
-	int64_t mtime, ctime; /* ns */
+	int64_t mtime, ctime;	       /* ns */
 	const struct image_node *base; /* content wholly that of this base file, or NULL */
-	bool scratch;                  /* allowed only as scratch: not to be materialized */
+	bool scratch;		       /* allowed only as scratch: not to be materialized */
 };
 
 /* Follows no symlinks. Errors: -ENOENT, -ENOTDIR. */
@@ -46,8 +46,8 @@ typedef int (*snapshot_dir_fn)(const char *name, const struct snapshot_stat *st,
 int snapshot_readdir(struct snapshot *s, const char *path, snapshot_dir_fn fn, void *user);
 
 struct snapshot_change {
-	const char *path;       /* borrowed for the call */
-	char status;            /* 'A' added, 'M' content, mode or type changed, 'D' deleted */
+	const char *path;	 /* borrowed for the call */
+	char status;		 /* 'A' added, 'M' content, mode or type changed, 'D' deleted */
 	struct snapshot_stat st; /* not for 'D' */
 	const struct image_node *base; /* what the base has at that path; not for 'A' */
 	bool scratch;

@@ -17,13 +17,14 @@
  * Node numbers: layer << 48 | place + 2; the root is 1. Layer 0 holds what the view made (`place` is a
  * counter), layer 1 the nodes of the base image. Never reused, the same after a restart.
  */
-#define NODE_ROOT	    UINT64_C(1)
-#define NODE_AGENTFS	    UINT64_C(2)  /* /.agentfs where the base has none */
-#define NODE_CONTROL	    UINT64_C(3)  /* /.agentfs/control and, behind it, its files (view_control.c) */
-#define NODE_UPPER_FIRST    UINT64_C(64) /* what the view makes */
-#define NODE_LAYER_SHIFT    48
-#define NODE_CONTROL_LAYER  (UINT64_C(0xffff) << NODE_LAYER_SHIFT) /* virtual files */
-#define NODE_BASE(place)    ((place) ? (UINT64_C(1) << NODE_LAYER_SHIFT | ((uint64_t)(place) + 2)) : NODE_ROOT)
+#define NODE_ROOT	   UINT64_C(1)
+#define NODE_AGENTFS	   UINT64_C(2) /* /.agentfs where the base has none */
+#define NODE_CONTROL	   UINT64_C(3) /* /.agentfs/control and, behind it, its files (view_control.c) */
+#define NODE_UPPER_FIRST   UINT64_C(64) /* what the view makes */
+#define NODE_LAYER_SHIFT   48
+#define NODE_CONTROL_LAYER (UINT64_C(0xffff) << NODE_LAYER_SHIFT) /* virtual files */
+#define NODE_BASE(place)                                                                           \
+	((place) ? (UINT64_C(1) << NODE_LAYER_SHIFT | ((uint64_t)(place) + 2)) : NODE_ROOT)
 
 /* Paths may be long, since a folder is made in a folder: beyond these, a path is -ENAMETOOLONG. */
 enum { TREE_PATH_MAX = 65535, TREE_DEPTH_MAX = 2048 };
@@ -34,13 +35,13 @@ enum { TREE_PATH_MAX = 65535, TREE_DEPTH_MAX = 2048 };
 /* A name in a folder that the base does not have there, or a whiteout over one that it has. */
 struct entry {
 	uint64_t dir;
-	uint64_t child;          /* 0: whiteout */
-	uint64_t cookie;         /* place in the listing; 0 for whiteouts */
+	uint64_t child;		 /* 0: whiteout */
+	uint64_t cookie;	 /* place in the listing; 0 for whiteouts */
 	struct entry *hash_next; /* names in the same bucket */
 	struct entry *link_next; /* other names of the same child */
 	uint32_t hash;
 	uint16_t len;
-	bool scratch;            /* made by a scratch verdict */
+	bool scratch; /* made by a scratch verdict */
 	char name[];
 };
 
@@ -52,8 +53,8 @@ struct xattr {
 };
 
 enum node_flags {
-	NODE_F_BASE_NAME = 1 << 0, /* still reached by its name in the base */
-	NODE_F_DIRTY = 1 << 1,     /* changed since the last checkpoint */
+	NODE_F_BASE_NAME = 1 << 0,   /* still reached by its name in the base */
+	NODE_F_DIRTY = 1 << 1,	     /* changed since the last checkpoint */
 	NODE_F_BASE_TARGET = 1 << 2, /* symlink whose target is the base's blob */
 };
 
@@ -63,13 +64,13 @@ struct node {
 	uint32_t flags;
 	uint64_t size;
 	int64_t atime, mtime, ctime, btime; /* ns */
-	struct entry *names; /* names other than the one in the base */
+	struct entry *names;		    /* names other than the one in the base */
 	struct xattr *xattrs;
-	uint64_t lookups;    /* the kernel's, upper nodes only */
+	uint64_t lookups; /* the kernel's, upper nodes only */
 	union {
 		struct extent_map extents; /* regular files */
-		char *target;              /* symlinks (size is its length) */
-		struct {                   /* folders: the names above, by cookie; NULL = gone */
+		char *target;		   /* symlinks (size is its length) */
+		struct {		   /* folders: the names above, by cookie; NULL = gone */
 			struct entry **list;
 			uint32_t n, cap, live, entries; /* live names; entries with whiteouts */
 			uint64_t next_cookie;
@@ -79,24 +80,24 @@ struct node {
 
 struct tree {
 	const struct image *image; /* borrowed */
-	uint32_t uid, gid;         /* what base nodes show */
-	struct table nodes;        /* changed nodes by number */
-	struct entry **buckets;    /* changed names by (folder, name) */
+	uint32_t uid, gid;	   /* what base nodes show */
+	struct table nodes;	   /* changed nodes by number */
+	struct entry **buckets;	   /* changed names by (folder, name) */
 	size_t nbuckets, nentries;
-	uint64_t next_upper;       /* number of the next node made */
-	uint64_t seq;              /* last record applied */
+	uint64_t next_upper; /* number of the next node made */
+	uint64_t seq;	     /* last record applied */
 	struct extent_live live;
-	struct buf dirty_nodes;    /* uint64_t numbers of nodes that changed or went since the last */
-	struct buf dirty_names;    /* checkpoint; {uint64_t dir, uint16_t len, bytes} */
-	uint64_t nchanged;         /* nodes in `nodes` that are not folders; for STATUS */
-	struct node *spare_nodes[2];  /* prepared for the next apply */
+	struct buf dirty_nodes; /* uint64_t numbers of nodes that changed or went since the last */
+	struct buf dirty_names; /* checkpoint; {uint64_t dir, uint16_t len, bytes} */
+	uint64_t nchanged;	/* nodes in `nodes` that are not folders; for STATUS */
+	struct node *spare_nodes[2]; /* prepared for the next apply */
 	struct entry *spare_entries[2];
 	struct xattr *spare_xattr;
-	struct extent *spare_copy;    /* OP_COPY: what is copied, offsets in the destination */
+	struct extent *spare_copy; /* OP_COPY: what is copied, offsets in the destination */
 	uint32_t spare_ncopy;
-	uint64_t notes_lost;          /* changes that no memory was left to note: only a full one will do */
-	bool track;                   /* note what changes for the next checkpoint */
-	char *policy;                 /* text of the last RECORD_POLICY, or NULL */
+	uint64_t notes_lost; /* changes that no memory was left to note: only a full one will do */
+	bool track;	     /* note what changes for the next checkpoint */
+	char *policy;	     /* text of the last RECORD_POLICY, or NULL */
 };
 
 /* What stat(2) shows, for changed and unchanged nodes alike. */
@@ -147,7 +148,8 @@ int tree_parent(const struct tree *t, uint64_t id, uint64_t *ret_parent, const c
  * names, the first; tree_path_of_entry gives that of one. Errors: -ENOENT unlinked,
  * -ENAMETOOLONG, -ENOMEM. */
 int tree_path(const struct tree *t, uint64_t id, struct buf *b);
-int tree_path_child(const struct tree *t, uint64_t dir, const char *name, size_t len, struct buf *b);
+int tree_path_child(const struct tree *t, uint64_t dir, const char *name, size_t len,
+		    struct buf *b);
 
 /* Calls fn for each name of the node; stops at a non-zero return. */
 int tree_each_name(const struct tree *t, uint64_t id,

@@ -82,9 +82,11 @@ static int sync_failed(struct view *v)
 	v->failed = true;
 	pthread_mutex_unlock(&v->lock);
 	if (!told)
-		(void)log_error(-EIO, "write the journal or data of view '%s' to the disk: the view is "
-				      "read-only from now on; see to the disk, then close and reopen "
-				      "the view", v->conf.agent);
+		(void)log_error(-EIO,
+				"write the journal or data of view '%s' to the disk: the view is "
+				"read-only from now on; see to the disk, then close and reopen "
+				"the view",
+				v->conf.agent);
 	return -EIO;
 }
 
@@ -132,7 +134,8 @@ static int write_checkpoint(struct view *v)
 	int r;
 
 	pthread_mutex_lock(&v->lock);
-	full = !v->last_checkpoint || v->rec.tree.notes_lost || v->delta_bytes > v->full_bytes + 65536;
+	full = !v->last_checkpoint || v->rec.tree.notes_lost ||
+	       v->delta_bytes > v->full_bytes + 65536;
 	mark = checkpoint_mark(&v->rec.tree);
 	seq = v->rec.tree.seq;
 	r = checkpoint_collect(&v->rec.tree, v->conf.view_id, v->last_checkpoint, full, &b);
@@ -394,7 +397,8 @@ void view_close(struct view *v)
 	if (r == 0 || r == -ENOSPC || r == -EDQUOT)
 		r = view_sync(v);
 	if (r < 0 && r != -EIO)
-		(void)log_warning(r, "write the last checkpoint, ignoring: the journal holds everything");
+		(void)log_warning(
+			r, "write the last checkpoint, ignoring: the journal holds everything");
 	view_free(v);
 }
 
@@ -427,7 +431,8 @@ static void count_changes(struct view *v, struct view_info *ret)
 	size_t pos = 0;
 
 	while ((n = table_next(&t->nodes, &pos))) {
-		if (S_ISDIR(n->mode) || !n->nlink || view_is_git_node(v, n->id) || same_as_base(t, n))
+		if (S_ISDIR(n->mode) || !n->nlink || view_is_git_node(v, n->id) ||
+		    same_as_base(t, n))
 			continue;
 		ret->changed++;
 	}

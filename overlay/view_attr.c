@@ -139,7 +139,7 @@ int view_getxattr(struct view *v, uint64_t id, const char *name, struct buf *ret
 	r = control_is(v, id) ? 0 : tree_attr(&v->rec.tree, id, &a);
 	x = tree_xattr(&v->rec.tree, id, name, strlen(name));
 	if (r == 0)
-		r = x ? buf_add(ret, x->value, x->len)
+		r = x					    ? buf_add(ret, x->value, x->len)
 		    : check_xattr_name(name) == -EOPNOTSUPP ? -EOPNOTSUPP
 							    : -ENODATA;
 	pthread_mutex_unlock(&v->lock);

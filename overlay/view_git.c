@@ -50,8 +50,7 @@ static int make_seed(struct view *v, const struct viewconf_seed *s)
 	int r;
 
 	/* A folder is made by making something in it. */
-	if (asprintf(&path, "%s/%s%s", MAKING, s->path,
-		     S_ISDIR(s->mode) ? "/.keep" : "") < 0)
+	if (asprintf(&path, "%s/%s%s", MAKING, s->path, S_ISDIR(s->mode) ? "/.keep" : "") < 0)
 		return -ENOMEM;
 	if (S_ISDIR(s->mode)) {
 		r = view_path_lock(v, path);
@@ -73,7 +72,8 @@ static int make_index(struct view *v)
 	uint64_t id;
 	int r;
 
-	if (v->index_fd < 0 || tree_lookup(&v->rec.tree, NODE_ROOT, MAKING, strlen(MAKING), &id) < 0)
+	if (v->index_fd < 0 ||
+	    tree_lookup(&v->rec.tree, NODE_ROOT, MAKING, strlen(MAKING), &id) < 0)
 		return 0;
 	r = view_path_lock(v, MAKING "/index");
 	if (r < 0 && r != -EEXIST)
@@ -103,8 +103,10 @@ static int make_index(struct view *v)
 
 static int make_git(struct view *v, struct err *reterr)
 {
-	const struct view_ctx self = {.pid = (uint32_t)getpid(), .uid = v->conf.uid,
-				      .gid = v->conf.gid, .internal = true};
+	const struct view_ctx self = {.pid = (uint32_t)getpid(),
+				      .uid = v->conf.uid,
+				      .gid = v->conf.gid,
+				      .internal = true};
 	uint64_t id;
 	int r;
 

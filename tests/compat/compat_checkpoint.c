@@ -36,8 +36,8 @@ static struct bytes word(const char *s)
 
 static struct record op(struct tree *t, enum record_op what)
 {
-	struct record rec = {.type = RECORD_OP, .seq = t->seq + 1,
-			     .time = FIXTURE_TIME_NS + t->seq};
+	struct record rec = {
+		.type = RECORD_OP, .seq = t->seq + 1, .time = FIXTURE_TIME_NS + t->seq};
 
 	RECORD_SET(&rec, op, F_OP, what);
 	return rec;
@@ -131,16 +131,19 @@ static void picture(const struct tree *t, uint64_t dir, struct buf *out)
 		assert_int_equal(buf_addf(out, "%.*s %lx %lx %o %u %u %lu %ld %ld", (int)len, name,
 					  (unsigned long)cookie, (unsigned long)id, a.mode, a.uid,
 					  a.nlink, (unsigned long)a.size, (long)a.mtime,
-					  (long)a.ctime), 0);
+					  (long)a.ctime),
+				 0);
 		for (uint32_t i = 0; n && S_ISREG(n->mode) && i < n->extents.n; i++)
 			assert_int_equal(buf_addf(out, " %lx+%lx@%lx:%lx",
 						  (unsigned long)n->extents.v[i].off,
 						  (unsigned long)n->extents.v[i].len,
 						  (unsigned long)n->extents.v[i].node,
-						  (unsigned long)n->extents.v[i].place), 0);
+						  (unsigned long)n->extents.v[i].place),
+					 0);
 		for (const struct xattr *x = n ? n->xattrs : NULL; x; x = x->next)
-			assert_int_equal(buf_addf(out, " %s=%.*s", x->name, (int)x->len,
-						  (char *)x->value), 0);
+			assert_int_equal(
+				buf_addf(out, " %s=%.*s", x->name, (int)x->len, (char *)x->value),
+				0);
 		if (n && S_ISLNK(n->mode) && n->target)
 			assert_int_equal(buf_addf(out, " -> %s", n->target), 0);
 		assert_int_equal(buf_addc(out, '\n'), 0);

@@ -22,7 +22,8 @@ static inline const struct image *fuzz_image(void)
 	if (base_image)
 		return base_image;
 	store_init(&base_store);
-	base_image = store_image(&base_store, store_sample_tree(&base_store, "read me\n"), NULL, "img");
+	base_image =
+		store_image(&base_store, store_sample_tree(&base_store, "read me\n"), NULL, "img");
 	MUST(io_mkdir(base_store.dir, "ckp", 0700) == 0);
 	return base_image;
 }

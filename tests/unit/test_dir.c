@@ -57,8 +57,8 @@ static void toggle(struct view_fixture *f, const char *name)
 	if (look(f, NODE_ROOT, name)) {
 		assert_int_equal(view_unlink(f->view, &OWNER, NODE_ROOT, name), 0);
 	} else {
-		assert_int_equal(view_mknod(f->view, &OWNER, NODE_ROOT, name, S_IFREG | 0644, 0, &a),
-				 0);
+		assert_int_equal(
+			view_mknod(f->view, &OWNER, NODE_ROOT, name, S_IFREG | 0644, 0, &a), 0);
 		view_forget(f->view, a.id, 1);
 	}
 }

@@ -15,7 +15,7 @@ enum { BYTES = 300, PLACES = 4096, ROUNDS = 20000 };
 
 struct model {
 	uint64_t node[BYTES], place[BYTES]; /* node UINT64_MAX: a hole */
-	int live[PLACES];                   /* how often a byte of the data is in use */
+	int live[PLACES];		    /* how often a byte of the data is in use */
 };
 
 static uint32_t rnd(uint64_t *seed, uint32_t n)

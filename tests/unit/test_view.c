@@ -283,7 +283,8 @@ static void test_view__git_is_there_whole_or_not_at_all(void **state)
 		assert_int_equal(a.size, 18);
 		assert_int_equal(view_lookup(f.view, &OWNER, git.id, "refs", &a), 0);
 		assert_int_equal(view_lookup(f.view, &OWNER, git.id, "config", &a), 0);
-		assert_int_equal(view_lookup(f.view, &OWNER, NODE_ROOT, ".agentfs-git", &a), -ENOENT);
+		assert_int_equal(view_lookup(f.view, &OWNER, NODE_ROOT, ".agentfs-git", &a),
+				 -ENOENT);
 		view_fixture_release(&f);
 	}
 }

@@ -34,10 +34,22 @@ static inline void view_fixture_init_with(struct view_fixture *f, const char *po
 	char image[] = "sample.img", none[] = "", agent[] = "a1", word[] = "work";
 	char oid[] = "0123456789012345678901234567890123456789", mount[] = "/nowhere";
 	struct viewconf conf = {
-		.view_id = {1, 2, 3}, .agent = agent, .task = word, .role = word,
-		.department = none, .branch = word, .target = word, .base_commit = oid,
-		.tree = oid, .image = image, .index = none, .mount = mount,
-		.policy = (char *)policy, .uid = OWNER_UID, .gid = OWNER_UID, .created = 1,
+		.view_id = {1, 2, 3},
+		.agent = agent,
+		.task = word,
+		.role = word,
+		.department = none,
+		.branch = word,
+		.target = word,
+		.base_commit = oid,
+		.tree = oid,
+		.image = image,
+		.index = none,
+		.mount = mount,
+		.policy = (char *)policy,
+		.uid = OWNER_UID,
+		.gid = OWNER_UID,
+		.created = 1,
 	};
 	git_oid tree;
 
@@ -129,9 +141,10 @@ static inline void picture(struct view_fixture *f, uint64_t dir, const char *pat
 		assert_int_equal(view_lookup(f->view, &OWNER, dir, d->names[i], &a), 0);
 		view_forget(f->view, a.id, 1);
 		(void)snprintf(sub, sizeof(sub), "%.3800s/%.255s", path, d->names[i]);
-		assert_int_equal(buf_addf(out, "%s %lx %o %u %u %u %ld %ld", sub, (unsigned long)a.id,
-					  a.mode, a.nlink, a.uid, a.gid, (long)a.mtime,
-					  (long)a.ctime), 0);
+		assert_int_equal(buf_addf(out, "%s %lx %o %u %u %u %ld %ld", sub,
+					  (unsigned long)a.id, a.mode, a.nlink, a.uid, a.gid,
+					  (long)a.mtime, (long)a.ctime),
+				 0);
 		assert_int_equal(view_listxattr(f->view, a.id, &xattrs), 0);
 		assert_int_equal(buf_addf(out, " x%zu", xattrs.len), 0);
 		if (S_ISREG(a.mode))
