@@ -113,6 +113,7 @@ def test_kill_of_the_daemon__views_serve_on_and_are_adopted(p):
 
 
 def test_kill_of_a_server__nothing_acknowledged_is_lost(p):
+    expect_log("view 'a1' is stale: the view's server has ended")
     p.create("a1")
     view = p.view("a1")["path"]
     for i in range(3):
@@ -226,6 +227,7 @@ def test_home_that_may_not_be_written__is_one_sentence(tmp):
     p = Person(tmp)
     p.make_repo()
     os.chmod(p.home, 0o555)
+    expect_log("cannot make the folder '.*Permission denied")
     try:
         done = p.ctl("create", "a1", check=False)
         equal(done.returncode, 3, done.stderr)
