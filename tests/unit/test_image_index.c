@@ -89,11 +89,15 @@ static void same_tree_extension(struct store *s)
 	y = memmem(b.data, b.len, "TREE", 4);
 	assert_non_null(x);
 	assert_non_null(y);
-	size_t n = (size_t)(a.data + a.len - x) - 20;
+	size_t n = 8 + (size_t)((uint8_t)x[4] << 24 | (uint8_t)x[5] << 16 | (uint8_t)x[6] << 8 |
+				(uint8_t)x[7]);
 
-	/* Without the checksum. */
 	assert_true((size_t)(b.data + b.len - y) >= n + 20);
 	assert_memory_equal(x, y, n);
+	/* Behind it stands FSMN and the checksum: git trusts what the token says. */
+	assert_true((size_t)(a.data + a.len - x) > n + 20);
+	assert_memory_equal(x + n, "FSMN", 4);
+	assert_string_equal(x + n + 12, IMAGE_INDEX_TOKEN);
 	buf_release(&a);
 	buf_release(&b);
 }
