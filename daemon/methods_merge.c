@@ -17,6 +17,7 @@ struct merge {
 	bool dry_run, no_materialize, destroy;
 	json_t *onto; /* dry run: target → what the sources before would make of it */
 	char *tip;    /* dry run: the commit that materializing the view would make */
+	json_t *tips; /* dry run: the same for each source so far */
 };
 
 static void merge_free(void *p)
@@ -26,6 +27,7 @@ static void merge_free(void *p)
 	json_decref(m->done);
 	json_decref(m->onto);
 	free(m->tip);
+	json_decref(m->tips);
 	free(m);
 }
 
@@ -186,6 +188,8 @@ static void on_source_materialized(struct op *child, json_t *reply, struct fault
 	}
 	free(m->tip);
 	m->tip = m->dry_run && tip ? sys_strdup(tip) : NULL;
+	if (m->tip) /* made again it would be another commit: its time is another */
+		(void)json_object_set_new(m->tips, source_name(op), json_string(m->tip));
 	merge_one(op);
 }
 
@@ -210,7 +214,9 @@ static void next_source(struct op *op)
 	}
 	free(m->tip);
 	m->tip = NULL;
-	if (!v || m->no_materialize) {
+	if (m->dry_run && json_object_get(m->tips, name))
+		m->tip = sys_strdup(json_string_value(json_object_get(m->tips, name)));
+	if (!v || m->no_materialize || m->tip) {
 		merge_one(op);
 		return;
 	}
@@ -242,6 +248,7 @@ void method_merge(struct daemon *d, struct call *c)
 		return;
 	}
 	m->done = json_array();
+	m->tips = json_object();
 	m->onto = json_object();
 	m->dry_run = arg_bool(c, "dry_run");
 	m->no_materialize = arg_bool(c, "no_materialize");

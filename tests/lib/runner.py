@@ -108,7 +108,7 @@ def ours_in_tmp():
     """Only where nobody else can be at work: another run's files are no fault of this one."""
     if os.environ.get("AGENTFS_MUST_RUN") != "1":
         return set()
-    return {n for n in os.listdir("/tmp") if n.startswith("agentfs")}
+    return {n for n in os.listdir("/tmp") if n.startswith("agentfs") and not n.startswith("agentfs-run-")}
 
 
 def sweep(folder, mark, tmp_before):
