@@ -105,10 +105,11 @@ def reap():
 
 
 def ours_in_tmp():
-    """Only where nobody else can be at work: another run's files are no fault of this one."""
+    """What the programs themselves put into /tmp (a user's run folder, quickstart, worker). Only where nobody else
+    can be at work: another run's files are no fault of this one, nor are folders that its tests made."""
     if os.environ.get("AGENTFS_MUST_RUN") != "1":
         return set()
-    return {n for n in os.listdir("/tmp") if n.startswith("agentfs") and not n.startswith("agentfs-run-")}
+    return {n for n in os.listdir("/tmp") if re.match(r"agentfs-(quickstart|worker|\d)", n)}
 
 
 def sweep(folder, mark, tmp_before):
