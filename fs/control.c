@@ -296,12 +296,19 @@ static void accept_client(struct control *c)
 }
 
 /* A worker that died with a lock in hand leaves none behind. */
-static void drop_client(struct control *c, struct client *cl)
+static void drop_lock(struct control *c, struct client *cl)
 {
 	if (cl->lock && view_path_unlink(c->fs->view, cl->lock) == 0)
 		notify_flush(c->fs->notify);
 	free(cl->lock);
 	cl->lock = NULL;
+}
+
+/* Whoever waits for the server's end sees it by its connection: so at the end the connections are not
+ * closed here, before the last checkpoint is written, but by the exit of the process. */
+static void drop_client(struct control *c, struct client *cl)
+{
+	drop_lock(c, cl);
 	cl->fd = safe_close(cl->fd);
 }
 
@@ -369,8 +376,9 @@ void control_free(struct control *c)
 	(void)eventfd_write(c->wake_fd, 1);
 	pthread_join(c->thread, NULL);
 	for (size_t i = 0; i < CLIENTS; i++)
-		if (c->clients[i].fd >= 0)
-			drop_client(c, &c->clients[i]);
+		drop_lock(
+			c,
+			&c->clients[i]); /* connections stay to the end of the process: see below */
 	(void)safe_close(c->listen_fd);
 	(void)safe_close(c->wake_fd);
 	(void)unlink(c->path);
