@@ -278,6 +278,11 @@ static void set_identity(struct worker *w)
 int op_create(struct worker *w, json_t *ret, struct err *reterr)
 {
 	struct create *c = w->create;
+	char target[1024];
+	struct create_seeds_options opt = {
+		.mount = worker_str(w, "mount"),
+		.target = target_of(w->repo.git, worker_str(w, "base"), target, sizeof(target)),
+	};
 	const git_oid *at;
 	struct branch_made made = {0};
 	int r = resolve_base(w, worker_str(w, "base"), reterr);
@@ -295,7 +300,10 @@ int op_create(struct worker *w, json_t *ret, struct err *reterr)
 		r = branch_claim(&w->repo, c->branch, at, &made, reterr);
 	if (r < 0)
 		goto undo_base;
-	r = create_seeds(&w->repo, c->agent, c->branch, at, ret);
+	opt.base = at;
+	opt.agent = c->agent;
+	opt.branch = c->branch;
+	r = create_seeds(&w->repo, &opt, ret);
 	if (r >= 0)
 		r = describe(w, ret, &made);
 	if (r < 0)

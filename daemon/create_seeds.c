@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The files that a view's own .git starts with. It is a whole repository of its own: HEAD on the
- * agent's branch, nothing but the objects shared (alternates, which git only reads). The shared
- * repository's hooks and configuration are not among them, so they cannot run. gc.auto is off: what
- * the agent makes is small, and everything else lies in the alternates, which no gc touches.
+ * The files that a view's own .git starts with. It is a whole repository of its own, as a clone's:
+ * HEAD on the agent's branch, remote-tracking branches of `origin`, and nothing but the objects shared,
+ * by an alternate that the view itself serves (overlay/view_origin.c) and git only reads. The shared
+ * repository's hooks are not among them, so they cannot run; its configuration is create_config.c's.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "io.h"
 #include "worker_run.h"
 
-enum { EXCLUDE_MAX = 64 << 10, SHALLOW_MAX = 1 << 20, REFS_MAX = 1 << 20 };
+enum { EXCLUDE_MAX = 64 << 10, SHALLOW_MAX = 1 << 20, REFS_MAX = 1 << 20, HEAD_MAX = 4096 };
 
 static void add_seed(json_t *seeds, const char *path, mode_t mode, const char *data, size_t n)
 {
@@ -30,48 +30,6 @@ static void add_seed(json_t *seeds, const char *path, mode_t mode, const char *d
 static void add_file(json_t *seeds, const char *path, const struct buf *b)
 {
 	add_seed(seeds, path, S_IFREG | 0644, b->data ? b->data : "", b->len);
-}
-
-/* The fsmonitor helper: beside this program, or in the build folder. False where there is none that the
- * view's git could run (a quote in its path would need quoting by a shell's rules and git's). */
-static bool find_fsmonitor(struct buf *ret)
-{
-	static const char *const places[] = {"", "../tools/"};
-	char self[4096];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	if (n <= 0)
-		return false;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	for (size_t i = 0; slash && i < ARRAY_SIZE(places); i++) {
-		buf_clear(ret);
-		if (buf_addf(ret, "%.*s/%sfsmonitor", (int)(slash - self), self, places[i]) == 0 &&
-		    access(ret->data, X_OK) == 0)
-			return !strpbrk(ret->data, "'\"\\\n");
-	}
-	return false;
-}
-
-static int seed_config(json_t *seeds, const char *agent)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT, monitor = BUF_INIT;
-	bool found = find_fsmonitor(&monitor);
-	int r = buf_addf(
-		&b,
-		"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
-		"\tlogallrefupdates = true\n\tuntrackedCache = true\n\tfsmonitorHookVersion = 2\n"
-		"\tfsmonitor = %s%s%s\n"
-		"\tautocrlf = false\n"
-		"[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
-		"[user]\n\tname = %s\n\temail = %s@agentfs.invalid\n",
-		found ? "\"'" : "", found ? monitor.data : "false", found ? "'\"" : "", agent,
-		agent);
-
-	if (r >= 0)
-		add_file(seeds, "config", &b);
-	return r;
 }
 
 /* Where a ref of the shared repository is shown: branches as origin's, tags as they are. */
@@ -153,6 +111,29 @@ static int seed_refs(struct repo *repo, json_t *seeds, const char *branch, const
 	return r;
 }
 
+/* Its HEAD's branch is the one that "origin" alone stands for. */
+static int seed_origin_head(struct repo *repo, json_t *seeds)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT, head = BUF_INIT, b = BUF_INIT;
+	static const char start[] = "ref: refs/heads/";
+	git_reference *ref = NULL;
+	int r = buf_addf(&path, "%s/HEAD", repo->common);
+
+	if (r < 0)
+		return r;
+	if (io_read_file(AT_FDCWD, path.data, HEAD_MAX, &head) < 0 || !head.data ||
+	    strncmp(head.data, start, sizeof(start) - 1) != 0)
+		return 0;
+	head.data[strcspn(head.data, "\n")] = '\0';
+	if (git_reference_lookup(&ref, repo->git, head.data + 5) < 0)
+		return 0;
+	git_reference_free(ref);
+	r = buf_addf(&b, "ref: refs/remotes/origin/%s\n", head.data + sizeof(start) - 1);
+	if (r == 0)
+		add_file(seeds, "refs/remotes/origin/HEAD", &b);
+	return r;
+}
+
 /* A file of the shared repository, copied as it is where it is there and not too large. */
 static int copy_file(struct repo *repo, json_t *seeds, const char *name, const char *as, size_t max,
 		     const char *otherwise)
@@ -172,33 +153,36 @@ static int copy_file(struct repo *repo, json_t *seeds, const char *name, const c
 	return 0;
 }
 
-int create_seeds(struct repo *repo, const char *agent, const char *branch, const git_oid *base,
-		 json_t *ret)
+int create_seeds(struct repo *repo, const struct create_seeds_options *opt, json_t *ret)
 {
 	static const char *const folders[] = {"refs/heads", "refs/tags", "objects/pack"};
-	_cleanup_buf_ struct buf b = BUF_INIT;
+	/* As git reads it: from the folder `objects` that it lies in. */
+	static const char alternates[] = "../../.agentfs/control/origin.git/objects\n";
+	_cleanup_buf_ struct buf b = BUF_INIT, config = BUF_INIT;
 	json_t *seeds = json_array();
 	int r;
 
 	(void)json_object_set_new(ret, "seeds", seeds);
-	if (buf_addf(&b, "ref: refs/heads/%s\n", branch) < 0)
+	if (buf_addf(&b, "ref: refs/heads/%s\n", opt->branch) < 0)
 		return -ENOMEM;
 	add_file(seeds, "HEAD", &b);
-	r = seed_config(seeds, agent);
-	if (r >= 0)
-		r = seed_refs(repo, seeds, branch, base, ret);
-	if (r >= 0)
+	r = create_config(repo, opt, &config);
+	if (r == 0)
+		add_file(seeds, "config", &config);
+	if (r == 0)
+		r = seed_refs(repo, seeds, opt->branch, opt->base, ret);
+	if (r == 0)
+		r = seed_origin_head(repo, seeds);
+	if (r == 0)
 		r = copy_file(repo, seeds, "info/exclude", "info/exclude", EXCLUDE_MAX, "");
-	if (r >= 0)
+	if (r == 0)
 		r = copy_file(repo, seeds, "shallow", "shallow", SHALLOW_MAX, NULL);
 	if (r < 0)
 		return r;
+	add_seed(seeds, "objects/info/alternates", S_IFREG | 0644, alternates,
+		 sizeof(alternates) - 1);
 	buf_clear(&b);
-	if (buf_addf(&b, "%s/objects\n", repo->common) < 0)
-		return -ENOMEM;
-	add_file(seeds, "objects/info/alternates", &b);
-	buf_clear(&b);
-	if (buf_addf(&b, "the view of agent %s\n", agent) < 0)
+	if (buf_addf(&b, "the view of agent %s\n", opt->agent) < 0)
 		return -ENOMEM;
 	add_file(seeds, "description", &b);
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)

@@ -320,10 +320,10 @@ static void begin_making(struct op *op)
 	}
 	q = op_request(op, "create");
 	(void)json_object_update_new(
-		q, json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:s*,s:s*,s:s*}", "repo",
+		q, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:s*,s:s*,s:s*}", "repo",
 			     c->row.asked_repository, "agent", c->row.agent, "task", c->row.task,
-			     "view_id", c->row.id, "branch", c->row.branch, "uid",
-			     (json_int_t)c->row.uid, "gid", (json_int_t)c->row.gid, "base",
+			     "view_id", c->row.id, "branch", c->row.branch, "mount", c->row.mount,
+			     "uid", (json_int_t)c->row.uid, "gid", (json_int_t)c->row.gid, "base",
 			     *c->row.asked_base ? c->row.asked_base : NULL, "user_name", name,
 			     "user_email", email));
 	op_task(op, q, on_created);

@@ -5,11 +5,15 @@
 
 #include "branch.h"
 #include "cleanup.h"
+#include "create.h"
 #include "odb.h"
+#include "snapshot.h"
 #include "viewgit.h"
 #include "worker_ops.h"
 #include "worker_run.h"
 #include "worker_view.h"
+
+enum { CONFIG_MAX = 1 << 20 };
 
 static void set_identity(struct worker *w)
 {
@@ -118,6 +122,28 @@ int op_close(struct worker *w, json_t *ret, struct err *reterr)
 	return 0;
 }
 
+/* Makes the target the new branch's upstream, as it was the old one's, unless the agent's git writes
+ * its configuration just now: `git branch -u` does the same. */
+static int set_upstream(struct worker *w, const char *branch, struct err *reterr)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT, section = BUF_INIT;
+	struct snapshot_stat st;
+	int r;
+
+	if (!*w->conf.target || snapshot_lookup(w->snapshot, ".git/config.lock", &st) == 0 ||
+	    viewgit_read(w->snapshot, "config", CONFIG_MAX, &b) < 0 || !b.data ||
+	    memchr(b.data, '\0', b.len) || !strstr(b.data, "[remote \"origin\"]"))
+		return 0;
+	r = create_config_branch(branch, w->conf.target, &section);
+	if (r < 0 || strstr(b.data, section.data))
+		return r;
+	if (b.data[b.len - 1] != '\n')
+		r = buf_addc(&b, '\n');
+	if (r == 0)
+		r = buf_adds(&b, section.data);
+	return r < 0 ? r : view_put_text(w, ".git/config", b.data, reterr);
+}
+
 /* HEAD and the new branch in the view; the index and the files stay as they are. */
 static int switch_view(struct worker *w, const char *branch, const git_oid *tip, struct err *reterr)
 {
@@ -135,6 +161,8 @@ static int switch_view(struct worker *w, const char *branch, const git_oid *tip,
 		return -ENOMEM;
 	}
 	r = view_put_text(w, path, text, reterr);
+	if (r == 0)
+		r = set_upstream(w, branch, reterr);
 	return r < 0 ? r : view_put_text(w, ".git/HEAD", head, reterr);
 }
 

@@ -129,9 +129,14 @@ int viewgit_head(struct snapshot *s, const char *agent, const char *branch, git_
 	static const struct {
 		const char *path, *what;
 	} states[] = {
-		{"rebase-merge", "a rebase"}, {"rebase-apply", "a rebase"},
-		{"MERGE_HEAD", "a merge"},    {"CHERRY_PICK_HEAD", "a cherry-pick"},
-		{"REVERT_HEAD", "a revert"},  {"BISECT_LOG", "a bisection"},
+		{"rebase-merge", "a rebase"},
+		{"rebase-apply/applying", "git am"},
+		{"rebase-apply", "a rebase"},
+		{"MERGE_HEAD", "a merge"},
+		{"CHERRY_PICK_HEAD", "a cherry-pick"},
+		{"REVERT_HEAD", "a revert"},
+		{"sequencer", "a cherry-pick or revert"},
+		{"BISECT_LOG", "a bisection"},
 	};
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	_cleanup_free_ char *ref = NULL;
@@ -139,19 +144,19 @@ int viewgit_head(struct snapshot *s, const char *agent, const char *branch, git_
 
 	if (r < 0)
 		return err_set_id(
-			reterr, -EINVAL, "Conflict",
+			reterr, -EINVAL, "BranchElsewhere",
 			"the view of %s has no readable .git/HEAD (%s): bring its .git back first",
 			agent, strerror(-r));
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
 		if (is_there(s, states[i].path))
 			return err_set_id(
-				reterr, -EBUSY, "Conflict",
+				reterr, -EBUSY, "BranchElsewhere",
 				"%s is under way in the view of %s: finish or abort it first",
 				states[i].what, agent);
 	while (b.len > 0 && isspace((unsigned char)b.data[b.len - 1]))
 		b.data[--b.len] = 0;
 	if (strncmp(b.data, "ref: ", 5) != 0)
-		return err_set_id(reterr, -EINVAL, "Conflict",
+		return err_set_id(reterr, -EINVAL, "BranchElsewhere",
 				  "HEAD is detached in the view of %s: git switch %s there first",
 				  agent, branch);
 	if (asprintf(&ref, "refs/heads/%s", branch) < 0) {
@@ -160,13 +165,13 @@ int viewgit_head(struct snapshot *s, const char *agent, const char *branch, git_
 	}
 	if (strcmp(b.data + 5 + strspn(b.data + 5, " "), ref) != 0)
 		return err_set_id(
-			reterr, -EINVAL, "Conflict",
+			reterr, -EINVAL, "BranchElsewhere",
 			"the view of %s is on another branch (%s): git switch %s there first",
 			agent, b.data + 5, branch);
 	r = viewgit_ref(s, ref, ret);
 	if (r < 0)
 		return err_set_id(
-			reterr, -EINVAL, "Conflict",
+			reterr, -EINVAL, "BranchElsewhere",
 			"the view of %s has no readable branch %s (%s): git branch %s COMMIT there "
 			"brings it back",
 			agent, branch, strerror(-r), branch);

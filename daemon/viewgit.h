@@ -22,7 +22,7 @@ int viewgit_read(struct snapshot *s, const char *path, size_t max, struct buf *b
 int viewgit_ref(struct snapshot *s, const char *name, git_oid *ret);
 
 /* Tip of `branch`, on which HEAD must stand, with no rebase, merge, cherry-pick, revert or bisect
- * under way. Errors: Conflict, with a sentence that says what to do. */
+ * under way. Errors: BranchElsewhere, with a sentence that says what to do. */
 int viewgit_head(struct snapshot *s, const char *agent, const char *branch, git_oid *ret,
 		 struct err *reterr);
 

@@ -23,7 +23,8 @@
  * absent when the server is away: the snapshot is then what the files hold).
  *
  * op "create": repo, agent, task, view_id (hex), base (revision, or absent: HEAD), branch (name after
- *   the template), uid, gid, user_name, user_email (committer)
+ *   the template), mount (where the view will be, or absent: its git gets no remote), uid, gid,
+ *   user_name, user_email (committer)
  *   → repository (common git folder), worktree (main worktree or null), objects, base_commit, tree,
  *     branch, target (branch the base was taken from, or ""), owner_uid, image, image_tmp, index,
  *     index_tmp (names in STATE/images; *_tmp is null: the worker has put the files in place, and
@@ -38,8 +39,8 @@
  * op "materialize": message or null, force, dry_run (the commit is made, no ref moves and the view stays
  *     as it is), user_name, user_email → as method Materialize; also
  *     tip (branch's new tip), files (count). Denied has details {commit, path, rule}. Other errors:
- *     Locked, Stale, Conflict (HEAD elsewhere, a merge or rebase under way), TooLarge (force),
- *     Unsupported (a filter), BranchElsewhere, Busy (the branch was moved meanwhile), Damaged.
+ *     Locked, Stale, BranchElsewhere (HEAD elsewhere, a merge or rebase under way; the branch is
+ *     checked out in a worktree), Conflict (unmerged paths), TooLarge (force), Unsupported (a filter), Busy (the branch was moved meanwhile), Damaged.
  * op "status": → ahead, behind, tip (branch against target; for List and Show).
  * op "diff": patch, paths, scratch → as method Diff.   op "log": patch → as method Log.
  * op "preserve": → preserved [refs]: keeps uncommitted work, heads and stash of the view's git under

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,6 +240,10 @@ int main(int argc, char **argv)
 		(void)err_set(&err, r, "open the log '%s': %s", o.log, strerror(-r));
 	set_signals();
 	(void)umask(0);
+	/* What is read in an owner's name (origin.c) must not be readable by a group of root's. The root
+	 * of a user namespace may be refused: he has none of the machine's groups. */
+	if (geteuid() == 0)
+		(void)setgroups(0, NULL);
 	if (r == 0)
 		r = run(&o, &fs, &err);
 	if (fs.mount && mount_is_ours(fs.mount) && fs.dev >= 0)

@@ -16,7 +16,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct fs *fs = fs_of(req);
 	struct node_attr a;
 
-	reply_entry(req, fs, view_lookup(fs->view, &ctx, parent, name, &a), &a);
+	reply_lookup(req, fs, parent, view_lookup(fs->view, &ctx, parent, name, &a), &a);
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)

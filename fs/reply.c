@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Replies. Timeouts are a day: the server is the only writer and tells the kernel what it changes
- * behind its back. The virtual files of /.agentfs/control are never cached.
+ * behind its back. The virtual files of /.agentfs/control are never cached, nor that one is not there.
  */
 #include "reply.h"
 
@@ -99,6 +99,14 @@ void reply_entry(fuse_req_t req, struct fs *fs, int r, const struct node_attr *a
 	reply_fill_entry(&e, a);
 	if (fuse_reply_entry(req, &e) == -ENOENT) /* the caller was interrupted */
 		view_forget(fs->view, a->id, 1);
+}
+
+void reply_lookup(fuse_req_t req, struct fs *fs, uint64_t parent, int r, const struct node_attr *a)
+{
+	if (r == -ENOENT && (parent & NODE_CONTROL_LAYER) == NODE_CONTROL_LAYER)
+		reply_result(req, r);
+	else
+		reply_entry(req, fs, r, a);
 }
 
 void reply_attr(fuse_req_t req, int r, const struct node_attr *a)

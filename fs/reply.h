@@ -14,6 +14,9 @@ void reply_unsupported(fuse_req_t req);
 /* An entry, a cached "there is none" for -ENOENT, or the error. Takes back the lookup when the kernel
  * is gone. */
 void reply_entry(fuse_req_t req, struct fs *fs, int r, const struct node_attr *a);
+
+/* The same for a name looked up in `parent`: what is not among the virtual files now may be soon. */
+void reply_lookup(fuse_req_t req, struct fs *fs, uint64_t parent, int r, const struct node_attr *a);
 void reply_attr(fuse_req_t req, int r, const struct node_attr *a);
 void reply_bytes(fuse_req_t req, ssize_t r, const void *p);
 void reply_written(fuse_req_t req, ssize_t r);

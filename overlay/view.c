@@ -22,6 +22,7 @@
 #include "cleanup.h"
 #include "io.h"
 #include "log.h"
+#include "origin.h"
 #include "sys.h"
 #include "view_internal.h"
 
@@ -186,6 +187,7 @@ void view_tick(struct view *v)
 	bool failed;
 	int r;
 
+	origin_trim(v->origin);
 	pthread_mutex_lock(&v->lock);
 	if (v->flood.count && (int64_t)sys_now_ns() - v->flood.first > FLOOD_WRITE_NS)
 		view_denials_flush(v);
@@ -294,6 +296,10 @@ static int open_parts(struct view *v, int view_dir, struct err *reterr)
 			       strerror(errno));
 	if (v->conf.index && *v->conf.index)
 		v->index_fd = openat(images, v->conf.index, O_RDONLY | O_CLOEXEC);
+	r = origin_new(v->conf.repository ? v->conf.repository : "", v->conf.objects, v->conf.uid,
+		       v->conf.gid, &v->origin);
+	if (r < 0)
+		return err_set(reterr, r, "open the view");
 	(void)io_mkdir(v->state_dir, "content", 0700);
 	v->content_dir = openat(v->state_dir, "content", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = odb_open(v->conf.objects, &v->odb, reterr);
@@ -334,6 +340,9 @@ static void view_free(struct view *v)
 	recent_release(&v->recent);
 	for (size_t i = 0; i < CHANGES_SLOTS; i++)
 		buf_release(&v->changes[i]);
+	for (size_t i = 0; i < ORIGIN_SLOTS; i++)
+		buf_release(&v->origin_texts[i].text);
+	origin_free(v->origin);
 	table_release(&v->stale);
 	table_release(&v->written);
 	free(v->base_lookups);

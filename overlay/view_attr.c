@@ -30,6 +30,8 @@ int view_getattr(struct view *v, const struct view_ctx *ctx, uint64_t id, struct
 {
 	int r;
 
+	if (origin_is(id))
+		return view_origin_attr(v, id, ret);
 	pthread_mutex_lock(&v->lock);
 	if (control_is(v, id)) {
 		r = control_attr(v, id, ret);

@@ -226,6 +226,10 @@ int control_lookup(struct view *v, uint64_t parent, const char *name, struct nod
 	if (parent == agentfs_dir(v) && strcmp(name, "control") == 0)
 		return control_attr(v, NODE_CONTROL, ret);
 	if (parent == NODE_CONTROL) {
+		if (strcmp(name, "origin.git") == 0) {
+			view_origin_root(v, ret);
+			return 0;
+		}
 		if (strncmp(name, "changes@", 8) == 0)
 			return lookup_changes(v, name + 8, ret);
 		for (size_t i = 0; i < ARRAY_SIZE(files); i++)

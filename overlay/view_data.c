@@ -154,6 +154,8 @@ ssize_t view_read(struct view *v, const struct view_ctx *ctx, uint64_t id, uint6
 {
 	size_t done = 0;
 
+	if (origin_is(id))
+		return view_origin_read(v, id, off, buf, n);
 	if (control_is(v, id)) {
 		ssize_t r;
 
@@ -181,6 +183,8 @@ int view_readlink(struct view *v, uint64_t id, struct buf *ret)
 	ssize_t k;
 	int r = 0;
 
+	if (origin_is(id))
+		return view_origin_readlink(v, id, ret);
 	pthread_mutex_lock(&v->lock);
 	n = tree_node(&v->rec.tree, id);
 	if (n && n->target && S_ISLNK(n->mode))
@@ -368,6 +372,12 @@ int64_t view_lseek(struct view *v, uint64_t id, uint64_t off, int whence)
 
 	if (whence != SEEK_DATA && whence != SEEK_HOLE)
 		return -EINVAL;
+	if (origin_is(id)) {
+		r = view_origin_attr(v, id, &a);
+		return r < 0	       ? r
+		       : off >= a.size ? -ENXIO
+				       : (int64_t)(whence == SEEK_DATA ? off : a.size);
+	}
 	pthread_mutex_lock(&v->lock);
 	r = control_is(v, id) ? control_attr(v, id, &a) : tree_attr(&v->rec.tree, id, &a);
 	n = tree_node(&v->rec.tree, id);

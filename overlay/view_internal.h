@@ -15,6 +15,7 @@
 enum {
 	DENIED_KEPT = 64,
 	CHANGES_SLOTS = 16,
+	ORIGIN_SLOTS = 4,
 	FLOOD_AFTER = 32,     /* the same refusal in a row is written this often, then counted */
 	DENIED_WINDOW = 6000, /* records; more than between two checkpoints */
 	CHECKPOINT_EVERY = 5000,
@@ -61,6 +62,11 @@ struct view {
 	struct flood flood;
 	uint64_t control_lookups;
 	struct buf changes[CHANGES_SLOTS]; /* answers that were looked up and may be read now */
+	struct origin *origin;		   /* thread-safe */
+	struct origin_slot {
+		uint64_t id; /* 0: free */
+		struct buf text;
+	} origin_texts[ORIGIN_SLOTS]; /* the same of origin.git */
 	struct recent recent;
 	int64_t last_write, last_denied, started;
 	uint64_t last_checkpoint, last_full, full_bytes, delta_bytes;
@@ -177,6 +183,16 @@ ssize_t control_read(struct view *v, uint64_t id, uint64_t off, void *buf, size_
 int control_readdir(struct view *v, uint64_t id, uint64_t cookie, view_dir_fn fn, void *user);
 /* Does (parent, name) name something of ours that nobody may make or remove? */
 bool control_reserved(const struct view *v, uint64_t parent, const char *name);
+
+/* --- view_origin.c: /.agentfs/control/origin.git; without the lock --- */
+bool origin_is(uint64_t id);
+void view_origin_root(struct view *v, struct node_attr *ret);
+int view_origin_lookup(struct view *v, const struct view_ctx *ctx, uint64_t parent,
+		       const char *name, struct node_attr *ret);
+int view_origin_attr(struct view *v, uint64_t id, struct node_attr *ret);
+int view_origin_readlink(struct view *v, uint64_t id, struct buf *ret);
+ssize_t view_origin_read(struct view *v, uint64_t id, uint64_t off, void *p, size_t n);
+int view_origin_readdir(struct view *v, uint64_t id, uint64_t cookie, view_dir_fn fn, void *user);
 
 /* --- view_changes.c, lock held --- */
 

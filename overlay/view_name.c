@@ -147,6 +147,8 @@ int view_lookup(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 	uint64_t id;
 	int r;
 
+	if (origin_is(parent))
+		return view_origin_lookup(v, ctx, parent, name, ret);
 	pthread_mutex_lock(&v->lock);
 	r = control_lookup(v, parent, name, ret);
 	if (r != -ENODATA)
@@ -224,6 +226,8 @@ int view_readdir(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64
 {
 	int r;
 
+	if (origin_is(id))
+		return view_origin_readdir(v, id, cookie, fn, user);
 	pthread_mutex_lock(&v->lock);
 	if (control_is(v, id)) {
 		r = control_readdir(v, id, cookie, fn, user);

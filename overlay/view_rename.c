@@ -88,6 +88,7 @@ static int do_rename(struct view *v, const struct view_ctx *ctx, struct rename *
 	if (n->to.len > NAME_BYTES_MAX)
 		return -ENAMETOOLONG;
 	if (control_is(v, n->from.dir) || control_reserved(v, n->from.dir, n->from.name) ||
+	    (control_is(v, n->to.dir) && n->to.dir != NODE_AGENTFS) ||
 	    control_reserved(v, n->to.dir, n->to.name))
 		return -EPERM;
 	r = view_make_real(v, ctx, n->to.dir);

@@ -16,9 +16,12 @@ const struct error_info errors[] = {
 	 "--base BRANCH.",
 	 1},
 	{"BranchElsewhere",
-	 "The view's git is not where its work belongs: HEAD is detached, on another "
-	 "branch, or in a rebase or merge.",
-	 "Finish or abort it in the view and check out the view's own branch, then try again.", 1},
+	 "The view's git is not where its work belongs (HEAD is detached, on another branch, or in a "
+	 "rebase, merge, cherry-pick, revert or bisection), or a worktree of the repository has the "
+	 "view's branch checked out.",
+	 "Finish or abort it in the view and check out the view's own branch, or another branch in that "
+	 "worktree, then try again.",
+	 1},
 	{"NotFetched",
 	 "The repository is partial or shallow, and an object that is needed is not in it.",
 	 "Fetch it (git fetch --refetch, or git fetch --unshallow), then try again.", 1},
