@@ -34,6 +34,7 @@ static bool is_deed(const struct record *rec)
 	case RECORD_SEAL:
 	case RECORD_CHECKPOINT:
 	case RECORD_FORGET:
+	case RECORD_COMPACT:
 		return false;
 	default:
 		return true;

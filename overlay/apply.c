@@ -261,6 +261,15 @@ static void apply_write(struct tree *t, const struct record *rec)
 	modified(t, n, rec);
 }
 
+/* The same bytes from another place: nobody's deed, so times stay. */
+static void apply_compact(struct tree *t, const struct record *rec)
+{
+	struct node *n = tree_node(t, rec->node);
+
+	extent_set(&n->extents, rec->offset, rec->length, EXTENT_DATA, rec->place, &t->live);
+	mark_node(t, n);
+}
+
 static void apply_truncate(struct tree *t, const struct record *rec)
 {
 	struct node *n = tree_node(t, rec->node);
@@ -426,6 +435,8 @@ void apply_record(struct tree *t, const struct record *rec)
 		apply_op(t, rec);
 	else if (rec->type == RECORD_MOUNT)
 		apply_mount(t);
+	else if (rec->type == RECORD_COMPACT)
+		apply_compact(t, rec);
 	t->seq = rec->seq;
 }
 

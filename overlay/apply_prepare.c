@@ -350,11 +350,11 @@ int apply_prepare(struct tree *t, const struct record *rec)
 	int r;
 
 	spares_clear(t);
-	if (rec->type != RECORD_OP)
+	if (rec->type != RECORD_OP && rec->type != RECORD_COMPACT)
 		return 0;
 	r = dirty_reserve(t, rec->name.n + rec->name2.n + rec->name.n + rec->name2.n);
 	if (r == 0)
-		r = prepare_op(t, rec);
+		r = rec->type == RECORD_COMPACT ? prepare_data(t, rec) : prepare_op(t, rec);
 	if (r < 0)
 		spares_clear(t);
 	return r;

@@ -8,11 +8,13 @@
  * written: space comes from the current segment or a spare. (4) No more than FDS_MAX descriptors
  * are open, but for those in use at this moment; read-only, all stay open. (5) After opening,
  * appends go behind the highest end told by data_mark_used(), so nothing that a record or
- * checkpoint names is overwritten.
+ * checkpoint names is overwritten. (6) Each class of bytes has segments of its own: the newest of a
+ * class is the one that is appended to, the others are sealed and can be removed once nothing in
+ * them is live (view_compact.c).
  *
  * Segments are files NNNNNNNNNN.dat, from 1, ascending, with gaps where one was reclaimed. The
- * first has 32 KiB, later ones twice as much as the one before up to 256 MiB, and less where the
- * disk has no more; bytes longer than that get a segment of their own size. An address is number <<
+ * first of a class has 32 KiB, later ones twice as much as the one before up to 256 MiB (.git: 16), and less
+ * where the disk has no more; bytes longer than that get a segment of their own size. An address is number <<
  * 32 | offset. A segment is a header, little-endian,
  *
  *       0  8   magic "AFSDATA\n"
@@ -24,7 +26,8 @@
  *      24  u64 number of this segment
  *      32  16  owner id (the view's)
  *      48  u64 creation time, CLOCK_REALTIME ns
- *      56  64  zeros
+ *      56  u8  class: 0 files, 1 the view's own .git (enum data_class)
+ *      57  63  zeros
  *     120  u64 XXH3-64 of bytes 0 to 119; here in every version
  *
  * and bytes, without any structure of their own: digests and lengths stand in the journal.
@@ -50,14 +53,19 @@
 #include <xxhash.h>
 
 #include "cleanup.h"
+#include "data_internal.h"
 #include "io.h"
 #include "segfile.h"
 #include "sys.h"
 
-#define SUFFIX "dat"
+enum { VERSION = 1, HASH_XXH3_64 = 1, FDS_MAX = 32 };
+enum { APPEND_MAX = 1 << 30 };
 
-enum { HEADER_SIZE = 128, VERSION = 1, HASH_XXH3_64 = 1, FDS_MAX = 32 };
-enum { SEGMENT_MAX = 256 << 20, APPEND_MAX = 1 << 30 };
+/* A sealed segment is what the compactor can take: small ones where bytes die soon. */
+static const uint64_t segment_max[DATA_CLASSES] = {
+	[DATA_FILES] = 256 << 20,
+	[DATA_GIT] = 16 << 20,
+};
 
 struct disk_head {
 	char magic[8];
@@ -69,53 +77,24 @@ struct disk_head {
 	uint64_t number;
 	uint8_t owner_id[16];
 	uint64_t created;
-	uint8_t reserved[64];
+	uint8_t class;
+	uint8_t reserved[63];
 	uint64_t checksum;
 };
-_Static_assert(sizeof(struct disk_head) == HEADER_SIZE, "no padding");
+_Static_assert(sizeof(struct disk_head) == DATA_HEADER_SIZE, "no padding");
 
 static const char head_magic[8] = {'A', 'F', 'S', 'D', 'A', 'T', 'A', '\n'};
 
-struct segment {
-	uint64_t number;
-	uint64_t size;
-	uint64_t end; /* behind the last byte that is used */
-	int64_t live;
-	uint64_t dirty; /* generation of its last write that is not known to be synced; 0: clean */
-	uint64_t used_at; /* for the descriptor cache */
-	unsigned int users;
-	int fd;	     /* -1: closed */
-	bool broken; /* its header is not there */
-};
-
-struct data {
-	int dir; /* borrowed */
-	uint8_t owner_id[16];
-	bool read_only;
-	bool failed; /* a sync did: for good, as in journal_sync.c */
-
-	pthread_mutex_t
-		lock; /* guards all below; a new segment is made under it, all else is not */
-	struct segment **segs; /* by number, ascending */
-	size_t n, cap;
-	bool appending; /* the last segment is the one that we append to */
-	struct spares spares;
-	uint64_t clock; /* of the descriptor cache */
-	uint64_t generation;
-	uint64_t dir_dirty; /* as segment.dirty, of the folder */
-	unsigned int open_fds;
-	int64_t live;
-	uint64_t bytes;
-};
-
-static void head_write(uint8_t p[HEADER_SIZE], uint64_t number, const uint8_t owner_id[16])
+static void head_write(uint8_t p[DATA_HEADER_SIZE], uint64_t number, enum data_class class,
+		       const uint8_t owner_id[16])
 {
 	struct disk_head d = {
 		.version = htole16(VERSION),
 		.hash = htole16(HASH_XXH3_64),
-		.header_size = htole32(HEADER_SIZE),
+		.header_size = htole32(DATA_HEADER_SIZE),
 		.number = htole64(number),
 		.created = htole64(sys_now_ns()),
+		.class = (uint8_t) class,
 	};
 
 	memcpy(d.magic, head_magic, sizeof(d.magic));
@@ -125,7 +104,8 @@ static void head_write(uint8_t p[HEADER_SIZE], uint64_t number, const uint8_t ow
 }
 
 /* Errors: -EBADMSG no valid header, -EUCLEAN another segment's or owner's, -EPROTONOSUPPORT. */
-static int head_check(const uint8_t p[HEADER_SIZE], uint64_t number, const uint8_t owner_id[16])
+static int head_check(const uint8_t p[DATA_HEADER_SIZE], uint64_t number,
+		      const uint8_t owner_id[16], uint8_t *ret_class)
 {
 	struct disk_head d;
 
@@ -134,10 +114,11 @@ static int head_check(const uint8_t p[HEADER_SIZE], uint64_t number, const uint8
 	    le64toh(d.checksum) != XXH3_64bits(&d, offsetof(struct disk_head, checksum)))
 		return -EBADMSG;
 	if (le16toh(d.version) != VERSION || le16toh(d.hash) != HASH_XXH3_64 ||
-	    le32toh(d.header_size) != HEADER_SIZE || d.incompat != 0)
+	    le32toh(d.header_size) != DATA_HEADER_SIZE || d.incompat != 0)
 		return -EPROTONOSUPPORT;
 	if (le64toh(d.number) != number || memcmp(d.owner_id, owner_id, 16) != 0)
 		return -EUCLEAN;
+	*ret_class = d.class < DATA_CLASSES ? d.class : DATA_FILES;
 	return 0;
 }
 
@@ -156,7 +137,7 @@ static int reserve_segment(struct data *d)
 	return 0;
 }
 
-static struct segment *find_segment(struct data *d, uint64_t number)
+struct segment *data_segment(struct data *d, uint64_t number)
 {
 	size_t lo = 0, hi = d->n;
 
@@ -177,20 +158,20 @@ static int load_segment(struct data *d, uint64_t number, struct err *reterr)
 {
 	_cleanup_free_ struct segment *s = sys_calloc(1, sizeof(*s));
 	_cleanup_close_ int fd = -1;
-	uint8_t head[HEADER_SIZE] = {0};
+	uint8_t head[DATA_HEADER_SIZE] = {0};
 	char name[SEGFILE_NAME_SIZE];
 	int r;
 
 	if (!s || reserve_segment(d) < 0)
 		return -ENOMEM;
-	segfile_name(name, number, SUFFIX);
-	fd = segfile_open(d->dir, number, SUFFIX, O_RDONLY);
+	segfile_name(name, number, DATA_SUFFIX);
+	fd = segfile_open(d->dir, number, DATA_SUFFIX, O_RDONLY);
 	r = fd < 0 ? fd : segfile_size(fd, &s->size);
-	if (r == 0 && s->size >= HEADER_SIZE)
+	if (r == 0 && s->size >= DATA_HEADER_SIZE)
 		r = io_pread_full(fd, head, sizeof(head), 0);
 	if (r < 0)
 		return err_set(reterr, r, "read data segment %s: %s", name, strerror(-r));
-	r = number > UINT32_MAX ? -EUCLEAN : head_check(head, number, d->owner_id);
+	r = number > UINT32_MAX ? -EUCLEAN : head_check(head, number, d->owner_id, &s->class);
 	if (r == -EUCLEAN)
 		return err_set_id(
 			reterr, -EBADMSG, "Damaged",
@@ -202,13 +183,17 @@ static int load_segment(struct data *d, uint64_t number, struct err *reterr)
 				  "data segment %s was written by a newer agentfs; use that one",
 				  name);
 	s->number = number;
-	s->end = HEADER_SIZE;
+	s->end = DATA_HEADER_SIZE;
 	/* A snapshot's reader may since have given up the right to open it again. */
 	s->fd = d->read_only ? TAKE_FD(fd) : -1;
 	s->broken = r < 0;
 	/* What the process before us wrote may not be on disk yet. */
 	s->dirty = d->read_only || s->broken ? 0 : d->generation;
 	d->bytes += s->size;
+	if (s->broken) /* nothing is appended to what stands before it */
+		memset(d->current, 0, sizeof(d->current));
+	else
+		d->current[s->class] = s;
 	d->segs[d->n++] = TAKE_PTR(s);
 	return 0;
 }
@@ -229,9 +214,9 @@ int data_open(int dir, const uint8_t owner_id[16], int read_only, struct data **
 	d->generation = 1;
 	d->dir_dirty = read_only ? 0 : 1;
 	memcpy(d->owner_id, owner_id, sizeof(d->owner_id));
-	spares_init(&d->spares, dir, SUFFIX);
+	spares_init(&d->spares, dir, DATA_SUFFIX);
 	(void)pthread_mutex_init(&d->lock, NULL);
-	r = segfile_list(dir, SUFFIX, &numbers, &n);
+	r = segfile_list(dir, DATA_SUFFIX, &numbers, &n);
 	if (r < 0)
 		(void)err_set(reterr, r, "list the data segments: %s", strerror(-r));
 	for (size_t i = 0; i < n && r == 0; i++)
@@ -272,9 +257,9 @@ void data_close(struct data *d)
 static struct segment *segment_at(struct data *d, uint64_t addr, uint64_t len)
 {
 	uint64_t off = addr & UINT32_MAX;
-	struct segment *s = find_segment(d, addr >> 32);
+	struct segment *s = data_segment(d, addr >> 32);
 
-	if (!s || s->broken || off < HEADER_SIZE || off > s->size || len > s->size - off)
+	if (!s || s->broken || off < DATA_HEADER_SIZE || off > s->size || len > s->size - off)
 		return NULL;
 	return s;
 }
@@ -309,15 +294,14 @@ static void evict_fd(struct data *d)
 	d->open_fds--;
 }
 
-/* Makes sure that s->fd is open and stays so until unpin(). Under the lock. Errors: -errno. */
-static int pin(struct data *d, struct segment *s)
+int data_pin(struct data *d, struct segment *s)
 {
 	if (s->fd < 0) {
 		int fd;
 
 		if (d->open_fds >= FDS_MAX)
 			evict_fd(d);
-		fd = segfile_open(d->dir, s->number, SUFFIX, d->read_only ? O_RDONLY : O_RDWR);
+		fd = segfile_open(d->dir, s->number, DATA_SUFFIX, d->read_only ? O_RDONLY : O_RDWR);
 		if (fd < 0)
 			return fd;
 		s->fd = fd;
@@ -328,7 +312,7 @@ static int pin(struct data *d, struct segment *s)
 	return 0;
 }
 
-static void unpin(struct data *d, struct segment *s)
+void data_unpin(struct data *d, struct segment *s)
 {
 	assert(s->users > 0);
 	s->users--;
@@ -338,19 +322,19 @@ static void unpin(struct data *d, struct segment *s)
 
 /* Begins a new segment with room for n bytes. Under the lock. Errors: -ENOSPC, -errno; unchanged.
  */
-static int new_segment(struct data *d, size_t n)
+static int new_segment(struct data *d, enum data_class class, size_t n)
 {
-	const struct segment *last = d->n ? d->segs[d->n - 1] : NULL;
-	uint64_t number = last ? last->number + 1 : 1;
-	uint64_t need = (HEADER_SIZE + (uint64_t)n + 4095) & ~UINT64_C(4095);
+	const struct segment *last = d->current[class];
+	uint64_t number = d->n ? d->segs[d->n - 1]->number + 1 : 1;
+	uint64_t need = (DATA_HEADER_SIZE + (uint64_t)n + 4095) & ~UINT64_C(4095);
 	uint64_t want = last ? last->size * 2 : SEGFILE_MIN;
 	_cleanup_free_ struct segment *s = NULL;
-	uint8_t head[HEADER_SIZE];
+	uint8_t head[DATA_HEADER_SIZE];
 	struct spare file;
 	int i, r;
 
-	if (want > SEGMENT_MAX)
-		want = SEGMENT_MAX;
+	if (want > segment_max[class])
+		want = segment_max[class];
 	if (want < SEGFILE_MIN)
 		want = SEGFILE_MIN;
 	s = sys_calloc(1, sizeof(*s));
@@ -361,7 +345,7 @@ static int new_segment(struct data *d, size_t n)
 	i = spares_prepare(&d->spares, need, want > need ? want : need);
 	if (i < 0)
 		return i;
-	head_write(head, number, d->owner_id);
+	head_write(head, number, class, d->owner_id);
 	r = io_pwrite_full(d->spares.s[i].fd, head, sizeof(head), 0);
 	if (r == 0)
 		r = spares_place(&d->spares, i, number, &file);
@@ -369,48 +353,50 @@ static int new_segment(struct data *d, size_t n)
 		return r;
 	*s = (struct segment){.number = number,
 			      .size = file.size,
-			      .end = HEADER_SIZE,
+			      .end = DATA_HEADER_SIZE,
 			      .fd = file.fd,
+			      .class = (uint8_t) class,
 			      .used_at = ++d->clock};
 	s->dirty = d->dir_dirty = ++d->generation;
 	if (d->open_fds >= FDS_MAX)
 		evict_fd(d);
 	d->open_fds++;
 	d->bytes += file.size;
+	d->current[class] = s;
+	d->appending[class] = true;
 	d->segs[d->n++] = TAKE_PTR(s);
-	d->appending = true;
 	/* Without success here the next new segment tries again. */
 	(void)spares_fill(&d->spares, file.size);
 	return 0;
 }
 
 /* The segment behind whose end n bytes fit. Under the lock. */
-static int segment_for(struct data *d, size_t n, struct segment **ret)
+static int segment_for(struct data *d, enum data_class class, size_t n, struct segment **ret)
 {
-	struct segment *s = d->n ? d->segs[d->n - 1] : NULL;
+	struct segment *s = d->current[class];
 	int r;
 
-	if (!s || s->broken || n > s->size - s->end) {
-		r = new_segment(d, n);
+	if (!s || n > s->size - s->end) {
+		r = new_segment(d, class, n);
 		if (r < 0)
 			return r;
-		s = d->segs[d->n - 1];
-	} else if (!d->appending) {
+		s = d->current[class];
+	} else if (!d->appending[class]) {
 		/* A copy of the folder may have holes where blocks had been taken. */
-		r = pin(d, s);
+		r = data_pin(d, s);
 		if (r < 0)
 			return r;
 		r = segfile_allocate(s->fd, s->size);
-		unpin(d, s);
+		data_unpin(d, s);
 		if (r < 0)
 			return r;
-		d->appending = true;
+		d->appending[class] = true;
 	}
 	*ret = s;
 	return 0;
 }
 
-int data_append(struct data *d, const void *p, size_t n, uint64_t *ret_addr)
+int data_append(struct data *d, enum data_class class, const void *p, size_t n, uint64_t *ret_addr)
 {
 	struct segment *s;
 	uint64_t off;
@@ -420,24 +406,30 @@ int data_append(struct data *d, const void *p, size_t n, uint64_t *ret_addr)
 	if (n > APPEND_MAX)
 		return -EFBIG;
 	pthread_mutex_lock(&d->lock);
-	r = d->failed ? -EROFS : segment_for(d, n, &s);
+	r = d->failed ? -EROFS : segment_for(d, class, n, &s);
 	if (r == 0)
-		r = pin(d, s);
+		r = data_pin(d, s);
 	if (r < 0) {
 		pthread_mutex_unlock(&d->lock);
 		return r;
 	}
 	off = s->end;
 	s->end += n;
+	s->live += (int64_t)n;
+	d->live += (int64_t)n;
 	pthread_mutex_unlock(&d->lock);
 
 	r = io_pwrite_full(s->fd, p, n, off);
 
 	pthread_mutex_lock(&d->lock);
 	s->dirty = ++d->generation;
-	if (r < 0 && s->end == off + n)
-		s->end = off;
-	unpin(d, s);
+	if (r < 0) {
+		s->live -= (int64_t)n;
+		d->live -= (int64_t)n;
+		if (s->end == off + n)
+			s->end = off;
+	}
+	data_unpin(d, s);
 	pthread_mutex_unlock(&d->lock);
 	if (r < 0)
 		return r;
@@ -452,28 +444,15 @@ int data_pread(struct data *d, uint64_t addr, void *p, size_t n)
 
 	pthread_mutex_lock(&d->lock);
 	s = segment_at(d, addr, n);
-	r = s ? pin(d, s) : -EBADMSG;
+	r = s ? data_pin(d, s) : -EBADMSG;
 	pthread_mutex_unlock(&d->lock);
 	if (r < 0)
 		return r;
 	r = io_pread_full(s->fd, p, n, addr & UINT32_MAX);
 	pthread_mutex_lock(&d->lock);
-	unpin(d, s);
+	data_unpin(d, s);
 	pthread_mutex_unlock(&d->lock);
 	return r;
-}
-
-void data_live(struct data *d, uint64_t addr, int64_t delta)
-{
-	struct segment *s;
-
-	pthread_mutex_lock(&d->lock);
-	s = find_segment(d, addr >> 32);
-	if (s) {
-		s->live += delta;
-		d->live += delta;
-	}
-	pthread_mutex_unlock(&d->lock);
 }
 
 uint64_t data_live_bytes(const struct data *cd)
@@ -496,68 +475,4 @@ uint64_t data_disk_bytes(const struct data *cd)
 	bytes = d->bytes + spares_bytes(&d->spares);
 	pthread_mutex_unlock(&d->lock);
 	return bytes;
-}
-
-/* A second descriptor of fd that the caller owns. */
-static int dup_fd(int fd)
-{
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-	return copy < 0 ? -errno : copy;
-}
-
-/* Adds the dirty segment to the list, or syncs it where the list is full. Under the lock. */
-static int collect(struct data *d, struct segment *s, int *fds, size_t max, int *n)
-{
-	int r = pin(d, s), copy;
-
-	if (r < 0)
-		return r;
-	if ((size_t)*n < max) {
-		copy = dup_fd(s->fd);
-		if (copy >= 0)
-			fds[(*n)++] = copy;
-		r = copy < 0 ? copy : 0;
-	} else if (sys.fdatasync(s->fd) < 0) {
-		d->failed = true;
-		r = -EIO;
-	}
-	unpin(d, s);
-	return r;
-}
-
-int data_dirty_fds(struct data *d, int *ret_fds, size_t max, uint64_t *ret_token)
-{
-	int n = 0, r = 0;
-
-	assert(max >= 4);
-	pthread_mutex_lock(&d->lock);
-	if (d->failed) {
-		r = -EIO;
-	} else if (d->dir_dirty) {
-		r = dup_fd(d->dir);
-		if (r >= 0)
-			ret_fds[n++] = r;
-	}
-	for (size_t i = d->n; i > 0 && r >= 0; i--)
-		if (d->segs[i - 1]->dirty)
-			r = collect(d, d->segs[i - 1], ret_fds, max, &n);
-	*ret_token = d->generation;
-	pthread_mutex_unlock(&d->lock);
-	if (r >= 0)
-		return n;
-	while (n > 0)
-		(void)safe_close(ret_fds[--n]);
-	return r;
-}
-
-void data_synced(struct data *d, uint64_t token)
-{
-	pthread_mutex_lock(&d->lock);
-	for (size_t i = 0; i < d->n; i++)
-		if (d->segs[i]->dirty <= token)
-			d->segs[i]->dirty = 0;
-	if (d->dir_dirty <= token)
-		d->dir_dirty = 0;
-	pthread_mutex_unlock(&d->lock);
 }

@@ -427,6 +427,7 @@ static const char *const type_names[] = {
 	[RECORD_CONTROL] = "control",
 	[RECORD_SUMMARY] = "summary",
 	[RECORD_FORGET] = "forget",
+	[RECORD_COMPACT] = "compact",
 };
 
 const char *record_type_name(uint16_t type)

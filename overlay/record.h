@@ -26,8 +26,10 @@ enum record_type {
 	RECORD_NOTE = 10,      /* free text by the admin or a tool (value) */
 	RECORD_CONTROL =
 		11, /* a changing call on the control socket: name = method, value = JSON */
-	RECORD_SUMMARY = 12,  /* n more denials like the one before, exact counters */
-	RECORD_FORGET = 13,   /* the kernel let go of an unlinked node: its content is released */
+	RECORD_SUMMARY = 12, /* n more denials like the one before, exact counters */
+	RECORD_FORGET = 13,  /* the kernel let go of an unlinked node: its content is released */
+	RECORD_COMPACT =
+		14, /* bytes of a file were copied: node, offset, length, their new place */
 	RECORD_VIEWCTL = 256, /* this and above: messages of viewctl.h, never in a journal */
 };
 

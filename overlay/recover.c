@@ -51,7 +51,7 @@ static int replay_fn(const struct record *rec, void *user)
 	struct replay *rp = user;
 	int r;
 
-	if (rec->type == RECORD_OP && rec->op == OP_WRITE) {
+	if (rec->type == RECORD_COMPACT || (rec->type == RECORD_OP && rec->op == OP_WRITE)) {
 		r = data_mark_used(rp->rec->data, rec->place, rec->length);
 		if (r < 0)
 			return r == -EBADMSG ? JOURNAL_CUT : r;

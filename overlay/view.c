@@ -24,9 +24,18 @@
 #include "log.h"
 #include "origin.h"
 #include "sys.h"
+#include "view_compact.h"
 #include "view_internal.h"
 
 enum { SYNC_FDS = 64 };
+
+/* What the view keeps of bytes that were overwritten or deleted, and how hard it works at the rest. */
+static const struct compact_limits compact_limits = {
+	.history = UINT64_C(256) << 20,
+	.copy = UINT64_C(16) << 20,
+	.worth = UINT64_C(1) << 20,
+	.full_every = INT64_C(60000000000),
+};
 #define SYNC_AFTER_NS  INT64_C(4000000000)
 #define FLOOD_WRITE_NS INT64_C(1000000000)
 
@@ -124,18 +133,17 @@ int view_sync(struct view *v)
 	return r;
 }
 
-/* Deltas are folded into a full checkpoint once they outweigh it. */
-static int write_checkpoint(struct view *v)
+/* Deltas are folded into a full checkpoint once they outweigh it. checkpoint_lock is held. */
+int view_checkpoint_write(struct view *v, bool full)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	struct checkpoint_mark mark;
 	struct record rec = {.type = RECORD_CHECKPOINT};
 	uint64_t seq;
-	bool full;
 	int r;
 
 	pthread_mutex_lock(&v->lock);
-	full = !v->last_checkpoint || v->rec.tree.notes_lost ||
+	full = full || !v->last_checkpoint || v->rec.tree.notes_lost ||
 	       v->delta_bytes > v->full_bytes + 65536;
 	mark = checkpoint_mark(&v->rec.tree);
 	seq = v->rec.tree.seq;
@@ -160,6 +168,7 @@ static int write_checkpoint(struct view *v)
 	}
 	if (v->last_full) /* the chain before the last stays, should this one be damaged */
 		checkpoint_prune(v->rec.checkpoint_dir, v->last_full);
+	v->kept_full = v->last_full;
 	v->last_full = seq;
 	v->full_bytes = b.len;
 	v->delta_bytes = 0;
@@ -176,7 +185,7 @@ int view_checkpoint(struct view *v, uint64_t every)
 	seq = v->rec.tree.seq;
 	pthread_mutex_unlock(&v->lock);
 	if (seq > v->last_checkpoint + every)
-		r = write_checkpoint(v);
+		r = view_checkpoint_write(v, false);
 	pthread_mutex_unlock(&v->checkpoint_lock);
 	return r;
 }
@@ -204,6 +213,9 @@ void view_tick(struct view *v)
 	r = view_checkpoint(v, CHECKPOINT_EVERY);
 	if (r < 0 && r != -EIO)
 		(void)log_warning(r, "write a checkpoint, ignoring: the journal holds everything");
+	r = view_compact(v, &compact_limits);
+	if (r < 0 && r != -EIO && r != -ENOSPC)
+		(void)log_warning(r, "reclaim data that nothing refers to, trying again");
 }
 
 /* --- opening --- */
@@ -337,6 +349,7 @@ static void view_free(struct view *v)
 	viewconf_release(&v->conf);
 	view_denials_release(v);
 	comm_cache_free(v->comms);
+	buf_release(&v->retired);
 	recent_release(&v->recent);
 	for (size_t i = 0; i < CHANGES_SLOTS; i++)
 		buf_release(&v->changes[i]);

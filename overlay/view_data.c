@@ -22,7 +22,7 @@
 #include "sys.h"
 #include "view_internal.h"
 
-enum { PIECES = 64, RECORD_ROOM = 1024 };
+enum { PIECES = 64, RECORD_ROOM = 1024, READ_TRIES = 3 };
 
 /* --- reading --- */
 
@@ -152,6 +152,7 @@ static ssize_t read_once(struct view *v, uint64_t id, uint64_t off, char *buf, s
 ssize_t view_read(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64_t off, void *buf,
 		  size_t n)
 {
+	unsigned int tries = 0;
 	size_t done = 0;
 
 	if (origin_is(id))
@@ -167,6 +168,8 @@ ssize_t view_read(struct view *v, const struct view_ctx *ctx, uint64_t id, uint6
 	while (done < n) {
 		ssize_t r = read_once(v, id, off + done, (char *)buf + done, n - done);
 
+		if (r == -EBADMSG && tries++ < READ_TRIES)
+			continue; /* the compactor moved the bytes meanwhile */
 		if (r < 0)
 			return done ? (ssize_t)done : r;
 		if (r == 0)
@@ -227,12 +230,14 @@ static int writable(struct view *v, const struct view_ctx *ctx, uint64_t id, enu
 	return view_check_node(v, ctx, id, POLICY_WRITE, op);
 }
 
-static int begin_write(struct view *v, const struct view_ctx *ctx, uint64_t id, enum record_op op)
+static int begin_write(struct view *v, const struct view_ctx *ctx, uint64_t id, enum record_op op,
+		       enum data_class *ret_class)
 {
 	int r;
 
 	pthread_mutex_lock(&v->lock);
 	r = writable(v, ctx, id, op);
+	*ret_class = r == 0 && view_is_git_node(v, id) ? DATA_GIT : DATA_FILES;
 	if (r == 0)
 		r = journal_reserve(v->rec.journal, RECORD_ROOM);
 	pthread_mutex_unlock(&v->lock);
@@ -265,16 +270,17 @@ ssize_t view_write(struct view *v, const struct view_ctx *ctx, uint64_t id, uint
 		   const void *buf, size_t n)
 {
 	XXH128_canonical_t digest;
+	enum data_class class;
 	struct record rec;
 	uint64_t place;
 	int r;
 
 	if (off > INT64_MAX || n > INT64_MAX - off)
 		return -EFBIG;
-	r = begin_write(v, ctx, id, OP_WRITE);
+	r = begin_write(v, ctx, id, OP_WRITE, &class);
 	if (r < 0 || !n)
 		return r;
-	r = data_append(v->rec.data, buf, n, &place);
+	r = data_append(v->rec.data, class, buf, n, &place);
 	if (r < 0)
 		return r;
 	XXH128_canonicalFromHash(&digest, XXH3_128bits(buf, n));
@@ -286,6 +292,7 @@ ssize_t view_write(struct view *v, const struct view_ctx *ctx, uint64_t id, uint
 	RECORD_SET(&rec, digest, F_DIGEST,
 		   ((struct bytes){(const char *)digest.digest, sizeof(digest.digest)}));
 	r = commit_data(v, ctx, id, &rec);
+	data_live(v->rec.data, place, -(int64_t)n);
 	pthread_mutex_unlock(&v->lock);
 	return r < 0 ? r : (ssize_t)n;
 }
@@ -293,6 +300,7 @@ ssize_t view_write(struct view *v, const struct view_ctx *ctx, uint64_t id, uint
 int view_fallocate(struct view *v, const struct view_ctx *ctx, uint64_t id, int mode, uint64_t off,
 		   uint64_t len)
 {
+	enum data_class class;
 	struct record rec;
 	int r;
 
@@ -300,7 +308,7 @@ int view_fallocate(struct view *v, const struct view_ctx *ctx, uint64_t id, int 
 		return -EOPNOTSUPP;
 	if (off > INT64_MAX || len > INT64_MAX - off)
 		return -EFBIG;
-	r = begin_write(v, ctx, id, OP_FALLOCATE);
+	r = begin_write(v, ctx, id, OP_FALLOCATE, &class);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&v->lock);
@@ -316,6 +324,7 @@ int view_fallocate(struct view *v, const struct view_ctx *ctx, uint64_t id, int 
 ssize_t view_copy(struct view *v, const struct view_ctx *ctx, uint64_t src, uint64_t src_off,
 		  uint64_t dst, uint64_t dst_off, size_t len)
 {
+	enum data_class class;
 	struct node_attr a;
 	struct record rec;
 	int r;
@@ -324,7 +333,7 @@ ssize_t view_copy(struct view *v, const struct view_ctx *ctx, uint64_t src, uint
 		return -EXDEV;
 	if (dst_off > INT64_MAX || len > INT64_MAX - dst_off)
 		return -EFBIG;
-	r = begin_write(v, ctx, dst, OP_COPY);
+	r = begin_write(v, ctx, dst, OP_COPY, &class);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&v->lock);

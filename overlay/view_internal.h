@@ -31,6 +31,11 @@ struct flood {
 	int64_t first, last; /* ns */
 };
 
+/* A data segment of which nothing is live since `seq`. */
+struct retired {
+	uint64_t number, seq;
+};
+
 /* The last denials, for .agentfs/control/denied. */
 struct denial {
 	int64_t time;
@@ -70,6 +75,10 @@ struct view {
 	struct recent recent;
 	int64_t last_write, last_denied, started;
 	uint64_t last_checkpoint, last_full, full_bytes, delta_bytes;
+	uint64_t
+		kept_full; /* where the oldest chain of checkpoints that is kept begins; 0: not known */
+	struct buf retired; /* struct retired: segments to be removed; guarded by checkpoint_lock */
+	int64_t compacted;  /* ns, when the compactor last made a full checkpoint; same */
 	int64_t first_unsynced; /* ns; 0: all synced */
 	bool making_git;	/* only while opening */
 	bool failed;		/* a sync did: nothing is written any more, reads go on */
@@ -137,6 +146,9 @@ int view_commit(struct view *v, struct record *rec);
 
 /* Writes a checkpoint where more than `every` records came since the last. */
 int view_checkpoint(struct view *v, uint64_t every);
+
+/* Writes one now, with checkpoint_lock held; `full`: not what changed but everything. */
+int view_checkpoint_write(struct view *v, bool full);
 bool view_is_git_node(const struct view *v, uint64_t id);
 
 /* Command name of a process, at most 15 bytes, "" where it is gone. Cached briefly. */

@@ -120,7 +120,7 @@ static void write_fixtures(void **state)
 	store("journal.v1", b.data, end);
 	buf_clear(&b);
 	assert_int_equal(data_open(d.fd, tool_options.owner_id, 0, &data, NULL), 0);
-	assert_int_equal(data_append(data, "bytes", 5, &addr), 0);
+	assert_int_equal(data_append(data, DATA_FILES, "bytes", 5, &addr), 0);
 	data_close(data);
 	assert_int_equal(io_read_file(d.fd, "0000000001.dat", 1 << 20, &b), 0);
 	store("data.v1", b.data, 128 + 5);

@@ -34,7 +34,8 @@ static uint64_t append(struct data *d, size_t n, unsigned int seed)
 	uint64_t addr;
 
 	fill(p, n, seed);
-	assert_int_equal(data_append(d, p, n, &addr), 0);
+	assert_int_equal(data_append(d, DATA_FILES, p, n, &addr), 0);
+	data_live(d, addr, -(int64_t)n);
 	return addr;
 }
 
@@ -208,7 +209,7 @@ static void test_data__full_disk_is_told_before_a_byte_is_written(void **state)
 		int r;
 
 		fill(p, sizeof(p), (unsigned int)n);
-		r = data_append(data, p, sizeof(p), &addr[n]);
+		r = data_append(data, DATA_FILES, p, sizeof(p), &addr[n]);
 		if (r < 0) {
 			assert_int_equal(r, -ENOSPC);
 			break;
@@ -216,7 +217,7 @@ static void test_data__full_disk_is_told_before_a_byte_is_written(void **state)
 		assert_true(++n < 400);
 	}
 	assert_in_range(n, 2 * 32000 / 400, 2 * 32768 / 400);
-	assert_int_equal(data_append(data, p, 400, &x), -ENOSPC);
+	assert_int_equal(data_append(data, DATA_FILES, p, 400, &x), -ENOSPC);
 	assert_int_equal(x, 42);
 	for (unsigned int i = 0; i < n; i++)
 		check(data, addr[i], 400, i);
@@ -316,7 +317,7 @@ static void *data_thread(void *arg)
 		size_t n = (job->seed + i * 61) % sizeof(p);
 
 		fill(p, n, job->seed + i);
-		job->failures += data_append(job->data, p, n, &addr[i]) < 0;
+		job->failures += data_append(job->data, DATA_FILES, p, n, &addr[i]) < 0;
 	}
 	for (unsigned int i = 0; i < 200; i++) {
 		size_t n = (job->seed + i * 61) % sizeof(p);
@@ -371,7 +372,7 @@ static void run_faults(int error, bool half, bool memory)
 		for (done = 1; r == 0 && done < 4; done++) {
 			fill(p, sizeof(p), done);
 			addr[done] = 42;
-			r = data_append(data, p, sizeof(p), &addr[done]);
+			r = data_append(data, DATA_FILES, p, sizeof(p), &addr[done]);
 			if (r < 0) {
 				assert_int_equal(addr[done], 42);
 				break;

@@ -294,10 +294,10 @@ static void test_record__names_go_both_ways(void **state)
 	assert_null(record_op_name(UINT32_MAX));
 	assert_int_equal(record_op_parse("frobnicate"), -EINVAL);
 	assert_int_equal(record_op_parse(""), -EINVAL);
-	for (uint16_t t = RECORD_OP; t <= RECORD_FORGET; t++)
+	for (uint16_t t = RECORD_OP; t <= RECORD_COMPACT; t++)
 		assert_non_null(record_type_name(t));
 	assert_null(record_type_name(0));
-	assert_null(record_type_name(RECORD_FORGET + 1));
+	assert_null(record_type_name(RECORD_COMPACT + 1));
 	assert_null(record_type_name(RECORD_VIEWCTL));
 }
 
