@@ -55,6 +55,8 @@ static int put(struct writer *w, struct record *rec, enum ckpt_type type)
 
 static int put_extents(struct writer *w, const struct node *n)
 {
+	struct ckpt_extent disk[EXTENTS_PER_RECORD];
+
 	for (uint32_t i = 0; i < n->extents.n; i += EXTENTS_PER_RECORD) {
 		uint32_t k = n->extents.n - i;
 		struct record rec = {0};
@@ -62,10 +64,15 @@ static int put_extents(struct writer *w, const struct node *n)
 
 		if (k > EXTENTS_PER_RECORD)
 			k = EXTENTS_PER_RECORD;
+		for (uint32_t j = 0; j < k; j++) {
+			const struct extent *e = &n->extents.v[i + j];
+
+			disk[j] = (struct ckpt_extent){htole64(e->off), htole64(e->len),
+						       htole64(e->node), htole64(e->place)};
+		}
 		RECORD_SET(&rec, node, F_NODE, n->id);
 		RECORD_SET(&rec, value, F_VALUE,
-			   ((struct bytes){(const char *)&n->extents.v[i],
-					   k * sizeof(struct extent)}));
+			   ((struct bytes){(const char *)disk, k * sizeof(*disk)}));
 		r = put(w, &rec, CKPT_EXTENTS);
 		if (r < 0)
 			return r;

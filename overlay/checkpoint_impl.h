@@ -12,7 +12,7 @@ enum ckpt_type {
 	CKPT_NODE = 64,	   /* node, mode, owner, group, rdev, count = nlink, mask = flags, size,
 				atime, mtime, offset = ctime, offset2 = btime, length = next cookie,
 				value = symlink target */
-	CKPT_EXTENTS = 65, /* node, value = struct extent[], little-endian; several go on */
+	CKPT_EXTENTS = 65, /* node, value = struct ckpt_extent[]; several go on */
 	CKPT_XATTR = 66,   /* node, name, value */
 	CKPT_NAME = 67, /* parent, name, node (0 = whiteout), offset = cookie, mask 1 = scratch */
 	CKPT_NODE_GONE = 68, /* node */
@@ -21,6 +21,11 @@ enum ckpt_type {
 };
 
 enum { CKPT_HEADER_SIZE = 96 };
+
+/* struct extent of extent.h, little-endian. */
+struct ckpt_extent {
+	uint64_t off, len, node, place;
+};
 
 static const char CKPT_MAGIC[8] = "AFSCKPT";
 

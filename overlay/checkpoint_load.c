@@ -134,17 +134,22 @@ static int load_extents(struct tree *t, const struct record *rec)
 	uint64_t end = 0;
 	int r;
 
-	if (!n || !S_ISREG(n->mode) || rec->value.n % sizeof(struct extent))
+	if (!n || !S_ISREG(n->mode) || rec->value.n % sizeof(struct ckpt_extent))
 		return -EBADMSG;
-	r = extent_reserve(&n->extents, (uint32_t)(rec->value.n / sizeof(struct extent)) + 2);
+	r = extent_reserve(&n->extents, (uint32_t)(rec->value.n / sizeof(struct ckpt_extent)) + 2);
 	if (r < 0)
 		return r;
 	if (n->extents.n)
 		end = n->extents.v[n->extents.n - 1].off + n->extents.v[n->extents.n - 1].len;
-	for (size_t at = 0; at < rec->value.n; at += sizeof(struct extent)) {
+	for (size_t at = 0; at < rec->value.n; at += sizeof(struct ckpt_extent)) {
+		struct ckpt_extent disk;
 		struct extent e;
 
-		memcpy(&e, rec->value.p + at, sizeof(e));
+		memcpy(&disk, rec->value.p + at, sizeof(disk));
+		e = (struct extent){.off = le64toh(disk.off),
+				    .len = le64toh(disk.len),
+				    .node = le64toh(disk.node),
+				    .place = le64toh(disk.place)};
 		if (!e.len || e.off < end || e.off > n->size || e.len > n->size - e.off ||
 		    !source_ok(t, &e))
 			return -EBADMSG;

@@ -16,6 +16,7 @@
 #include "view_internal.h"
 
 enum { XATTR_VALUE_MAX = 65536, XATTR_NAME_BYTES_MAX = 255, RECORD_ROOM = 1024 };
+enum { XATTR_NODE_MAX = XATTR_VALUE_MAX + 1024 }; /* names and values of one node */
 
 /* Mode without suid, and without sgid where it means "run as group". */
 uint32_t view_killed_mode(uint32_t mode)
@@ -161,13 +162,20 @@ int view_listxattr(struct view *v, uint64_t id, struct buf *ret)
 	return r;
 }
 
-static int xattr_exists(struct view *v, uint64_t id, const char *name, int flags)
+/* May it be set so? All of a node's are kept in memory, and their names have to fit into one list. */
+static int check_xattr_change(struct view *v, uint64_t id, const char *name, size_t len, int flags)
 {
-	bool there = tree_xattr(&v->rec.tree, id, name, strlen(name)) != NULL;
+	const struct node *n = tree_node(&v->rec.tree, id);
+	const struct xattr *there = tree_xattr(&v->rec.tree, id, name, strlen(name));
+	size_t all = strlen(name) + 1 + len;
 
 	if (there && (flags & XATTR_CREATE))
 		return -EEXIST;
-	return !there && (flags & XATTR_REPLACE) ? -ENODATA : 0;
+	if (!there && (flags & XATTR_REPLACE))
+		return -ENODATA;
+	for (const struct xattr *x = n ? n->xattrs : NULL; x; x = x->next)
+		all += x == there ? 0 : strlen(x->name) + 1 + x->len;
+	return all > XATTR_NODE_MAX ? -ENOSPC : 0;
 }
 
 static int change_xattr(struct view *v, const struct view_ctx *ctx, uint64_t id, const char *name,
@@ -183,7 +191,7 @@ static int change_xattr(struct view *v, const struct view_ctx *ctx, uint64_t id,
 	if (r == 0)
 		r = tree_attr(&v->rec.tree, id, &a);
 	if (r == 0)
-		r = xattr_exists(v, id, name, flags);
+		r = check_xattr_change(v, id, name, value.n, flags);
 	if (r == 0)
 		r = view_check_node(v, ctx, id, POLICY_ATTR, op);
 	if (r == 0)

@@ -110,6 +110,34 @@ static struct node_attr find(struct view_fixture *f, const char *name)
 	return a;
 }
 
+/* As ext4: a node's extended attributes have a limit, and removing one makes room. */
+static void test_view__xattrs_of_a_node_are_limited(void **state)
+{
+	struct view_fixture f;
+	struct node_attr a;
+	struct buf names = BUF_INIT;
+	char name[32], value[1000] = {0};
+	int n = 0, r;
+
+	(void)state;
+	view_fixture_init(&f, FREE_POLICY);
+	a = find(&f, "README");
+	do {
+		(void)snprintf(name, sizeof(name), "user.n%d", n++);
+		r = view_setxattr(f.view, &OWNER, a.id, name, value, sizeof(value), 0);
+	} while (r == 0 && n < 1000);
+	assert_int_equal(r, -ENOSPC);
+	assert_in_range(n, 60, 70);
+	assert_int_equal(view_setxattr(f.view, &OWNER, a.id, "user.n0", value, 999, 0), 0);
+	assert_int_equal(view_removexattr(f.view, &OWNER, a.id, "user.n1"), 0);
+	assert_int_equal(view_setxattr(f.view, &OWNER, a.id, name, value, sizeof(value), 0), 0);
+	assert_int_equal(view_listxattr(f.view, a.id, &names), 0);
+	assert_in_range(names.len, 1, 65536);
+	buf_release(&names);
+	view_forget(f.view, a.id, 1);
+	view_fixture_release(&f);
+}
+
 static void test_view__unlinked_file_lives_until_forgotten(void **state)
 {
 	struct view_fixture f;
@@ -382,6 +410,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_view__replay_equals_the_live_tree),
 		cmocka_unit_test(test_view__failed_call_changes_nothing),
+		cmocka_unit_test(test_view__xattrs_of_a_node_are_limited),
 		cmocka_unit_test(test_view__unlinked_file_lives_until_forgotten),
 		cmocka_unit_test(test_view__refusal_is_journaled_and_changes_nothing),
 		cmocka_unit_test(test_view__flood_of_refusals_is_an_exact_count),
