@@ -13,6 +13,7 @@
 
 #include "cleanup.h"
 #include "odb.h"
+#include "worktrees.h"
 
 enum { PRESERVE_TRIES = 1000 };
 
@@ -93,28 +94,6 @@ int branch_tip(struct repo *r, const char *name, git_oid *ret, struct err *reter
 	return q < 0 ? git_errno(q, reterr, "reading branch '%s'", name) : 0;
 }
 
-int branch_check_free(struct repo *r, const char *name, struct err *reterr)
-{
-	_cleanup_free_ char *full = NULL;
-	git_reference *ref = NULL;
-	int q = full_name(name, &full, reterr);
-
-	if (q < 0)
-		return q;
-	q = git_reference_lookup(&ref, r->git, full);
-	if (q < 0)
-		return q == GIT_ENOTFOUND ? 0 : git_errno(q, reterr, "reading branch '%s'", name);
-	q = git_branch_is_checked_out(ref);
-	git_reference_free(ref);
-	if (q > 0)
-		return err_set_id(
-			reterr, -EBUSY, "BranchElsewhere",
-			"the branch '%s' is checked out in a worktree of '%s': switch it to "
-			"another branch first",
-			name, r->common);
-	return 0;
-}
-
 static int set_ref(struct repo *r, const char *full, const git_oid *to, const git_oid *from,
 		   const char *why)
 {
@@ -133,7 +112,7 @@ static int take_over(struct repo *r, const char *name, const char *full, const g
 		     struct branch_made *made, struct err *reterr)
 {
 	bool inside = false;
-	int q = branch_check_free(r, name, reterr);
+	int q = worktrees_check_free(r, name, NULL, reterr);
 
 	if (q < 0)
 		return q;
@@ -197,7 +176,7 @@ int branch_claim(struct repo *r, const char *name, const git_oid *at, struct bra
 		if (clashes(r, full))
 			q = GIT_EEXISTS;
 		else
-			q = set_ref(r, full, at, NULL, "agentfs: created");
+			q = set_ref(r, full, at, NULL, BRANCH_CREATED);
 		if (q == GIT_EEXISTS)
 			return err_set_id(
 				reterr, -EEXIST, "NameTaken",

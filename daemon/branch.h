@@ -17,6 +17,8 @@ int branch_contains(git_repository *git, const git_oid *outer, const git_oid *in
 int branch_distance(git_repository *git, const git_oid *branch, const git_oid *target,
 		    size_t *ret_ahead, size_t *ret_behind, struct err *reterr);
 
+#define BRANCH_CREATED "agentfs: created" /* in the reflog of a branch that branch_claim() made */
+
 struct branch_made {
 	bool made;  /* it was not there before */
 	bool moved; /* it was, and stood at `was` */
@@ -31,9 +33,6 @@ int branch_claim(struct repo *r, const char *name, const git_oid *at, struct bra
 /* Takes a branch back as it was before branch_claim(), unless it has moved on since. */
 void branch_unclaim(struct repo *r, const char *name, const git_oid *at,
 		    const struct branch_made *made);
-
-/* Refuses (BranchElsewhere) a branch that a worktree has checked out. */
-int branch_check_free(struct repo *r, const char *name, struct err *reterr);
 
 /* refs/agentfs/base/<view-id>: create-only. Errors: -EEXIST. */
 int branch_keep_base(struct repo *r, const char *view_id, const git_oid *at, struct err *reterr);

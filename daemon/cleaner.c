@@ -17,6 +17,7 @@
 #include "io.h"
 #include "odb.h"
 #include "snapshot.h"
+#include "worker_run.h"
 
 enum { RULES_MAX = 1 << 20 };
 
@@ -41,17 +42,13 @@ static int read_rules(struct snapshot *s, const char *path, struct buf *b)
 	return 1;
 }
 
-/* Writes root/<to> from the view's <from>, where the view has it. */
-static int bring(struct cleaner *c, const char *from, const char *to)
+static int write_rules(struct cleaner *c, const struct buf *b, const char *to)
 {
 	_cleanup_free_ char *path = NULL;
-	_cleanup_buf_ struct buf b = BUF_INIT;
 	_cleanup_close_ int fd = -1;
 	char *slash;
-	int r = read_rules(c->snapshot, from, &b);
+	int r;
 
-	if (r <= 0)
-		return r;
 	if (asprintf(&path, "%s/%s", c->root, to) < 0) {
 		path = NULL;
 		return -ENOMEM;
@@ -63,7 +60,35 @@ static int bring(struct cleaner *c, const char *from, const char *to)
 	if (r < 0)
 		return r;
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return fd < 0 ? -errno : io_write_full(fd, b.data, b.len);
+	return fd < 0 ? -errno : io_write_full(fd, b->data, b->len);
+}
+
+/* Writes root/<path> from the view's, where the view has it. */
+static int bring(struct cleaner *c, const char *path)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	int r = read_rules(c->snapshot, path, &b);
+
+	return r <= 0 ? r : write_rules(c, &b, path);
+}
+
+/* The same of a file of the view's git folder; in a worktree they are the repository's. */
+static int bring_info(struct cleaner *c, struct worker *w, const char *path)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_free_ char *full = NULL;
+	int r;
+
+	if (!w->worktree)
+		return bring(c, path);
+	if (asprintf(&full, "%s%s", w->repo.common, path + strlen(".git")) < 0) {
+		full = NULL;
+		return -ENOMEM;
+	}
+	r = io_read_file(AT_FDCWD, full, RULES_MAX, &b);
+	if (r < 0 || !b.len)
+		return r == -ENOMEM ? r : 0;
+	return write_rules(c, &b, path);
 }
 
 static int bring_folder(struct cleaner *c, const char *dir, size_t n)
@@ -76,21 +101,20 @@ static int bring_folder(struct cleaner *c, const char *dir, size_t n)
 			path = NULL;
 			return -ENOMEM;
 		}
-		r = bring(c, path, path);
+		r = bring(c, path);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-int cleaner_open(struct cleaner *c, struct viewgit_objects *o, struct snapshot *s,
-		 struct err *reterr)
+int cleaner_open(struct cleaner *c, struct viewgit_objects *o, struct worker *w, struct err *reterr)
 {
 	git_repository_init_options opt = GIT_REPOSITORY_INIT_OPTIONS_INIT;
 	_cleanup_free_ char *dot = NULL;
 	int r;
 
-	*c = (struct cleaner){.snapshot = s};
+	*c = (struct cleaner){.snapshot = w->snapshot};
 	if (asprintf(&c->root, "%s/wt", o->dir) < 0) {
 		c->root = NULL;
 		return -ENOMEM;
@@ -103,9 +127,9 @@ int cleaner_open(struct cleaner *c, struct viewgit_objects *o, struct snapshot *
 	r = git_repository_init_ext(&c->git, c->root, &opt);
 	if (r < 0)
 		return git_errno(r, reterr, "making a scratch working folder");
-	r = bring(c, ".git/info/exclude", ".git/info/exclude");
+	r = bring_info(c, w, ".git/info/exclude");
 	if (r >= 0)
-		r = bring(c, ".git/info/attributes", ".git/info/attributes");
+		r = bring_info(c, w, ".git/info/attributes");
 	if (r >= 0)
 		r = bring_folder(c, "", 0);
 	return r < 0 ? err_set(reterr, r, "reading the view's ignore rules: %s", strerror(-r)) : 0;

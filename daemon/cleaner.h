@@ -14,6 +14,8 @@
  * and .gitattributes and nothing else, so that none of the repository's own configuration has a
  * say.
  */
+struct worker;
+
 struct cleaner {
 	git_repository *git;
 	struct snapshot *snapshot;
@@ -21,7 +23,7 @@ struct cleaner {
 	struct buf seen; /* last folder that was read */
 };
 
-int cleaner_open(struct cleaner *c, struct viewgit_objects *o, struct snapshot *s,
+int cleaner_open(struct cleaner *c, struct viewgit_objects *o, struct worker *w,
 		 struct err *reterr);
 void cleaner_close(struct cleaner *c);
 

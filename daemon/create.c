@@ -4,8 +4,9 @@
  *   1. refs/agentfs/base/<view-id>: a ref without a view, removed by uncreate or the daemon's
  * sweep;
  *   2. the image and index, if they are not there yet: files that any later view uses;
- *   3. the branch at the base commit.
- * A failure takes 3 and 1 back. Everything is on disk before the answer.
+ *   3. the branch at the base commit;
+ *   4. with git "worktree" the administrative folder, which has the branch checked out.
+ * A failure takes 4, 3 and 1 back. Everything is on disk before the answer.
  */
 #include "create.h"
 
@@ -19,8 +20,10 @@
 
 #include "branch.h"
 #include "cleanup.h"
+#include "gitdir.h"
 #include "image.h"
 #include "image_build.h"
+#include "log.h"
 #include "odb.h"
 #include "publish.h"
 #include "sys.h"
@@ -34,6 +37,8 @@ enum {
 struct create {
 	struct publish pub;
 	const char *agent, *view_id, *branch;
+	bool worktree; /* the view's git is to be a worktree of the repository */
+	struct gitdir_plan plan;
 	git_commit *base;
 	char base_hex[GIT_OID_HEXSZ + 1], tree_hex[GIT_OID_HEXSZ + 1];
 	struct image *img;
@@ -267,6 +272,64 @@ static int describe(struct worker *w, json_t *ret, const struct branch_made *mad
 		       : 0;
 }
 
+/* The view's .git, either way: `seeds` of the answer. */
+static int make_git(struct worker *w, const struct create_seeds_options *opt, json_t *ret,
+		    struct err *reterr)
+{
+	struct create *c = w->create;
+	char index[PUBLISH_NAME_MAX];
+	_cleanup_buf_ struct buf monitor = BUF_INIT;
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	if (!c->worktree)
+		return create_seeds(&w->repo, opt, ret);
+	publish_name(&c->pub, PUBLISH_INDEX, c->tree_hex, index);
+	c->plan.images = c->pub.dir;
+	c->plan.index = index;
+	if (create_has_worktree_config(&w->repo) && create_fsmonitor(&monitor))
+		c->plan.fsmonitor = monitor.data;
+	r = gitdir_make(&w->repo, &c->plan, &path, reterr);
+	if (r < 0)
+		return r;
+	(void)json_object_set_new(ret, "index", json_string(""));
+	worker_note(
+		ret,
+		"git is shared with the repository: the agent's commits are judged when they are "
+		"materialized, not before they stand on the branch; hooks of the repository run "
+		"in the view; it can move any branch");
+	return create_seed_link(path, ret);
+}
+
+static void remove_git(struct worker *w, const char *agent, const char *view_id)
+{
+	_cleanup_(err_release) struct err e = ERR_INIT;
+	char name[GITDIR_NAME_MAX];
+
+	gitdir_name(agent, view_id, name);
+	if (gitdir_remove(&w->repo, name, &e) < 0)
+		log_warning(0, "%s, ignoring", err_text(&e));
+}
+
+static int check_git(struct worker *w, struct err *reterr)
+{
+	struct create *c = w->create;
+	const char *git = worker_str(w, "git");
+
+	c->worktree = git && strcmp(git, "worktree") == 0;
+	if (!c->worktree)
+		return 0;
+	c->plan.agent = c->agent;
+	c->plan.view_id = c->view_id;
+	c->plan.branch = c->branch;
+	c->plan.mount = worker_str(w, "mount");
+	if (!c->plan.mount || *c->plan.mount != '/' || strchr(c->plan.mount, '\n'))
+		return err_set_id(reterr, -EINVAL, "Invalid",
+				  "a worktree cannot be at the mount point '%s'",
+				  c->plan.mount ? c->plan.mount : "");
+	return gitdir_check_user(&w->repo, c->pub.uid, c->pub.gid, &c->plan.share, reterr);
+}
+
 static void set_identity(struct worker *w)
 {
 	const char *name = worker_str(w, "user_name"), *email = worker_str(w, "user_email");
@@ -287,6 +350,8 @@ int op_create(struct worker *w, json_t *ret, struct err *reterr)
 	struct branch_made made = {0};
 	int r = resolve_base(w, worker_str(w, "base"), reterr);
 
+	if (r == 0)
+		r = check_git(w, reterr);
 	if (r < 0)
 		return r;
 	set_identity(w);
@@ -303,7 +368,7 @@ int op_create(struct worker *w, json_t *ret, struct err *reterr)
 	opt.base = at;
 	opt.agent = c->agent;
 	opt.branch = c->branch;
-	r = create_seeds(&w->repo, &opt, ret);
+	r = make_git(w, &opt, ret, reterr);
 	if (r >= 0)
 		r = describe(w, ret, &made);
 	if (r < 0)
@@ -311,15 +376,42 @@ int op_create(struct worker *w, json_t *ret, struct err *reterr)
 	return 0;
 
 undo_branch:
+	if (c->worktree)
+		remove_git(w, c->agent, c->view_id);
 	branch_unclaim(&w->repo, c->branch, at, &made);
 undo_base:
 	branch_drop_base(&w->repo, c->view_id);
 	return r;
 }
 
+/*
+ * The daemon ended before it heard of what was made: the branch is ours where it was made but never
+ * moved, and stands at the base that the view's ref has. (A repository without reflogs keeps it.)
+ */
+static void find_unknown(struct worker *w, const char *view_id, const char *branch,
+			 git_oid *ret_base, struct branch_made *made)
+{
+	_cleanup_free_ char *base = NULL, *name = NULL;
+	const git_reflog_entry *e;
+	git_reflog *log = NULL;
+
+	if (asprintf(&base, "refs/agentfs/base/%s", view_id) < 0)
+		base = NULL;
+	if (asprintf(&name, "refs/heads/%s", branch) < 0)
+		name = NULL;
+	if (!base || !name || git_reference_name_to_id(ret_base, w->repo.git, base) < 0 ||
+	    git_reflog_read(&log, w->repo.git, name) < 0)
+		return;
+	e = git_reflog_entrycount(log) == 1 ? git_reflog_entry_byindex(log, 0) : NULL;
+	made->made = e && git_reflog_entry_message(e) &&
+		     strcmp(git_reflog_entry_message(e), BRANCH_CREATED) == 0;
+	git_reflog_free(log);
+}
+
 int op_uncreate(struct worker *w, json_t *ret, struct err *reterr)
 {
 	const char *view_id, *branch, *base, *was = worker_str(w, "branch_was");
+	const char *git = worker_str(w, "git"), *agent = worker_str(w, "agent");
 	struct branch_made made = {.made = worker_bool(w, "branch_made")};
 	git_oid at;
 	int r = worker_need_str(w, "view_id", &view_id, reterr);
@@ -334,6 +426,10 @@ int op_uncreate(struct worker *w, json_t *ret, struct err *reterr)
 	if (git_oid_fromstr(&at, base) < 0)
 		return err_set_id(reterr, -EINVAL, "Invalid", "'%s' is no commit", base);
 	set_identity(w);
+	if (git && agent && strcmp(git, "worktree") == 0)
+		remove_git(w, agent, view_id);
+	if (git_oid_is_zero(&at))
+		find_unknown(w, view_id, branch, &at, &made);
 	made.moved = was && git_oid_fromstr(&made.was, was) == 0;
 	branch_unclaim(&w->repo, branch, &at, &made);
 	branch_drop_base(&w->repo, view_id);

@@ -26,6 +26,16 @@ int create_config(struct repo *repo, const struct create_seeds_options *opt, str
 /* Appends what makes `target` of the remote the upstream of `branch`. Errors: -ENOMEM. */
 int create_config_branch(const char *branch, const char *target, struct buf *b);
 
+/* The same where .git is a file that says where the view's git folder is. Errors: -ENOMEM. */
+int create_seed_link(const char *path, json_t *ret);
+
+/* The fsmonitor helper: beside this program, or in the build folder. False where there is none that
+ * the view's git could run (a quote in its path would need quoting by a shell's rules and git's). */
+bool create_fsmonitor(struct buf *ret);
+
+/* Has each worktree of the repository a configuration of its own (extensions.worktreeConfig)? */
+bool create_has_worktree_config(struct repo *repo);
+
 /* Says in the answer's notes what of the base a view shows otherwise than a checkout would:
  * submodules, and attributes that convert content. */
 int create_notes(struct repo *repo, const struct image *img, json_t *ret);

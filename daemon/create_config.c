@@ -21,9 +21,7 @@
 
 enum { SUBMODULES_MAX = 1000 };
 
-/* The fsmonitor helper: beside this program, or in the build folder. False where there is none that the
- * view's git could run (a quote in its path would need quoting by a shell's rules and git's). */
-static bool find_fsmonitor(struct buf *ret)
+bool create_fsmonitor(struct buf *ret)
 {
 	static const char *const places[] = {"", "../tools/"};
 	char self[4096];
@@ -35,12 +33,28 @@ static bool find_fsmonitor(struct buf *ret)
 	self[n] = '\0';
 	slash = strrchr(self, '/');
 	for (size_t i = 0; slash && i < ARRAY_SIZE(places); i++) {
+		_cleanup_free_ char *real = NULL;
+
 		buf_clear(ret);
-		if (buf_addf(ret, "%.*s/%sfsmonitor", (int)(slash - self), self, places[i]) == 0 &&
-		    access(ret->data, X_OK) == 0)
-			return !strpbrk(ret->data, "'\"\\\n");
+		if (buf_addf(ret, "%.*s/%sfsmonitor", (int)(slash - self), self, places[i]) < 0 ||
+		    access(ret->data, X_OK) < 0)
+			continue;
+		real = realpath(ret->data, NULL);
+		buf_clear(ret);
+		return real && buf_adds(ret, real) == 0 && !strpbrk(real, "'\"\\\n");
 	}
 	return false;
+}
+
+bool create_has_worktree_config(struct repo *repo)
+{
+	git_config *config = NULL;
+	int on = 0;
+
+	if (git_repository_config_snapshot(&config, repo->git) == 0)
+		(void)git_config_get_bool(&on, config, "extensions.worktreeconfig");
+	git_config_free(config);
+	return on != 0;
 }
 
 /* A value, or a subsection's name, in quotes. */
@@ -158,7 +172,7 @@ static int add_submodules(struct buf *b, struct repo *repo)
 int create_config(struct repo *repo, const struct create_seeds_options *opt, struct buf *b)
 {
 	_cleanup_buf_ struct buf monitor = BUF_INIT;
-	bool found = find_fsmonitor(&monitor);
+	bool found = create_fsmonitor(&monitor);
 	int r = buf_addf(
 		b,
 		"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"

@@ -153,6 +153,18 @@ static int copy_file(struct repo *repo, json_t *seeds, const char *name, const c
 	return 0;
 }
 
+int create_seed_link(const char *path, json_t *ret)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	json_t *seeds = json_array();
+
+	(void)json_object_set_new(ret, "seeds", seeds);
+	if (buf_addf(&b, "gitdir: %s\n", path) < 0)
+		return -ENOMEM;
+	add_file(seeds, ".git", &b);
+	return 0;
+}
+
 int create_seeds(struct repo *repo, const struct create_seeds_options *opt, json_t *ret)
 {
 	static const char *const folders[] = {"refs/heads", "refs/tags", "objects/pack"};

@@ -166,7 +166,7 @@ static int run(struct worker *w, struct viewgit_objects *o, json_t *ret, struct 
 	opt.git = o->git;
 	opt.onto = *git_commit_tree_id(c);
 	git_commit_free(c);
-	r = viewgit_index(o, w->snapshot, &opt.index, reterr);
+	r = viewgit_index(o, w, &opt.index, reterr);
 	if (r < 0) { /* a diff is possible without: what is untracked may then look ignored */
 		err_release(reterr);
 		opt.index = NULL;

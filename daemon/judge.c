@@ -54,29 +54,83 @@ static bool oids_have(const struct oids *sorted, const git_oid *oid)
 	return sorted->n && bsearch(oid, sorted->v, sorted->n, sizeof(*oid), oid_order);
 }
 
-static int shared_tips(git_repository *git, const git_oid *base, struct oids *ret)
+static int add_tip(const struct worker *w, const char *name, struct oids *ret)
 {
-	static const char *const globs[] = {"refs/heads/*", "refs/remotes/*", "refs/tags/*"};
+	git_reference *ref = NULL;
+	git_object *o = NULL;
+	int r = 0;
+
+	if (git_reference_lookup(&ref, w->repo.git, name) == 0 &&
+	    git_reference_peel(&o, ref, GIT_OBJECT_COMMIT) == 0)
+		r = oids_add(ret, git_object_id(o));
+	git_object_free(o);
+	git_reference_free(ref);
+	return r;
+}
+
+static int add_head(const struct worker *w, const char *branch, struct oids *ret)
+{
+	_cleanup_free_ char *name = NULL;
+
+	if (asprintf(&name, "refs/heads/%s", branch) < 0) {
+		name = NULL;
+		return -ENOMEM;
+	}
+	return add_tip(w, name, ret);
+}
+
+/* `except`: the full name of one that does not count, or NULL. */
+static int add_tips(const struct worker *w, const char *glob, const char *except, struct oids *ret)
+{
+	git_reference_iterator *it = NULL;
+	const char *name;
+	int r = 0;
+
+	if (git_reference_iterator_glob_new(&it, w->repo.git, glob) < 0)
+		return 0;
+	while (r == 0 && git_reference_next_name(&name, it) == 0)
+		if (!except || strcmp(name, except) != 0)
+			r = add_tip(w, name, ret);
+	git_reference_iterator_free(it);
+	return r;
+}
+
+static void oids_sort(struct oids *l)
+{
+	if (l->n > 1)
+		qsort(l->v, l->n, sizeof(*l->v), oid_order);
+}
+
+/* Whose tips are somebody else's; *ret_brought: of branches that a merge may have brought in. */
+static int shared_tips(struct worker *w, const git_oid *base, enum commits_kind kind,
+		       struct oids *ret, struct oids *ret_brought)
+{
+	_cleanup_free_ char *own = NULL;
+	json_t *peer;
+	size_t i;
 	int r = oids_add(ret, base);
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(globs); i++) {
-		git_reference_iterator *it = NULL;
-		git_reference *ref = NULL;
-
-		if (git_reference_iterator_glob_new(&it, git, globs[i]) < 0)
-			continue;
-		while (r == 0 && git_reference_next(&ref, it) == 0) {
-			git_object *o = NULL;
-
-			if (git_reference_peel(&o, ref, GIT_OBJECT_COMMIT) == 0)
-				r = oids_add(ret, git_object_id(o));
-			git_object_free(o);
-			git_reference_free(ref);
+	if (r == 0)
+		r = add_tips(w, "refs/remotes/*", NULL, ret);
+	if (r == 0 && (!w->worktree || kind == COMMITS_UNKEPT)) {
+		r = add_tips(w, "refs/heads/*", NULL, ret);
+		if (r == 0)
+			r = add_tips(w, "refs/tags/*", NULL, ret);
+	} else if (r == 0) {
+		if (asprintf(&own, "refs/heads/%s", w->conf.branch) < 0) {
+			own = NULL;
+			return -ENOMEM;
 		}
-		git_reference_iterator_free(it);
+		if (*w->conf.target)
+			r = add_head(w, w->conf.target, ret);
+		json_array_foreach (json_object_get(w->req, "peers"), i, peer)
+			if (r == 0 && json_is_string(peer))
+				r = add_head(w, json_string_value(peer), ret);
+		if (r == 0)
+			r = add_tips(w, "refs/heads/*", own, ret_brought);
 	}
-	if (ret->n > 1)
-		qsort(ret->v, ret->n, sizeof(*ret->v), oid_order);
+	oids_sort(ret);
+	oids_sort(ret_brought);
 	return r;
 }
 
@@ -106,7 +160,8 @@ struct walk {
 	struct worker *w;
 	struct viewgit_objects *o;
 	git_odb *shared;
-	struct oids tips, found; /* found: in the order they were met */
+	struct oids tips, brought; /* somebody else's; and what only a merge makes so */
+	struct oids found;	   /* in the order they were met */
 };
 
 static bool met(const struct oids *l, const git_oid *oid)
@@ -129,7 +184,8 @@ static int walk_parents(struct walk *k, const git_oid *oid, struct err *reterr)
 	for (unsigned i = 0; r == 0 && i < git_commit_parentcount(c); i++) {
 		const git_oid *p = git_commit_parent_id(c, i);
 
-		if (!met(&k->found, p) && !is_shared(k->w, k->shared, &k->tips, p))
+		if (!met(&k->found, p) && !is_shared(k->w, k->shared, &k->tips, p) &&
+		    !(i && k->brought.n && is_shared(k->w, k->shared, &k->brought, p)))
 			r = oids_add(&k->found, p);
 	}
 	git_commit_free(c);
@@ -171,7 +227,8 @@ static int put_in_order(struct walk *k, struct commits *ret)
 }
 
 int commits_own(struct worker *w, struct viewgit_objects *o, const git_oid *tip,
-		const git_oid *base, struct commits *ret, struct err *reterr)
+		const git_oid *base, enum commits_kind kind, struct commits *ret,
+		struct err *reterr)
 {
 	struct walk k = {.w = w, .o = o};
 	int r = git_repository_odb(&k.shared, w->repo.git);
@@ -179,7 +236,7 @@ int commits_own(struct worker *w, struct viewgit_objects *o, const git_oid *tip,
 	*ret = (struct commits){0};
 	if (r < 0)
 		return git_errno(r, reterr, "opening the objects of '%s'", w->repo.common);
-	r = shared_tips(w->repo.git, base, &k.tips);
+	r = shared_tips(w, base, kind, &k.tips, &k.brought);
 	if (r == 0 && !is_shared(w, k.shared, &k.tips, tip))
 		r = oids_add(&k.found, tip);
 	for (size_t i = 0; r == 0 && i < k.found.n; i++) {
@@ -193,6 +250,7 @@ int commits_own(struct worker *w, struct viewgit_objects *o, const git_oid *tip,
 		r = put_in_order(&k, ret);
 	git_odb_free(k.shared);
 	free(k.tips.v);
+	free(k.brought.v);
 	free(k.found.v);
 	if (r < 0)
 		commits_release(ret);

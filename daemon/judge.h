@@ -15,10 +15,21 @@ struct commits {
 	size_t n;
 };
 
-/* Those reachable from `tip` and from no branch, remote branch or tag of the shared repository, nor
- * from `base`. Errors: TooLarge, Damaged. */
+enum commits_kind {
+	COMMITS_UNKEPT,	  /* that no branch, remote branch or tag of the repository has */
+	COMMITS_UNJUDGED, /* that are nobody else's */
+};
+
+/*
+ * Those reachable from `tip` and not from `base`, of a kind. The two are the same but in a worktree:
+ * there the agent's commits stand in the repository already, and it may name them as it likes;
+ * somebody else's is only what the view's target, a remote branch or the branch of another view
+ * (request member "peers") reaches, and what a merge brought in from another branch. Errors:
+ * TooLarge, Damaged.
+ */
 int commits_own(struct worker *w, struct viewgit_objects *o, const git_oid *tip,
-		const git_oid *base, struct commits *ret, struct err *reterr);
+		const git_oid *base, enum commits_kind kind, struct commits *ret,
+		struct err *reterr);
 void commits_release(struct commits *c);
 
 /* Judges every path that each of them changes by the policy in force at the snapshot. Errors:

@@ -101,9 +101,8 @@ static int find_tip(struct worker *w, struct viewgit_objects *o, git_oid *ret, s
 		ref = NULL;
 		return -ENOMEM;
 	}
-	if (viewgit_ref(w->snapshot, ref, ret) == 0) {
-		r = git_odb_exists(o->odb, ret) ? 0
-						: viewgit_import(o, &w->repo, w->snapshot, reterr);
+	if (viewgit_ref(w, ref, ret) == 0) {
+		r = git_odb_exists(o->odb, ret) ? 0 : viewgit_import(o, w, reterr);
 		if (r < 0 || git_odb_exists(o->odb, ret))
 			return r;
 	}

@@ -7,6 +7,10 @@
  *   4. the view's own branch and index follow.
  * A failure up to 3 changes nothing but unreferenced objects. After 3 nothing fails: what the view
  * then lacks is said in a note.
+ *
+ * A view whose git is a worktree of the repository: its branch is checked out there and has the
+ * agent's commits already. They are judged all the same, all since the base; one that is refused stays
+ * where it is, and nothing is committed on top of it or merged until the agent has taken it back.
  */
 #include "materialize.h"
 
@@ -15,12 +19,14 @@
 
 #include "branch.h"
 #include "cleanup.h"
+#include "gitdir.h"
 #include "judge.h"
 #include "odb.h"
 #include "viewgit.h"
 #include "worker_ops.h"
 #include "worker_run.h"
 #include "worker_view.h"
+#include "worktrees.h"
 
 struct materialize {
 	struct worker *w;
@@ -100,12 +106,16 @@ static int read_tips(struct materialize *m)
 {
 	struct worker *w = m->w;
 	struct repo *r = &w->repo;
+	char view_id[33], own[GITDIR_NAME_MAX];
 	int q;
 
+	view_id_hex(w, view_id);
 	if (git_oid_fromstr(&m->base, w->conf.base_commit) < 0)
 		return err_set_id(m->err, -EBADMSG, "Damaged",
 				  "the view's base commit is not readable");
-	q = branch_check_free(r, w->conf.branch, m->err);
+	if (w->worktree)
+		gitdir_name(w->conf.agent, view_id, own);
+	q = worktrees_check_free(r, w->conf.branch, w->worktree ? own : NULL, m->err);
 	if (q < 0)
 		return q;
 	q = branch_tip(r, w->conf.branch, &m->old_tip, m->err);
@@ -117,7 +127,7 @@ static int read_tips(struct materialize *m)
 	}
 	if (q < 0)
 		return q;
-	return viewgit_head(w->snapshot, w->conf.agent, w->conf.branch, &m->agent_tip, m->err);
+	return viewgit_head(w, &m->agent_tip, m->err);
 }
 
 static int take_commits(struct materialize *m)
@@ -125,11 +135,13 @@ static int take_commits(struct materialize *m)
 	struct worker *w = m->w;
 	int r;
 
-	if (git_oid_equal(&m->agent_tip, &m->old_tip) || git_oid_equal(&m->agent_tip, &m->base))
+	if (git_oid_equal(&m->agent_tip, &m->base) ||
+	    (git_oid_equal(&m->agent_tip, &m->old_tip) && !w->worktree))
 		return 0;
-	r = viewgit_import(&m->objects, &w->repo, w->snapshot, m->err);
+	r = viewgit_import(&m->objects, w, m->err);
 	if (r == 0)
-		r = commits_own(w, &m->objects, &m->agent_tip, &m->base, &m->own, m->err);
+		r = commits_own(w, &m->objects, &m->agent_tip, &m->base, COMMITS_UNJUDGED, &m->own,
+				m->err);
 	if (r == 0)
 		r = commits_judge(w, &m->objects, &m->own, m->err);
 	if (r == 0)
@@ -257,11 +269,26 @@ static int move_branch(struct materialize *m)
 			   &m->new_tip, "agentfs: materialize", m->err);
 }
 
+/* In a worktree HEAD has moved with the branch; its log is its own. */
+static void log_head(struct materialize *m, const git_signature *who)
+{
+	char from[GIT_OID_HEXSZ + 1], to[GIT_OID_HEXSZ + 1];
+	_cleanup_free_ char *text = NULL;
+
+	git_oid_tostr(from, sizeof(from), &m->agent_tip);
+	git_oid_tostr(to, sizeof(to), &m->new_tip);
+	if (asprintf(&text, "%s <%s>", who->name, who->email) < 0)
+		text = NULL;
+	if (text)
+		gitdir_log(m->w->gitdir, from, to, text, "agentfs: materialize");
+}
+
 /* Nothing may fail any more: the branch has moved. */
 static void follow(struct materialize *m)
 {
 	_cleanup_(err_release) struct err e = ERR_INIT;
 	_cleanup_free_ char *ref = NULL;
+	git_signature *who = NULL;
 	char text[GIT_OID_HEXSZ + 2];
 	int r = 0;
 
@@ -272,6 +299,9 @@ static void follow(struct materialize *m)
 		ref = NULL;
 		r = -ENOMEM;
 	}
+	if (r == 0 && m->w->worktree && materialize_committer(m->w, &who, NULL) == 0)
+		log_head(m, who);
+	git_signature_free(who);
 	if (r == 0)
 		r = view_put_text(m->w, ref, text, &e);
 	if (r == 0)
@@ -306,8 +336,9 @@ static int answer(struct materialize *m)
 		json_pack("{s:o,s:s,s:I,s:o,s:s,s:I}", "commit",
 			  moved ? json_string(git_oid_tostr_s(&m->new_tip)) : json_null(), "branch",
 			  m->w->conf.branch, "commits",
-			  (json_int_t)(m->own.n + (m->tree.taken ? 1 : 0)), "changes", changes,
-			  "tip", git_oid_tostr_s(&m->new_tip), "files", (json_int_t)m->tree.taken));
+			  (json_int_t)((m->w->worktree ? 0 : m->own.n) + (m->tree.taken ? 1 : 0)),
+			  "changes", changes, "tip", git_oid_tostr_s(&m->new_tip), "files",
+			  (json_int_t)m->tree.taken));
 	return 0;
 }
 
@@ -318,7 +349,7 @@ static int run(struct materialize *m)
 	if (r == 0)
 		r = viewgit_open(&m->objects, &m->w->repo, m->err);
 	if (r == 0)
-		r = viewgit_index(&m->objects, m->w->snapshot, &m->index, m->err);
+		r = viewgit_index(&m->objects, m->w, &m->index, m->err);
 	if (r == 0)
 		r = check_conflicts(m);
 	if (r < 0)

@@ -45,5 +45,8 @@ void method_stop(struct daemon *d, struct call *call);
 void method_events(struct daemon *d, struct call *call);
 void method_wait(struct daemon *d, struct call *call);
 
+/* Adds what views that are gone have left in repositories to a doctor's checks (consumed), and answers. */
+void doctor_leftovers(struct daemon *d, struct call *c, json_t *checks);
+
 /* Calls that wait for a view's state; told by the supervisor's `changed`. */
 void waiters_check(struct daemon *d, const char *agent);

@@ -147,9 +147,10 @@ static void check_space(json_t *a, const struct daemon *d)
 static void check_views(json_t *a, const struct daemon *d)
 {
 	struct view *v;
-	int live = 0;
+	int live = 0, shared = 0;
 
 	for (v = views_next(d->views, NULL); v; v = views_next(d->views, v)) {
+		shared += strcmp(v->row.git, "worktree") == 0;
 		if (v->phase == PHASE_LIVE)
 			live++;
 		else if (v->row.state == VIEW_LIVE)
@@ -163,6 +164,14 @@ static void check_views(json_t *a, const struct daemon *d)
 			    "the mount at '%s' is dead", v->row.mount);
 	}
 	add(a, "views", "ok", NULL, "%d live", live);
+	if (shared)
+		add(a, "worktrees", "warning",
+		    "give agents that are not trusted with it a git of their own: agentfsctl create "
+		    "AGENT --git private",
+		    "%d view%s the git of the repository (--git worktree): commits are judged when they "
+		    "are materialized, not before they stand in it, hooks of the repository run in the "
+		    "agent's hands, and it can move any branch",
+		    shared, shared == 1 ? " shares" : "s share");
 }
 
 void method_doctor(struct daemon *d, struct call *c)
@@ -183,7 +192,7 @@ void method_doctor(struct daemon *d, struct call *c)
 		      "other's work use the system daemon and: agentfsctl create AGENT --user NAME",
 	    "a write is put down to the view that it goes to: agents of the same uid can write into each "
 	    "other's views");
-	call_reply(c, json_pack("{s:o}", "checks", a));
+	doctor_leftovers(d, c, a);
 }
 
 /* ---- Stop ---- */

@@ -183,6 +183,17 @@ static void add_user(const struct op *op, json_t *q, const char *repository)
 		(void)json_object_set_new(q, "user_email", json_string(email));
 }
 
+/* The branches of the other views of its repository. */
+static json_t *peers(const struct view *v)
+{
+	json_t *a = json_array();
+
+	for (struct view *o = views_next(v->views, NULL); o; o = views_next(v->views, o))
+		if (o != v && strcmp(o->row.repository, v->row.repository) == 0)
+			(void)json_array_append_new(a, json_string(o->row.branch));
+	return a;
+}
+
 json_t *op_view_request(const struct op *op, const char *name, const struct view *v)
 {
 	json_t *q = op_request(op, name), *more;
@@ -202,6 +213,10 @@ json_t *op_view_request(const struct op *op, const char *name, const struct view
 	json_decref(more);
 	if (v->phase == PHASE_LIVE)
 		(void)json_object_set_new(q, "sock", json_string(sock));
+	if (strcmp(row->git, "worktree") == 0) {
+		(void)json_object_set_new(q, "git", json_string(row->git));
+		(void)json_object_set_new(q, "peers", peers(v));
+	}
 	add_user(op, q, *row->worktree ? row->worktree : row->repository);
 	return q;
 }
@@ -240,14 +255,14 @@ json_t *view_json(const struct view *v)
 {
 	const struct view_row *r = &v->row;
 	json_t *o = json_pack(
-		"{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o}",
+		"{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o}",
 		"agent", r->agent, "id", r->id, "repository",
 		*r->worktree ? r->worktree : r->repository, "path", r->mount, "branch", r->branch,
 		"target", r->target, "base", r->base, "role", r->role, "task", r->task, "scope",
-		lines_to_array(r->scope), "user", r->user, "state", view_status(v), "changed",
-		(json_int_t)v->stats.changed, "bytes", (json_int_t)v->stats.bytes, "ahead",
-		(json_int_t)v->distance.ahead, "behind", (json_int_t)v->distance.behind, "denied",
-		(json_int_t)v->stats.denied, "started", json_time(r->created));
+		lines_to_array(r->scope), "user", r->user, "git", r->git, "state", view_status(v),
+		"changed", (json_int_t)v->stats.changed, "bytes", (json_int_t)v->stats.bytes,
+		"ahead", (json_int_t)v->distance.ahead, "behind", (json_int_t)v->distance.behind,
+		"denied", (json_int_t)v->stats.denied, "started", json_time(r->created));
 
 	if (o && v->stats.last_write)
 		(void)json_object_set_new(o, "last_write", json_time(v->stats.last_write));

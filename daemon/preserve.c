@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Op preserve: before a view goes, what only it has is kept under
+ * Op preserve (of a worktree, whose branches and stash are the repository's: uncommitted work and a
+ * detached HEAD alone): before a view goes, what only it has is kept under
  * refs/agentfs/preserved/<agent>/<view-id>/: uncommitted work as a commit (work), each branch
  * (heads/), a detached HEAD (heads/HEAD) and each stash. What the shared repository's branches
  * contain already is not kept again. One thing that cannot be kept is said and does not stop the
@@ -51,10 +52,10 @@ static int add_ref(struct preserve *p, const char *name, const git_oid *tip)
 static int bring(struct preserve *p, const git_oid *tip, bool *ret_known, struct err *reterr)
 {
 	struct commits own = {0};
-	int r = viewgit_import(&p->objects, &p->w->repo, p->w->snapshot, reterr);
+	int r = viewgit_import(&p->objects, p->w, reterr);
 
 	if (r == 0)
-		r = commits_own(p->w, &p->objects, tip, &p->base, &own, reterr);
+		r = commits_own(p->w, &p->objects, tip, &p->base, COMMITS_UNKEPT, &own, reterr);
 	if (r == 0) {
 		*ret_known = own.n == 0;
 		r = commits_copy(p->w, &p->objects, &own, reterr);
@@ -86,7 +87,7 @@ static int keep_stashes(struct preserve *p)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	char *line, *next;
-	int r = viewgit_read(p->w->snapshot, "logs/refs/stash", LOG_MAX, &b);
+	int r = viewgit_read(p->w, "logs/refs/stash", LOG_MAX, &b);
 
 	if (r < 0)
 		return 0;
@@ -110,11 +111,14 @@ static void find_head(struct preserve *p, git_oid *ret, bool *ret_detached)
 
 	*ret = p->base;
 	*ret_detached = false;
-	if (viewgit_read(p->w->snapshot, "HEAD", 4096, &b) < 0 || b.len == 0)
+	if (viewgit_read(p->w, "HEAD", 4096, &b) < 0 || b.len == 0) {
+		if (p->w->worktree) /* its git folder is gone, its branch is not */
+			(void)branch_tip(&p->w->repo, p->w->conf.branch, ret, NULL);
 		return;
+	}
 	b.data[strcspn(b.data, "\r\n")] = 0;
 	if (strncmp(b.data, "ref: refs/", 10) == 0 && !strstr(b.data, ".."))
-		(void)viewgit_ref(p->w->snapshot, b.data + 5, ret);
+		(void)viewgit_ref(p->w, b.data + 5, ret);
 	else
 		*ret_detached = git_oid_fromstr(ret, b.data) == 0;
 	if (!*ret_detached && git_oid_is_zero(ret))
@@ -174,7 +178,7 @@ static int keep_work(struct preserve *p, const git_oid *head)
 	opt.onto = *git_commit_tree_id(c);
 	git_commit_free(c);
 	err_release(&ignored);
-	if (viewgit_index(&p->objects, p->w->snapshot, &opt.index, &ignored) < 0)
+	if (viewgit_index(&p->objects, p->w, &opt.index, &ignored) < 0)
 		opt.index = NULL;
 	r = worktree_build(p->w, &p->objects, &opt, &t, p->err);
 	git_index_free(opt.index);
@@ -202,7 +206,7 @@ static int preserve_all(struct preserve *p)
 	if (r == 0 && detached)
 		r = keep("heads/HEAD", &head, p);
 	if (r == 0)
-		r = viewgit_refs(p->w->snapshot, keep, p);
+		r = viewgit_refs(p->w, keep, p);
 	if (r == 0)
 		r = keep_stashes(p);
 	if (r == 0)

@@ -231,6 +231,37 @@ int repo_open(struct repo *r, struct err *reterr)
 	return 0;
 }
 
+mode_t repo_shared_bits(struct repo *r)
+{
+	static const struct {
+		const char *word;
+		mode_t bits;
+	} words[] = {
+		{"group", 0060}, {"true", 0060},  {"yes", 0060},       {"1", 0060},
+		{"all", 0064},	 {"world", 0064}, {"everybody", 0064}, {"2", 0064},
+	};
+	git_config *config = NULL;
+	mode_t bits = 0;
+	git_buf value = {0};
+	int q = git_repository_config_snapshot(&config, r->git);
+	char *end = NULL;
+	unsigned long mode;
+
+	if (q == 0)
+		q = git_config_get_string_buf(&value, config, "core.sharedrepository");
+	git_config_free(config);
+	if (q < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strcasecmp(value.ptr, words[i].word) == 0)
+			bits = words[i].bits;
+	mode = strtoul(value.ptr, &end, 8);
+	if (value.size > 2 && !*end)
+		bits = (mode_t)mode & 0066;
+	git_buf_dispose(&value);
+	return bits;
+}
+
 bool repo_peer_owns(const struct repo *r, uid_t peer)
 {
 	return peer == 0 || peer == r->owner;

@@ -40,6 +40,9 @@ int repo_check_peer(struct repo *r, uid_t peer, struct err *reterr);
 /* May it be so at all, as far as is known before the repository is open? */
 bool repo_peer_owns(const struct repo *r, uid_t peer);
 
+/* The mode bits that core.sharedRepository gives others than the owner; 0 where it is not shared. */
+mode_t repo_shared_bits(struct repo *r);
+
 void repo_release(struct repo *r);
 
 /* Reads a commit by revision (revparse, peeled). Errors: -ENOENT naming `rev`. */

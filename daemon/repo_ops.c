@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Op repository: what a path means to us. */
+/* Ops repository and leftovers: what a path means to us, and what of ours is there. */
 #include <string.h>
 
+#include "gitdir.h"
 #include "odb.h"
 #include "worker_ops.h"
 #include "worker_run.h"
@@ -26,4 +27,25 @@ int op_repository(struct worker *w, json_t *ret, struct err *reterr)
 			  worker_text(name, strlen(name))));
 	git_reference_free(head);
 	return r < 0 ? -ENOMEM : 0;
+}
+
+int op_leftovers(struct worker *w, json_t *ret, struct err *reterr)
+{
+	json_t *found = json_array();
+	git_strarray names = {0};
+	struct gitdir_owner owner;
+	int r = git_worktree_list(&names, w->repo.git);
+
+	(void)json_object_set_new(ret, "worktrees", found);
+	if (r < 0)
+		return git_errno(r, reterr, "listing the worktrees of '%s'", w->repo.common);
+	for (size_t i = 0; i < names.count; i++)
+		if (gitdir_is_view(w->repo.common, names.strings[i], &owner))
+			(void)json_array_append_new(
+				found, json_pack("{s:o,s:s,s:s}", "path",
+						 json_sprintf("%s/worktrees/%s", w->repo.common,
+							      names.strings[i]),
+						 "view_id", owner.view_id, "agent", owner.agent));
+	git_strarray_dispose(&names);
+	return 0;
 }

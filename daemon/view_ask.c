@@ -119,15 +119,9 @@ static int check_names(struct daemon *d, const struct call *call, struct view_ro
 		return fault_from_err(f, &e, NULL);
 	if (*repo != '/')
 		return fault_set(f, "Invalid", "the repository '%s' is no absolute path", repo);
-	if (git && strcmp(git, "worktree") == 0) {
-		(void)fault_set(f, "Unsupported",
-				"a view whose git is a worktree of the repository is "
-				"not there yet: git is private to the view");
-		return fault_remedy(
-			f, "leave --git out: status, commit, branch and stash work in the view");
-	}
-	if (git && strcmp(git, "private") != 0)
-		return fault_set(f, "Invalid", "a view's git is 'private', not '%s'", git);
+	if (git && strcmp(git, "private") != 0 && strcmp(git, "worktree") != 0)
+		return fault_set(f, "Invalid", "a view's git is 'private' or 'worktree', not '%s'",
+				 git);
 	if (config_branch_name(config_branch(&d->config, repo), arg_str(call, "agent"),
 			       task ? task : "work", &branch, &e) < 0)
 		return fault_from_err(f, &e, NULL);
@@ -136,7 +130,7 @@ static int check_names(struct daemon *d, const struct call *call, struct view_ro
 	    view_row_set(&row->role, role ? role : "builder") ||
 	    view_row_set(&row->asked_repository, repo) ||
 	    view_row_set(&row->asked_base, base ? base : "") ||
-	    view_row_set(&row->branch, branch) || view_row_set(&row->git, "private") ||
+	    view_row_set(&row->branch, branch) || view_row_set(&row->git, git ? git : "private") ||
 	    new_id(row) < 0)
 		return fault_set(f, "Internal", "the daemon has no memory for this");
 	return 0;
@@ -191,6 +185,8 @@ int view_ask_same(const struct call *call, const struct view_row *asked, const s
 		return differs(f, v, "role", has->role, asked->role);
 	if (*asked->scope && strcmp(has->scope, asked->scope) != 0)
 		return differs_in_scope(f, v, asked->scope);
+	if (arg_str(call, "git") && strcmp(has->git, asked->git) != 0)
+		return differs(f, v, "git", has->git, asked->git);
 	if (arg_str(call, "user") && has->uid != asked->uid)
 		return differs(f, v, "user", has->user, asked->user);
 	mount = words ? mountpoint_clean(words) : NULL;

@@ -90,6 +90,8 @@ static void on_undo_stopped(struct view *v, int r, const char *why, void *user)
 		q, "repo",
 		json_string(*v->row.repository ? v->row.repository : v->row.asked_repository));
 	(void)json_object_set_new(q, "view_id", json_string(v->row.id));
+	(void)json_object_set_new(q, "agent", json_string(v->row.agent));
+	(void)json_object_set_new(q, "git", json_string(v->row.git));
 	(void)json_object_set_new(q, "branch", json_string(v->row.branch));
 	(void)json_object_set_new(q, "branch_made", json_boolean(v->row.branch_made));
 	(void)json_object_set_new(
@@ -320,10 +322,11 @@ static void begin_making(struct op *op)
 	}
 	q = op_request(op, "create");
 	(void)json_object_update_new(
-		q, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:s*,s:s*,s:s*}", "repo",
+		q, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:s*,s:s*,s:s*}", "repo",
 			     c->row.asked_repository, "agent", c->row.agent, "task", c->row.task,
 			     "view_id", c->row.id, "branch", c->row.branch, "mount", c->row.mount,
-			     "uid", (json_int_t)c->row.uid, "gid", (json_int_t)c->row.gid, "base",
+			     "git", c->row.git, "uid", (json_int_t)c->row.uid, "gid",
+			     (json_int_t)c->row.gid, "base",
 			     *c->row.asked_base ? c->row.asked_base : NULL, "user_name", name,
 			     "user_email", email));
 	op_task(op, q, on_created);

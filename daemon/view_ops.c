@@ -6,12 +6,14 @@
 #include "branch.h"
 #include "cleanup.h"
 #include "create.h"
+#include "gitdir.h"
 #include "odb.h"
 #include "snapshot.h"
 #include "viewgit.h"
 #include "worker_ops.h"
 #include "worker_run.h"
 #include "worker_view.h"
+#include "worktrees.h"
 
 enum { CONFIG_MAX = 1 << 20 };
 
@@ -88,7 +90,7 @@ static int delete_branch(struct worker *w, json_t *ret, struct err *reterr)
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	r = branch_check_free(&w->repo, w->conf.branch, reterr);
+	r = worktrees_check_free(&w->repo, w->conf.branch, NULL, reterr);
 	if (r == 0)
 		r = keep_tip(w, &tip, ret, reterr);
 	if (r < 0)
@@ -108,16 +110,19 @@ static int delete_branch(struct worker *w, json_t *ret, struct err *reterr)
 
 int op_close(struct worker *w, json_t *ret, struct err *reterr)
 {
-	char id[33];
+	char id[33], own[GITDIR_NAME_MAX];
 	int r = 0;
 
 	(void)json_object_set_new(ret, "notes", json_array());
 	set_identity(w);
-	if (worker_bool(w, "delete_branch"))
+	view_id_hex(w, id);
+	gitdir_name(w->conf.agent, id, own);
+	if (w->worktree) /* first: it has the branch checked out */
+		r = gitdir_remove(&w->repo, own, reterr);
+	if (r == 0 && worker_bool(w, "delete_branch"))
 		r = delete_branch(w, ret, reterr);
 	if (r < 0)
 		return r;
-	view_id_hex(w, id);
 	branch_drop_base(&w->repo, id);
 	return 0;
 }
@@ -130,8 +135,9 @@ static int set_upstream(struct worker *w, const char *branch, struct err *reterr
 	struct snapshot_stat st;
 	int r;
 
-	if (!*w->conf.target || snapshot_lookup(w->snapshot, ".git/config.lock", &st) == 0 ||
-	    viewgit_read(w->snapshot, "config", CONFIG_MAX, &b) < 0 || !b.data ||
+	if (w->worktree || !*w->conf.target ||
+	    snapshot_lookup(w->snapshot, ".git/config.lock", &st) == 0 ||
+	    viewgit_read(w, "config", CONFIG_MAX, &b) < 0 || !b.data ||
 	    memchr(b.data, '\0', b.len) || !strstr(b.data, "[remote \"origin\"]"))
 		return 0;
 	r = create_config_branch(branch, w->conf.target, &section);
@@ -178,7 +184,7 @@ int op_next(struct worker *w, json_t *ret, struct err *reterr)
 	set_identity(w);
 	r = branch_tip(&w->repo, w->conf.branch, &tip, reterr);
 	if (r == 0)
-		r = viewgit_head(w->snapshot, w->conf.agent, w->conf.branch, &own, reterr);
+		r = viewgit_head(w, &own, reterr);
 	if (r < 0)
 		return r;
 	if (!git_oid_equal(&tip, &own))

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files and refs of the view's own .git. Anything unexpected is refused, never guessed at. */
+/* Files and refs of the view's git. Anything unexpected is refused, never guessed at. */
 #include "viewgit.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cleanup.h"
+#include "gitdir.h"
 #include "snapshot.h"
+#include "worker_run.h"
 
 enum { REF_MAX = 4096, PACKED_MAX = 64 << 20, REFS_DEPTH_MAX = 64 };
 
@@ -22,7 +26,7 @@ static int git_path(const char *path, char **ret)
 	return 0;
 }
 
-int viewgit_read(struct snapshot *s, const char *path, size_t max, struct buf *b)
+static int read_own(struct snapshot *s, const char *path, size_t max, struct buf *b)
 {
 	_cleanup_free_ char *full = NULL;
 	struct snapshot_stat st;
@@ -52,6 +56,25 @@ int viewgit_read(struct snapshot *s, const char *path, size_t max, struct buf *b
 	return r;
 }
 
+int viewgit_read(struct worker *w, const char *path, size_t max, struct buf *b)
+{
+	if (!w->worktree)
+		return read_own(w->snapshot, path, max, b);
+	return w->gitdir < 0 ? -ENOENT : gitdir_read(w->gitdir, path, max, b);
+}
+
+int64_t viewgit_index_second(struct worker *w)
+{
+	struct snapshot_stat own;
+	struct stat st;
+
+	if (w->worktree)
+		return w->gitdir >= 0 && fstatat(w->gitdir, "index", &st, AT_SYMLINK_NOFOLLOW) == 0
+			       ? st.st_mtim.tv_sec
+			       : 0;
+	return snapshot_lookup(w->snapshot, ".git/index", &own) == 0 ? own.mtime / 1000000000 : 0;
+}
+
 static int parse_oid(const char *p, size_t n, git_oid *ret)
 {
 	while (n > 0 && isspace((unsigned char)p[n - 1]))
@@ -65,7 +88,7 @@ static int parse_oid(const char *p, size_t n, git_oid *ret)
 static int packed_refs(struct snapshot *s, viewgit_ref_fn fn, void *user)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	int r = viewgit_read(s, "packed-refs", PACKED_MAX, &b);
+	int r = read_own(s, "packed-refs", PACKED_MAX, &b);
 	char *line, *next;
 
 	if (r < 0)
@@ -101,11 +124,11 @@ static int find_ref(const char *name, const git_oid *tip, void *user)
 	return 1;
 }
 
-int viewgit_ref(struct snapshot *s, const char *name, git_oid *ret)
+static int own_ref(struct snapshot *s, const char *name, git_oid *ret)
 {
 	struct find_ref f = {.name = name, .ret = ret};
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	int r = viewgit_read(s, name, REF_MAX, &b);
+	int r = read_own(s, name, REF_MAX, &b);
 
 	if (r == 0)
 		return parse_oid(b.data, b.len, ret);
@@ -113,6 +136,16 @@ int viewgit_ref(struct snapshot *s, const char *name, git_oid *ret)
 		return r;
 	r = packed_refs(s, find_ref, &f);
 	return r < 0 ? r : r == 0 ? -ENOENT : 0;
+}
+
+int viewgit_ref(struct worker *w, const char *name, git_oid *ret)
+{
+	int r;
+
+	if (!w->worktree)
+		return own_ref(w->snapshot, name, ret);
+	r = git_reference_name_to_id(ret, w->repo.git, name);
+	return r == GIT_ENOTFOUND ? -ENOENT : r < 0 ? -EBADMSG : 0;
 }
 
 static bool is_there(struct snapshot *s, const char *path)
@@ -123,8 +156,15 @@ static bool is_there(struct snapshot *s, const char *path)
 	return git_path(path, &full) == 0 && snapshot_lookup(s, full, &st) == 0;
 }
 
-int viewgit_head(struct snapshot *s, const char *agent, const char *branch, git_oid *ret,
-		 struct err *reterr)
+static bool has_file(struct worker *w, const char *path)
+{
+	if (!w->worktree)
+		return is_there(w->snapshot, path);
+	return w->gitdir >= 0 && faccessat(w->gitdir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Errors: BranchElsewhere where something is under way. */
+static int check_idle(struct worker *w, struct err *reterr)
 {
 	static const struct {
 		const char *path, *what;
@@ -138,24 +178,34 @@ int viewgit_head(struct snapshot *s, const char *agent, const char *branch, git_
 		{"sequencer", "a cherry-pick or revert"},
 		{"BISECT_LOG", "a bisection"},
 	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		if (has_file(w, states[i].path))
+			return err_set_id(
+				reterr, -EBUSY, "BranchElsewhere",
+				"%s is under way in the view of %s: finish or abort it first",
+				states[i].what, w->conf.agent);
+	return 0;
+}
+
+int viewgit_head(struct worker *w, git_oid *ret, struct err *reterr)
+{
+	const char *agent = w->conf.agent, *branch = w->conf.branch;
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	_cleanup_free_ char *ref = NULL;
-	int r = viewgit_read(s, "HEAD", REF_MAX, &b);
+	int r = viewgit_read(w, "HEAD", REF_MAX, &b);
 
 	if (r < 0)
 		return err_set_id(
 			reterr, -EINVAL, "BranchElsewhere",
-			"the view of %s has no readable .git/HEAD (%s): bring its .git back first",
+			"the view of %s has no readable HEAD (%s): bring its git folder back first",
 			agent, strerror(-r));
-	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
-		if (is_there(s, states[i].path))
-			return err_set_id(
-				reterr, -EBUSY, "BranchElsewhere",
-				"%s is under way in the view of %s: finish or abort it first",
-				states[i].what, agent);
+	r = check_idle(w, reterr);
+	if (r < 0)
+		return r;
 	while (b.len > 0 && isspace((unsigned char)b.data[b.len - 1]))
 		b.data[--b.len] = 0;
-	if (strncmp(b.data, "ref: ", 5) != 0)
+	if (!b.len || strncmp(b.data, "ref: ", 5) != 0)
 		return err_set_id(reterr, -EINVAL, "BranchElsewhere",
 				  "HEAD is detached in the view of %s: git switch %s there first",
 				  agent, branch);
@@ -168,7 +218,7 @@ int viewgit_head(struct snapshot *s, const char *agent, const char *branch, git_
 			reterr, -EINVAL, "BranchElsewhere",
 			"the view of %s is on another branch (%s): git switch %s there first",
 			agent, b.data + 5, branch);
-	r = viewgit_ref(s, ref, ret);
+	r = viewgit_ref(w, ref, ret);
 	if (r < 0)
 		return err_set_id(
 			reterr, -EINVAL, "BranchElsewhere",
@@ -200,7 +250,7 @@ static int loose_entry(const char *name, const struct snapshot_stat *st, void *u
 		w->depth++;
 		r = snapshot_readdir(w->s, w->path.data, loose_entry, w);
 		w->depth--;
-	} else if (S_ISREG(st->mode) && viewgit_ref(w->s, w->path.data + 5, &oid) == 0) {
+	} else if (S_ISREG(st->mode) && own_ref(w->s, w->path.data + 5, &oid) == 0) {
 		r = w->fn(w->path.data + 5, &oid, w->user);
 	}
 	w->path.len = old;
@@ -217,20 +267,23 @@ static int packed_only(const char *name, const git_oid *tip, void *user)
 	return is_there(w->s, name) ? 0 : w->fn(name, tip, w->user);
 }
 
-int viewgit_refs(struct snapshot *s, viewgit_ref_fn fn, void *user)
+int viewgit_refs(struct worker *w, viewgit_ref_fn fn, void *user)
 {
-	struct refs_walk w = {.s = s, .fn = fn, .user = user};
+	struct refs_walk k = {.s = w->snapshot, .fn = fn, .user = user};
 	git_oid stash;
-	int r = buf_adds(&w.path, ".git/refs/heads");
+	int r;
 
+	if (w->worktree)
+		return 0;
+	r = buf_adds(&k.path, ".git/refs/heads");
 	if (r == 0)
-		r = snapshot_readdir(s, w.path.data, loose_entry, &w);
+		r = snapshot_readdir(k.s, k.path.data, loose_entry, &k);
 	if (r == -ENOENT || r == -ENOTDIR)
 		r = 0;
-	if (r == 0 && is_there(s, "refs/stash") && viewgit_ref(s, "refs/stash", &stash) == 0)
+	if (r == 0 && is_there(k.s, "refs/stash") && own_ref(k.s, "refs/stash", &stash) == 0)
 		r = fn("refs/stash", &stash, user);
 	if (r == 0)
-		r = packed_refs(s, packed_only, &w);
-	buf_release(&w.path);
+		r = packed_refs(k.s, packed_only, &k);
+	buf_release(&k.path);
 	return r;
 }

@@ -9,26 +9,32 @@
 #include "repo.h"
 
 /*
- * The view's own .git, read from a snapshot as hostile input: nothing in it is trusted to be what
- * git would write, no path of it leads anywhere else, and sizes are bounded.
+ * The view's git, read as hostile input: nothing in it is trusted to be what git would write, no path
+ * of it leads anywhere else, and sizes are bounded. It is the view's own .git, read from the
+ * snapshot; or (worker.worktree) HEAD and index of a worktree of the repository, whose refs, stash
+ * and objects are the repository's own.
  */
 struct snapshot;
+struct worker;
 
 /* Appends a file of it (path below .git). Errors: -ENOENT, -EFBIG, -EINVAL no regular file, -EIO.
  */
-int viewgit_read(struct snapshot *s, const char *path, size_t max, struct buf *b);
+int viewgit_read(struct worker *w, const char *path, size_t max, struct buf *b);
 
 /* A ref: loose, else packed. Errors: -ENOENT, -EBADMSG no plain object id. */
-int viewgit_ref(struct snapshot *s, const char *name, git_oid *ret);
+int viewgit_ref(struct worker *w, const char *name, git_oid *ret);
 
-/* Tip of `branch`, on which HEAD must stand, with no rebase, merge, cherry-pick, revert or bisect
- * under way. Errors: BranchElsewhere, with a sentence that says what to do. */
-int viewgit_head(struct snapshot *s, const char *agent, const char *branch, git_oid *ret,
-		 struct err *reterr);
+/* Tip of the view's branch, on which HEAD must stand, with no rebase, merge, cherry-pick, revert or
+ * bisect under way. Errors: BranchElsewhere, with a sentence that says what to do. */
+int viewgit_head(struct worker *w, git_oid *ret, struct err *reterr);
 
-/* Each branch (and refs/stash) with its tip. A non-zero return ends it. */
+/* Each branch (and refs/stash) that only the view has, with its tip; of a worktree none. A non-zero
+ * return ends it. */
 typedef int (*viewgit_ref_fn)(const char *name, const git_oid *tip, void *user);
-int viewgit_refs(struct snapshot *s, viewgit_ref_fn fn, void *user);
+int viewgit_refs(struct worker *w, viewgit_ref_fn fn, void *user);
+
+/* The second in which the agent's index was written, 0 where there is none. */
+int64_t viewgit_index_second(struct worker *w);
 
 /*
  * The view's objects beside the shared ones. Only what the shared store lacks is copied, to a
@@ -45,13 +51,11 @@ struct viewgit_objects {
 int viewgit_open(struct viewgit_objects *o, struct repo *r, struct err *reterr);
 
 /* Copies the objects in; once. Errors: TooLarge, -errno. */
-int viewgit_import(struct viewgit_objects *o, struct repo *r, struct snapshot *s,
-		   struct err *reterr);
+int viewgit_import(struct viewgit_objects *o, struct worker *w, struct err *reterr);
 
 /* The view's index, as a file of its own that may be changed and written; *ret is NULL where the
  * view has none. Errors: what git wrote there and libgit2 cannot read (split, sparse). */
-int viewgit_index(struct viewgit_objects *o, struct snapshot *s, git_index **ret,
-		  struct err *reterr);
+int viewgit_index(struct viewgit_objects *o, struct worker *w, git_index **ret, struct err *reterr);
 
 /* Removes everything. */
 void viewgit_close(struct viewgit_objects *o);

@@ -17,6 +17,7 @@
 #include "odb.h"
 #include "snapshot.h"
 #include "viewgit.h"
+#include "worker_run.h"
 
 static const uint64_t import_max = UINT64_C(4) << 30;
 enum { COPY_DEPTH_MAX = 1024, CHUNK = 1 << 20, INDEX_MAX = 1 << 30 };
@@ -156,18 +157,17 @@ static int import_folder(const char *name, const struct snapshot_stat *st, void 
 	return r;
 }
 
-int viewgit_import(struct viewgit_objects *o, struct repo *r, struct snapshot *s,
-		   struct err *reterr)
+int viewgit_import(struct viewgit_objects *o, struct worker *w, struct err *reterr)
 {
-	struct import im = {.o = o, .s = s, .dir = -1};
+	struct import im = {.o = o, .s = w->snapshot, .dir = -1};
 	int q;
 
-	if (o->imported)
+	if (o->imported || w->worktree)
 		return 0;
-	q = git_repository_odb(&im.shared, r->git);
+	q = git_repository_odb(&im.shared, w->repo.git);
 	if (q < 0)
-		return git_errno(q, reterr, "opening the objects of '%s'", r->common);
-	q = snapshot_readdir(s, ".git/objects", import_folder, &im);
+		return git_errno(q, reterr, "opening the objects of '%s'", w->repo.common);
+	q = snapshot_readdir(im.s, ".git/objects", import_folder, &im);
 	git_odb_free(im.shared);
 	if (q == -EFBIG)
 		return err_set_id(
@@ -294,12 +294,11 @@ int viewgit_copy(struct viewgit_objects *o, git_odb *to, const git_oid *oid, str
 	return copy_deep(o, to, oid, 0, reterr);
 }
 
-int viewgit_index(struct viewgit_objects *o, struct snapshot *s, git_index **ret,
-		  struct err *reterr)
+int viewgit_index(struct viewgit_objects *o, struct worker *w, git_index **ret, struct err *reterr)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	char path[sizeof(o->dir) + 16];
-	int r = viewgit_read(s, "index", INDEX_MAX, &b);
+	int r = viewgit_read(w, "index", INDEX_MAX, &b);
 
 	*ret = NULL;
 	if (r == -ENOENT || (r == 0 && b.len == 0))
@@ -314,7 +313,9 @@ int viewgit_index(struct viewgit_objects *o, struct snapshot *s, git_index **ret
 	if (r < 0) {
 		*ret = NULL;
 		(void)git_errno(r, reterr, "reading the view's index");
-		return err_wrap(reterr, "rm .git/index and git reset there makes a new one");
+		return err_wrap(reterr, w->worktree ? "git read-tree HEAD there makes a plain one"
+						    : "rm .git/index and git reset there makes a "
+						      "new one");
 	}
 	return 0;
 }

@@ -20,27 +20,31 @@
  * Peer check: peer_uid is 0 or owns the repository, or the repository's owner granted it
  * (config `agentfs.grant = <user>`, repeatable); else Denied.
  * Every request about a view has also: view_dir (STATE/views/<agent>), sock (its viewctl socket, or
- * absent when the server is away: the snapshot is then what the files hold).
+ * absent when the server is away: the snapshot is then what the files hold); where its git is a
+ * worktree: git "worktree" and peers [branches of the repository's other views].
  *
  * op "create": repo, agent, task, view_id (hex), base (revision, or absent: HEAD), branch (name after
- *   the template), mount (where the view will be, or absent: its git gets no remote), uid, gid,
- *   user_name, user_email (committer)
+ *   the template), git ("private" or "worktree"), mount (where the view will be, or absent: its git gets
+ *   no remote), uid, gid, user_name, user_email (committer)
  *   → repository (common git folder), worktree (main worktree or null), objects, base_commit, tree,
  *     branch, target (branch the base was taken from, or ""), owner_uid, image, image_tmp, index,
  *     index_tmp (names in STATE/images; *_tmp is null: the worker has put the files in place, and
  *     never replaces one that is there), branch_made (it was not there before), branch_was (where a
  *     branch that was taken over and moved stood, or null), seeds [{path, mode, data}] (files of the
  *     view's own .git, paths from there: HEAD, config, packed-refs, info/exclude,
- *     objects/info/alternates, description, shallow; folders too),
+ *     objects/info/alternates, description, shallow; folders too; with git "worktree" one of the path
+ *     ".git", index is then "": the worktree's administrative folder has a copy),
  *     notes [text]; made: refs/agentfs/base/<view-id>, the branch at the base commit.
  *     Errors: NotFound (revision, repository), NameTaken, BranchElsewhere, Unsupported (SHA-256,
  *     empty), NotFetched (partial clone lacks objects), Damaged, NoSpace, Denied.
- * op "uncreate": repo, view_id, branch, branch_made, branch_was, base_commit: undoes create after a later failure.
+ * op "uncreate": repo, view_id, agent, git, branch, branch_made, branch_was, base_commit: undoes create after
+ *     a later failure.
  * op "materialize": message or null, force, dry_run (the commit is made, no ref moves and the view stays
  *     as it is), user_name, user_email → as method Materialize; also
  *     tip (branch's new tip), files (count). Denied has details {commit, path, rule}. Other errors:
  *     Locked, Stale, BranchElsewhere (HEAD elsewhere, a merge or rebase under way; the branch is
- *     checked out in a worktree), Conflict (unmerged paths), TooLarge (force), Unsupported (a filter), Busy (the branch was moved meanwhile), Damaged.
+ *     checked out in a worktree), Conflict (unmerged paths), TooLarge (force), Unsupported (a filter),
+ *     Busy (the branch was moved meanwhile), Damaged.
  * op "status": → ahead, behind, tip (branch against target; for List and Show).
  * op "diff": patch, paths, scratch → as method Diff.   op "log": patch → as method Log.
  * op "preserve": → preserved [refs]: keeps uncommitted work, heads and stash of the view's git under
@@ -57,6 +61,8 @@
  * op "apply": repo, worktree, source (commit) and base (commit) → as method Apply.
  * op "audit": views [{agent, view_id, dir}], control_dir or null, and the filters of method Audit, its op as "ops";
  *     follow: goes on until its input is closed by the daemon's end of a socket.
+ * op "leftovers": repo → worktrees [{path, view_id, agent}]: administrative folders of views, of this or
+ *     another daemon.
  * op "repository": repo → repository, worktree, owner_uid, head (branch or ""): what a path means.
  */
 

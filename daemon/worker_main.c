@@ -24,6 +24,7 @@ static const struct worker_op ops[] = {
 	{"next", WORKER_REPO | WORKER_VIEW, view_prepare_lock, op_next, view_finish},
 	{"uncreate", WORKER_REPO, NULL, op_uncreate, NULL},
 	{"ignored", WORKER_REPO, NULL, op_ignored, NULL},
+	{"leftovers", WORKER_REPO, NULL, op_leftovers, NULL},
 	{"repository", WORKER_REPO, NULL, op_repository, NULL},
 };
 

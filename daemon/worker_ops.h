@@ -23,4 +23,5 @@ int op_preserve(struct worker *w, json_t *ret, struct err *reterr);
 int op_close(struct worker *w, json_t *ret, struct err *reterr);
 int op_merge(struct worker *w, json_t *ret, struct err *reterr);
 int op_next(struct worker *w, json_t *ret, struct err *reterr);
+int op_leftovers(struct worker *w, json_t *ret, struct err *reterr);
 int op_repository(struct worker *w, json_t *ret, struct err *reterr);

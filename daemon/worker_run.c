@@ -257,6 +257,8 @@ static int enter_repository(struct worker *w, struct err *reterr)
 	r = repo_open(&w->repo, reterr);
 	if (r < 0)
 		return r;
+	/* libgit2 knows nothing of core.sharedRepository for what it adds. */
+	(void)umask(022 & ~repo_shared_bits(&w->repo));
 	return repo_check_peer(&w->repo, w->peer_uid, reterr);
 }
 
@@ -315,6 +317,7 @@ static void worker_release(struct worker *w)
 	(void)safe_close(w->state_fd);
 	(void)safe_close(w->view_dir);
 	(void)safe_close(w->viewctl);
+	(void)safe_close(w->gitdir);
 	free(w->remedy);
 	json_decref(w->details);
 	json_decref(w->req);
@@ -338,7 +341,7 @@ static int find_op(const struct worker_op *ops, size_t nops, const struct worker
 
 int worker_run(const struct worker_op *ops, size_t nops, int in, int out)
 {
-	struct worker w = {.state_fd = -1, .view_dir = -1, .viewctl = -1};
+	struct worker w = {.state_fd = -1, .view_dir = -1, .viewctl = -1, .gitdir = -1};
 	_cleanup_(err_release) struct err e = ERR_INIT;
 	const struct worker_op *op = NULL;
 	json_t *answer = json_object();

@@ -34,6 +34,8 @@ struct worker {
 	struct viewconf conf; /* worker_view.h */
 	int viewctl;	      /* connection to the view's server, -1: it is away (worker_view.h) */
 	uint64_t viewctl_seq;
+	bool worktree;		   /* the view's git is a worktree of the repository (gitdir.h) */
+	int gitdir;		   /* then its administrative folder; -1: private, or it is gone */
 	bool locked;		   /* we hold the view's .git/index.lock */
 	int64_t snapshot_s;	   /* when it was taken, seconds */
 	struct snapshot *snapshot; /* worker_view.h; NULL unless the op opened it */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The view's side of an op. The lock is the agent's own git's lock file, made in the view by its
- * server, so that either our change of the index or the agent's waits for the other. It is removed
- * whatever happened, unless this process is killed.
+ * The view's side of an op. The lock is the agent's own git's lock file, so that either our change of
+ * the index or the agent's waits for the other: made in the view by its server, or in the worktree's
+ * administrative folder. It is removed whatever happened, unless this process is killed.
  */
 #include "worker_view.h"
 
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "gitdir.h"
 #include "image.h"
 #include "io.h"
 #include "record.h"
@@ -24,11 +25,26 @@
 
 #define LOCK_PATH ".git/index.lock"
 
-enum { CALL_TIMEOUT_MS = 120000, LOCK_WAIT_MS = 5000, LOCK_STEP_MS = 50 };
+enum { CALL_TIMEOUT_MS = 120000, LOCK_WAIT_MS = 5000, LOCK_STEP_MS = 50, PUT_MAX = 1 << 30 };
 
 int view_open_conf(struct worker *w, struct err *reterr)
 {
-	return viewconf_read(w->view_dir, &w->conf, reterr);
+	const char *git = worker_str(w, "git");
+	char id[33], name[GITDIR_NAME_MAX];
+	int r = viewconf_read(w->view_dir, &w->conf, reterr);
+
+	if (r < 0 || !git || strcmp(git, "worktree") != 0)
+		return r;
+	w->worktree = true;
+	view_id_hex(w, id);
+	gitdir_name(w->conf.agent, id, name);
+	r = gitdir_open(w->repo.common, name, w->repo.owner, w->repo.group);
+	if (r >= 0)
+		w->gitdir = r;
+	else if (r != -ENOENT)
+		return err_set(reterr, r, "opening '%s/worktrees/%s': %s", w->repo.common, name,
+			       strerror(-r));
+	return 0;
 }
 
 static int call(struct worker *w, struct record *msg, int fd, uint64_t *ret_offset,
@@ -63,27 +79,46 @@ static int hello(struct worker *w, struct err *reterr)
 	return call(w, &msg, -1, NULL, reterr);
 }
 
+/* Once. Errors: -EEXIST it is held, others with reterr set. */
+static int lock_index(struct worker *w, struct err *reterr)
+{
+	int r;
+
+	if (!w->worktree)
+		return call_path(w, VIEWCTL_LOCK, LOCK_PATH, reterr);
+	if (w->gitdir < 0)
+		return err_set_id(
+			reterr, -ENOENT, "BranchElsewhere",
+			"the worktree of the view of %s is no more in '%s/worktrees' (git worktree "
+			"remove?): agentfsctl destroy %s keeps what is uncommitted",
+			w->conf.agent, w->repo.common, w->conf.agent);
+	r = gitdir_lock(w->gitdir, "index", w->repo.owner, w->repo.group);
+	return r < 0 ? err_set(reterr, r, "%s", strerror(-r)) : 0;
+}
+
 static int take_lock(struct worker *w, struct err *reterr)
 {
 	const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000L};
 
 	for (int waited = 0;; waited += LOCK_STEP_MS) {
-		int r = call_path(w, VIEWCTL_LOCK, LOCK_PATH, reterr);
+		int r = lock_index(w, reterr);
 
 		if (r >= 0) {
 			w->locked = true;
 			return 0;
 		}
 		if (r != -EEXIST)
-			return err_wrap(reterr, "locking the view's index");
+			return w->worktree && w->gitdir < 0
+				       ? r
+				       : err_wrap(reterr, "locking the view's index");
 		err_release(reterr);
 		if (waited >= LOCK_WAIT_MS)
 			return err_set_id(
 				reterr, -EBUSY, "Locked",
-				"git is at work in the view of %s (" LOCK_PATH " is held for "
-				"5 seconds): try again when it is done, or remove that file if no "
-				"git runs there",
-				w->conf.agent);
+				"git is at work in the view of %s (%s is held for 5 seconds): try again "
+				"when it is done, or remove that file if no git runs there",
+				w->conf.agent,
+				w->worktree ? "index.lock in its git folder" : LOCK_PATH);
 		(void)nanosleep(&step, NULL);
 	}
 }
@@ -126,10 +161,33 @@ int view_open_snapshot(struct worker *w, bool need_server, bool lock, struct err
 	return snapshot_open(w->view_dir, w->state_fd, seq, &w->snapshot, reterr);
 }
 
+/* path: below .git */
+static int put_in_gitdir(struct worker *w, const char *path, int fd, struct err *reterr)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	int r = lseek(fd, 0, SEEK_SET) < 0 ? -errno : io_read_fd(fd, PUT_MAX, &b);
+
+	if (strncmp(path, "refs/", 5) == 0)
+		return 0;
+	if (r == 0)
+		r = gitdir_put(w->gitdir, path, b.data ? b.data : "", b.len);
+	if (r == -EEXIST)
+		return err_set_id(
+			reterr, -EBUSY, "Locked",
+			"git is at work in the view of %s (%s.lock is held): try again when "
+			"it is done",
+			w->conf.agent, path);
+	return r < 0 ? err_set(reterr, r, "writing '%s' of the view's worktree: %s", path,
+			       strerror(-r))
+		     : 0;
+}
+
 int view_put(struct worker *w, const char *path, uint32_t mode, int fd, struct err *reterr)
 {
 	struct record msg = {.type = VIEWCTL_PUT};
 
+	if (w->worktree && strncmp(path, ".git/", 5) == 0)
+		return put_in_gitdir(w, path + 5, fd, reterr);
 	RECORD_SET(&msg, path, F_PATH, ((struct bytes){path, strlen(path)}));
 	RECORD_SET(&msg, mode, F_MODE, mode);
 	return call(w, &msg, fd, NULL, reterr) < 0
@@ -166,7 +224,9 @@ void view_tell_refusal(struct worker *w, uint32_t op, const char *path, const ch
 
 void view_finish(struct worker *w)
 {
-	if (w->locked)
+	if (w->locked && w->worktree)
+		gitdir_unlock(w->gitdir, "index");
+	else if (w->locked)
 		(void)call_path(w, VIEWCTL_UNLINK, LOCK_PATH, NULL);
 	w->locked = false;
 	snapshot_close(w->snapshot);

@@ -12,15 +12,17 @@ struct worker;
 /* What ops on a view share: its view.conf, the connection to its server, a snapshot. All of these
  * are opened with privileges (struct worker_op, prepare) and used without. */
 
-/* Reads view.conf into w->conf. */
+/* Reads view.conf into w->conf; where the request says that the view's git is a worktree, opens its
+ * administrative folder, if it is there. */
 int view_open_conf(struct worker *w, struct err *reterr);
 
 /* Connects (request member sock) and snapshots what the view is now; with the server away, what its
- * files hold. `need_server`: away is an error (Stale). `lock`: first takes the view's
- * .git/index.lock, waiting up to 5 s for whoever holds it (Locked). */
+ * files hold. `need_server`: away is an error (Stale). `lock`: first takes the lock of the view's
+ * index, waiting up to 5 s for whoever holds it (Locked). */
 int view_open_snapshot(struct worker *w, bool need_server, bool lock, struct err *reterr);
 
-/* Replaces a file of the view by the bytes of fd. *ret_mtime may be NULL. */
+/* Replaces a file of the view by the bytes of fd. A path below .git is one of the view's git, wherever
+ * that is; refs of a worktree are the repository's own, which have been moved already: nothing to do. */
 int view_put(struct worker *w, const char *path, uint32_t mode, int fd, struct err *reterr);
 int view_put_text(struct worker *w, const char *path, const char *text, struct err *reterr);
 

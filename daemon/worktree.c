@@ -375,7 +375,7 @@ static int use_index(struct build *b, struct worktree_item *it)
 	if (r < 0)
 		return git_errno(r, b->err, "opening the objects");
 	if (!git_odb_exists_ext(odb, &it->to.oid, GIT_ODB_LOOKUP_NO_REFRESH)) {
-		r = viewgit_import(b->o, &b->w->repo, b->w->snapshot, b->err);
+		r = viewgit_import(b->o, b->w, b->err);
 		if (r == 0)
 			r = viewgit_copy(b->o, odb, &it->to.oid, b->err);
 	}
@@ -467,12 +467,10 @@ int worktree_build(struct worker *w, struct viewgit_objects *o, const struct wor
 		   struct worktree *ret, struct err *reterr)
 {
 	struct build b = {.w = w, .o = o, .opt = opt, .t = ret, .err = reterr};
-	struct snapshot_stat st;
-	int r = cleaner_open(&b.cleaner, o, w->snapshot, reterr);
+	int r = cleaner_open(&b.cleaner, o, w, reterr);
 
 	*ret = (struct worktree){0};
-	if (snapshot_lookup(w->snapshot, ".git/index", &st) == 0)
-		b.index_second = st.mtime / 1000000000;
+	b.index_second = viewgit_index_second(w);
 	if (r == 0)
 		r = gather(&b);
 	for (size_t i = 0; r == 0 && i < ret->n; i++)

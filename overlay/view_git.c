@@ -4,7 +4,8 @@
  *
  * Invariant: /.git is there whole or not at all. It is made under another name, from the seeds of
  * view.conf and the prepared index, and gets its own by one record; a crash before leaves the other
- * name, which the next start uses again.
+ * name, which the next start uses again. A single seed of the path ".git" is /.git itself: a file that
+ * says where the git folder is, as in a worktree of git's.
  */
 #include <assert.h>
 #include <errno.h>
@@ -47,10 +48,12 @@ static int make_seed(struct view *v, const struct viewconf_seed *s)
 	_cleanup_close_ int fd = -1;
 	_cleanup_free_ char *path = NULL;
 	struct node_attr a;
+	bool itself = strcmp(s->path, ".git") == 0;
 	int r;
 
 	/* A folder is made by making something in it. */
-	if (asprintf(&path, "%s/%s%s", MAKING, s->path, S_ISDIR(s->mode) ? "/.keep" : "") < 0)
+	if (asprintf(&path, "%s%s%s%s", MAKING, itself ? "" : "/", itself ? "" : s->path,
+		     S_ISDIR(s->mode) ? "/.keep" : "") < 0)
 		return -ENOMEM;
 	if (S_ISDIR(s->mode)) {
 		r = view_path_lock(v, path);

@@ -12,7 +12,8 @@
  * "key value", written once at creation and replaced when branch or task change. (view.json beside it
  * is the same for people and tools.) The format is at the head of viewconf.c. Keys: version, view-id, agent, task, role, department, branch,
  * target, repository, objects, base-commit, tree, image, index, uid, gid, mount, created (ns), and
- * any number of `seed MODE PATH LENGTH\n<bytes>\n`, the files of the view's own .git.
+ * any number of `seed MODE PATH LENGTH\n<bytes>\n`, the files of the view's own .git; or one, of the path
+ * ".git", which is .git itself.
  */
 struct viewconf_seed {
 	char *path;

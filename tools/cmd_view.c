@@ -113,11 +113,15 @@ const struct command cmd_create = {
 	.group = "Views",
 	.args = "AGENT",
 	.help = "make a view of a repository for an agent",
-	.about = "Mounts a copy-on-write view of the repository's base commit as the agent's "
-		 "working folder. "
-		 "The repository and its worktree are left as they are. Asked again with the same "
-		 "repository, task and base it says so and exits 0; a role, scope, mount or user "
-		 "that differs from the view's is refused.",
+	.about =
+		"Mounts a copy-on-write view of the repository's base commit as the agent's "
+		"working folder. "
+		"The repository and its worktree are left as they are. Asked again with the same "
+		"repository, task and base it says so and exits 0; a role, scope, mount, user or git "
+		"that differs from the view's is refused. With --git worktree the view shares the "
+		"repository's git as a git worktree does: branches, stash and log are common, commits "
+		"are not judged before they stand in it, its hooks run in the view, and the agent can "
+		"move any branch.",
 	.example = "agentfsctl create alice --task login --scope 'src/auth/**'",
 	.opts =
 		(const struct opt[]){
@@ -133,7 +137,8 @@ const struct command cmd_create = {
 			{"mount", 0, "PATH",
 			 "where the view appears (default: the configuration's)", "@dirs"},
 			{"user", 0, "NAME", "whose view it is (root only)"},
-			{"git", 0, "KIND", "the view's .git (default: private)",
+			{"git", 0, "KIND",
+			 "private, or a worktree of the repository (default: private)",
 			 "private|worktree"},
 			{0}},
 	.run = run_create,
@@ -148,14 +153,16 @@ static enum out_color state_color(const char *state)
 
 static void list_row(struct out_table *t, const json_t *v)
 {
-	char changed[32], distance[64], ago[32];
+	char changed[32], distance[64], ago[32], branch[512];
 
+	(void)snprintf(branch, sizeof(branch), "%s%s", jstr(v, "branch"),
+		       strcmp(jstr(v, "git"), "worktree") == 0 ? " (worktree)" : "");
 	(void)snprintf(changed, sizeof(changed), "%lld", jint(v, "changed"));
 	(void)snprintf(distance, sizeof(distance), "+%lld -%lld", jint(v, "ahead"),
 		       jint(v, "behind"));
 	out_row(t, state_color(jstr(v, "state")),
 		(const char *[]){jstr(v, "agent"), jstr(v, "state"), jstr(v, "role"),
-				 jstr(v, "task"), jstr(v, "branch"), changed, distance,
+				 jstr(v, "task"), branch, changed, distance,
 				 out_ago(json_string_value(json_object_get(v, "last_write")), ago),
 				 jstr(v, "path")});
 }
@@ -276,8 +283,9 @@ static void show_line(struct out_table *t, const char *key, const char *value)
 
 static void show_form(const json_t *v)
 {
-	static const char *const plain[] = {"state", "path", "repository", "branch", "target",
-					    "base",  "role", "task",	   "user",   "id"};
+	static const char *const plain[] = {"state",  "path", "repository", "branch",
+					    "target", "base", "git",	    "role",
+					    "task",   "user", "id"};
 	_cleanup_(out_table_release) struct out_table t = {.columns = 2};
 	char text[160], number[32];
 	json_t *s;

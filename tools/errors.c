@@ -7,10 +7,10 @@
 /* The daemon's own (agentfs.varlink) first, then those that arise before it is asked. */
 const struct error_info errors[] = {
 	{"Invalid", "An argument is wrong: a name, revision, pattern, path or role.",
-	 "Correct the word that the message names.", 1},
+	 "Correct the word that the message names.", 1, true},
 	{"NotFound", "No such agent, branch, revision, repository, role or path.",
 	 "Correct the name that the message gives; `agentfsctl list` shows the agents there are.",
-	 1},
+	 1, true},
 	{"NameTaken", "The agent's or the branch's name is in use for something else.",
 	 "Choose another agent name, another --task, or take the branch as it is with "
 	 "--base BRANCH.",
@@ -21,7 +21,7 @@ const struct error_info errors[] = {
 	 "view's branch checked out.",
 	 "Finish or abort it in the view and check out the view's own branch, or another branch in that "
 	 "worktree, then try again.",
-	 1},
+	 1, true},
 	{"NotFetched",
 	 "The repository is partial or shallow, and an object that is needed is not in it.",
 	 "Fetch it (git fetch --refetch, or git fetch --unshallow), then try again.", 1},
@@ -32,7 +32,7 @@ const struct error_info errors[] = {
 	 "Try again; `agentfsctl doctor` says what is wrong if it stays so.", 1},
 	{"Locked", "Another git command holds a lock on the index or on a ref.",
 	 "Wait for it to end, then try again; remove the .lock file only when no git runs there.",
-	 1},
+	 1, true},
 	{"Busy", "The view is in use: open files or a process whose current folder is in it.",
 	 "End what uses it, or give --force.", 1},
 	{"Conflict", "The branches change the same places; nothing was changed.",

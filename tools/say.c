@@ -59,8 +59,7 @@ void ctl_say_error(struct ctl *c, const char *id, const char *message, const cha
 
 	if (!message)
 		message = info ? info->meaning : id;
-	/* What is wrong with an argument is said by the message itself. */
-	if (!remedy && info && (c->json || strcmp(info->id, "Invalid") != 0))
+	if (!remedy && info && (c->json || !info->told))
 		remedy = info->remedy;
 	(void)fflush(stdout);
 	(void)fputs("agentfsctl: ", stderr);

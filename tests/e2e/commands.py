@@ -11,11 +11,10 @@ def test_create__again_with_other_options_is_refused(system):
     s = system
     s.ctl("create", "a1", "--repo", s.repo, "--scope", "src/", "--scope", "docs/")
     before = s.view("a1")
-    for option, value in (("--role", "scout"), ("--scope", "other/"), ("--mount", s.folder + "/elsewhere")):
+    for option, value in (("--role", "scout"), ("--scope", "other/"), ("--mount", s.folder + "/elsewhere"),
+                          ("--git", "worktree")):
         e = s.refused("NameTaken", "create", "a1", "--repo", s.repo, option, value, says=("a1", value, option[2:]))
         assert "destroy a1" in e["remedy"], e
-    e = s.refused("Unsupported", "create", "b1", "--repo", s.repo, "--git", "worktree", says="private")
-    assert "leave --git out" in e["remedy"], e
     equal({k: v for k, v in s.view("a1").items() if k != "bytes"}, {k: v for k, v in before.items() if k != "bytes"})
     for same in ((), ("--role", "builder"), ("--scope", "src/", "--scope", "docs/"), ("--mount", s.path("a1"))):
         done = s.ctl("create", "a1", "--repo", s.repo, *same)

@@ -575,8 +575,14 @@ class Ctl(unittest.TestCase):
                                            "remedy": "See agentfsctl list.", "details": {"agents": ["zora"]}})
 
     def test_error__without_remedy_takes_the_tables(self):
-        self.server.answers["Show"] = ("error", "org.agentfs.NotFound", {"message": "no agent 'zoe'"})
-        self.assertIn("`agentfsctl list`", self.ctl("show", "zoe", status=1)[1])
+        self.server.answers["Show"] = ("error", "org.agentfs.Dirty", {"message": "'a' is modified"})
+        self.assertIn("Commit, stash or move", self.ctl("show", "zoe", status=1)[1])
+
+    def test_error__that_says_itself_what_to_do_is_one_line(self):
+        for i in ("NotFound", "Invalid", "BranchElsewhere", "Locked"):
+            self.server.answers["Show"] = ("error", "org.agentfs." + i, {"message": "it is so: do this"})
+            self.assertEqual(self.ctl("show", "zoe", status=1)[1], "agentfsctl: it is so: do this\n")
+            self.assertTrue(json.loads(self.ctl("--json", "show", "zoe", status=1)[0])["remedy"])
 
     def test_daemon__away_exits_3(self):
         for argv in [["list"], ["daemon", "status"], ["daemon", "stop"], ["audit"]]:
