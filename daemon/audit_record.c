@@ -11,8 +11,9 @@
 
 enum audit_result audit_result_of(const struct record *rec)
 {
-	if (rec->type == RECORD_DENIED || rec->type == RECORD_SUMMARY)
-		return AUDIT_DENIED;
+	if (rec->type == RECORD_DENIED ||
+	    (rec->type == RECORD_SUMMARY && !RECORD_HAS(rec, F_RESULT)))
+		return AUDIT_DENIED; /* a summary with a result is of a quota */
 	if (rec->type == RECORD_CONTROL && RECORD_HAS(rec, F_RESULT) && rec->result == -EACCES)
 		return AUDIT_DENIED;
 	if (rec->type == RECORD_FAILED || (RECORD_HAS(rec, F_RESULT) && rec->result < 0))

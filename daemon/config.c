@@ -195,6 +195,7 @@ void config_release(struct config *c)
 		config_release(&c->repositories[i].part);
 	}
 	config_list_release(&c->iron);
+	config_list_release(&c->redirect);
 	free(c->roles);
 	free(c->departments);
 	free(c->repositories);
@@ -203,6 +204,15 @@ void config_release(struct config *c)
 	free(c->user_name);
 	free(c->user_email);
 	*c = (struct config){0};
+}
+
+bool config_redirects(const struct config *c)
+{
+	bool any = c->redirect.n > 0;
+
+	for (size_t i = 0; i < c->nrepositories; i++)
+		any |= c->repositories[i].part.redirect.n > 0;
+	return any;
 }
 
 /* A repository is named by its main worktree, or by its git folder. */

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "err.h"
 
@@ -31,8 +32,15 @@ enum config_scratch {
 	CONFIG_SCRATCH_ALL
 };
 
+/* What a view may hold; a number that was not given is asked of the next layer, 0 is no limit. */
+struct config_quota {
+	bool has_bytes, has_nodes;
+	uint64_t bytes, nodes;
+};
+
 struct config_role {
 	char *name;
+	struct config_quota quota;
 	struct config_list write, hide; /* gitignore patterns */
 	enum config_scratch scratch;
 	struct config_list may, accepts_from;
@@ -51,7 +59,8 @@ struct config {
 	char *user_name, *user_email; /* NULL: the repository's own */
 	struct config_role *roles;
 	size_t nroles;
-	struct config_list iron;
+	struct config_list iron, redirect;
+	struct config_quota quota;
 	struct config_department *departments;
 	size_t ndepartments;
 	struct config_repository *repositories;
@@ -102,6 +111,9 @@ int config_branch_name(const char *template, const char *agent, const char *task
 		       struct err *reterr);
 int config_mount_path(const char *template, const char *mounts, const char *agent, char **ret,
 		      struct err *reterr);
+
+/* Does any part of it ask for redirected folders? */
+bool config_redirects(const struct config *c);
 
 /* The text for policy_parse(): role's rules as they hold in the repository, scope patterns of the
  * task, of the department (NULL: none) where the task has none, and what `narrow` (NULL: none)

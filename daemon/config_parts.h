@@ -9,6 +9,15 @@
 int config_list_add(struct config_list *l, const char *text, const char *origin);
 void config_list_release(struct config_list *l);
 
+/* Reads a map of quotas; `name` is what errors call the file. Errors: -EINVAL with a sentence. */
+struct cfgnode;
+int config_read_quota(const char *name, const struct cfgnode *v, struct config_quota *ret,
+		      struct err *reterr);
+
+/* What holds for a role: its own quota, then the repository's, then everybody's; the repository's part
+ * before the top. Any may be NULL. */
+struct config_quota config_quota_pick(const struct config_quota *const *layers, size_t n);
+
 /* The entry of that name, added empty where it is missing. Errors: -ENOMEM. */
 int config_role_get(struct config *c, const char *name, struct config_role **ret);
 int config_department_get(struct config *c, const char *name, struct config_department **ret);

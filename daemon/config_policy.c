@@ -6,6 +6,7 @@
  * others).
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "buf.h"
@@ -180,6 +181,22 @@ struct layers {
 	const struct config_role *role_top, *role_part, *role_narrow;
 };
 
+static int add_quota(struct buf *b, const struct layers *l)
+{
+	const struct config_quota *const order[] = {
+		l->role_part ? &l->role_part->quota : NULL,
+		l->role_top ? &l->role_top->quota : NULL,
+		l->part ? &l->part->quota : NULL,
+		&l->top->quota,
+	};
+	struct config_quota q = config_quota_pick(order, ARRAY_SIZE(order));
+	int r = 0;
+
+	if (q.bytes)
+		r = buf_addf(b, "quota bytes %" PRIu64 "\n", q.bytes);
+	return r == 0 && q.nodes ? buf_addf(b, "quota nodes %" PRIu64 "\n", q.nodes) : r;
+}
+
 static int add_role(struct buf *b, const struct layers *l)
 {
 	static const char *const words[] = {"beside", "none", "beside", "all"};
@@ -192,6 +209,8 @@ static int add_role(struct buf *b, const struct layers *l)
 	r = buf_addf(b, "agentfs-policy 1\nrole %s\nscratch %s\n", t ? t->name : p->name,
 		     words[scratch]);
 	if (r == 0)
+		r = add_quota(b, l);
+	if (r == 0)
 		r = add_rules(b, "iron", pick_list(l->part ? &l->part->iron : NULL, &l->top->iron));
 	if (r == 0 && l->narrow)
 		r = add_rules(b, "iron", &l->narrow->iron);
@@ -203,6 +222,9 @@ static int add_role(struct buf *b, const struct layers *l)
 		r = add_rules(b, "write", pick_list(p ? &p->write : NULL, t ? &t->write : NULL));
 	if (r == 0 && n)
 		r = add_rules(b, "write", &n->write);
+	if (r == 0)
+		r = add_rules(b, "redirect",
+			      pick_list(l->part ? &l->part->redirect : NULL, &l->top->redirect));
 	return r;
 }
 

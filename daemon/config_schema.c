@@ -318,6 +318,14 @@ static int read_scratch(struct reader *rd, const struct cfgnode *v, void *target
 	return FAIL(rd, v, "scratch is none, beside or all, not '%s'", v->text);
 }
 
+/* A role's, or everybody's. */
+static int read_quotas(struct reader *rd, const struct cfgnode *v, void *target)
+{
+	struct config_role *role = target;
+
+	return config_read_quota(rd->name, v, role ? &role->quota : &rd->c->quota, rd->e);
+}
+
 /* A map NAME: {keys}; all names first, since accepts-from may name any. */
 static int read_roles_with(struct reader *rd, const struct cfgnode *v, const struct key *keys,
 			   size_t n)
@@ -343,7 +351,7 @@ static int read_roles(struct reader *rd, const struct cfgnode *v, void *target)
 	static const struct key keys[] = {
 		{"write", read_write},		{"hide", read_hide},
 		{"scratch", read_scratch},	{"may", read_may},
-		{"accepts-from", read_accepts},
+		{"accepts-from", read_accepts}, {"quotas", read_quotas},
 	};
 
 	return read_roles_with(rd, v, keys, ARRAY_SIZE(keys));
@@ -352,6 +360,11 @@ static int read_roles(struct reader *rd, const struct cfgnode *v, void *target)
 static int read_iron(struct reader *rd, const struct cfgnode *v, void *target)
 {
 	return read_list(rd, v, &rd->c->iron, check_pattern);
+}
+
+static int read_redirect(struct reader *rd, const struct cfgnode *v, void *target)
+{
+	return read_list(rd, v, &rd->c->redirect, check_pattern);
 }
 
 static int read_scope(struct reader *rd, const struct cfgnode *v, void *target)
@@ -390,8 +403,8 @@ static int read_departments(struct reader *rd, const struct cfgnode *v, void *ta
 #define COMMON_KEYS                                                                                \
 	{"branch", read_branch}, {"mount", read_mount}, {"user", read_user},                       \
 		{"roles", read_roles}, {"iron", read_iron}, {"departments", read_departments},     \
-		{"shares", NULL}, {"redirect", NULL}, {"seed", NULL}, {"verify", NULL},            \
-		{"journal", NULL}, {"quotas", NULL}, {"merge", NULL},                              \
+		{"shares", NULL}, {"redirect", read_redirect}, {"seed", NULL}, {"verify", NULL},   \
+		{"journal", NULL}, {"quotas", read_quotas}, {"merge", NULL},                       \
 	{                                                                                          \
 		"cooldown", NULL                                                                   \
 	}
@@ -496,7 +509,7 @@ static int narrow_roles(struct reader *rd, const struct cfgnode *v, void *target
 	static const struct key keys[] = {
 		{"write", narrow_write},	 {"hide", narrow_hide},
 		{"scratch", only_narrower},	 {"may", only_narrower},
-		{"accepts-from", only_narrower},
+		{"accepts-from", only_narrower}, {"quotas", only_narrower},
 	};
 
 	return read_roles_with(rd, v, keys, ARRAY_SIZE(keys));
@@ -513,11 +526,11 @@ static int read_narrow(struct reader *rd, const struct cfgnode *v)
 		{"departments", only_narrower},
 		{"repositories", only_narrower},
 		{"shares", NULL},
-		{"redirect", NULL},
+		{"redirect", only_narrower},
 		{"seed", NULL},
 		{"verify", NULL},
 		{"journal", NULL},
-		{"quotas", NULL},
+		{"quotas", only_narrower},
 		{"merge", NULL},
 		{"cooldown", NULL},
 	};

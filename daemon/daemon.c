@@ -86,6 +86,8 @@ static void on_view_changed(struct view *v, const char *what, void *user)
 	if (v->row.state == VIEW_LIVE)
 		events_emit(d->events, what, v->row.agent, v->row.id, v->row.uid, "%s%s%s", what,
 			    *v->why ? ": " : "", v->why);
+	if (v->phase == PHASE_LIVE)
+		daemon_policy_again(d, v);
 	waiters_check(d, v->row.agent);
 }
 
@@ -224,18 +226,6 @@ int daemon_run(struct daemon *d)
 	r = sd_event_loop(d->event);
 	(void)sd_notify(0, "STOPPING=1");
 	return r < 0 ? 1 : 0;
-}
-
-int daemon_reload(struct daemon *d, struct err *reterr)
-{
-	struct config fresh;
-	int r = config_read(d->paths.config, d->paths.config_given, &fresh, reterr);
-
-	if (r < 0)
-		return r;
-	config_release(&d->config);
-	d->config = fresh;
-	return 0;
 }
 
 /* ---- ending ---- */

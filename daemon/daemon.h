@@ -45,6 +45,9 @@ int daemon_run(struct daemon *d);
 /* Ends it once nothing is under way (or after 10 s); the views go on. */
 void daemon_end(struct daemon *d);
 
-/* Reads the configuration anew; on error the old one stays. */
+/* Reads the configuration anew and tells the open views; on error the old one stays. (reload.c) */
 int daemon_reload(struct daemon *d, struct err *reterr);
+
+/* A view came to life while its policy changed: it is told now. */
+void daemon_policy_again(struct daemon *d, struct view *v);
 void daemon_close(struct daemon *d);

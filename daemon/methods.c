@@ -32,6 +32,7 @@ const struct method methods[] = {
 	{"Destroy", true, method_destroy},
 	{"Audit", false, method_audit},
 	{"PolicyCheck", false, method_policy_check},
+	{"PolicyReload", true, method_policy_reload},
 	{"Why", false, method_why},
 	{"Brief", false, method_brief},
 	{"Doctor", false, method_doctor},

@@ -37,6 +37,7 @@ void method_rollback(struct daemon *d, struct call *call);
 void method_destroy(struct daemon *d, struct call *call);
 void method_audit(struct daemon *d, struct call *call);
 void method_policy_check(struct daemon *d, struct call *call);
+void method_policy_reload(struct daemon *d, struct call *call);
 void method_why(struct daemon *d, struct call *call);
 void method_brief(struct daemon *d, struct call *call);
 void method_doctor(struct daemon *d, struct call *call);

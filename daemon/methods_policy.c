@@ -105,8 +105,8 @@ static const char *remedy(enum policy_result result, const char *rule)
 		return "leave it, or ask for a task whose scope has it: agentfsctl create NAME --scope PATTERN";
 	if (strncmp(rule, "built in: ", 10) == 0)
 		return "nothing: this holds for every agent";
-	return "leave it to a role that may, or change the rule in agentfs.yaml: it holds for views made "
-	       "afterwards";
+	return "leave it to a role that may, or change the rule in agentfs.yaml, then: "
+	       "agentfsctl policy reload";
 }
 
 static json_t *decide(const struct judge *j, const struct view *v, int op, const char *path)
@@ -176,6 +176,22 @@ void method_policy_check(struct daemon *d, struct call *c)
 		return;
 	call_reply(c, json_pack("{s:o}", "decision", decide(&j, v, op, path)));
 	judge_close(&j);
+}
+
+void method_policy_reload(struct daemon *d, struct call *c)
+{
+	_cleanup_(err_release) struct err e = ERR_INIT;
+	struct fault f = FAULT_INIT;
+
+	if (d->system && c->uid != 0)
+		(void)fault_set(&f, "Denied",
+				"only root may have the system daemon read its configuration");
+	else if (daemon_reload(d, &e) < 0)
+		(void)fault_from_err(&f, &e, NULL);
+	if (f.id)
+		call_fault(c, &f);
+	else
+		call_reply(c, json_pack("{s:I}", "views", (json_int_t)views_count(d->views)));
 }
 
 /* ---- Why ---- */

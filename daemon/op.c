@@ -264,6 +264,13 @@ json_t *view_json(const struct view *v)
 		"ahead", (json_int_t)v->distance.ahead, "behind", (json_int_t)v->distance.behind,
 		"denied", (json_int_t)v->stats.denied, "started", json_time(r->created));
 
+	(void)json_object_set_new(o, "nodes", json_integer((json_int_t)v->stats.nodes));
+	if (v->stats.quota_bytes)
+		(void)json_object_set_new(o, "quota_bytes",
+					  json_integer((json_int_t)v->stats.quota_bytes));
+	if (v->stats.quota_nodes)
+		(void)json_object_set_new(o, "quota_nodes",
+					  json_integer((json_int_t)v->stats.quota_nodes));
 	if (o && v->stats.last_write)
 		(void)json_object_set_new(o, "last_write", json_time(v->stats.last_write));
 	return o;

@@ -87,3 +87,6 @@ void uncreate_start(struct op *op);
 int make_policy(struct daemon *d, const struct view_row *row, char **ret, struct fault *f);
 int view_files_write(struct daemon *d, struct view *v, json_t *made, struct fault *f);
 int view_files_update(struct daemon *d, struct view *v, const char *policy, struct fault *f);
+
+/* The same for the policy alone: 1 it is another one now, 0 it was this one. */
+int view_policy_update(struct daemon *d, struct view *v, const char *policy, struct fault *f);

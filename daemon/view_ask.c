@@ -12,19 +12,37 @@
 #include "op.h"
 #include "sys.h"
 
+/* A user that was named by number; one without an entry has the group of the same number. */
+static bool user_number(const char *name, uid_t *ret)
+{
+	uint64_t n = 0;
+
+	for (const char *p = name; *p; p++) {
+		if (*p < '0' || *p > '9' || n > UINT32_MAX / 10)
+			return false;
+		n = n * 10 + (uint64_t)(*p - '0');
+	}
+	*ret = (uid_t)n;
+	return *name && n < UINT32_MAX; /* -1 means "no user" to the kernel */
+}
+
 static int check_user(const struct call *call, struct view_row *row, struct fault *f)
 {
 	const char *name = arg_str(call, "user");
 	const struct passwd *pw = name ? getpwnam(name) : getpwuid(call->uid);
+	uid_t uid = pw ? pw->pw_uid : call->uid;
+	bool known = !name || pw || user_number(name, &uid);
 	char number[32];
 
-	if (name && call->uid != 0 && (!pw || pw->pw_uid != call->uid))
+	if (name && !pw && known)
+		pw = getpwuid(uid);
+	if (name && call->uid != 0 && (!known || uid != call->uid))
 		return fault_set(f, "Denied", "only root may make a view for another user ('%s')",
 				 name);
-	if (name && !pw)
+	if (!known)
 		return fault_set(f, "NotFound", "there is no user '%s'", name);
-	row->uid = pw ? pw->pw_uid : call->uid;
-	row->gid = name && pw ? pw->pw_gid : call->gid;
+	row->uid = uid;
+	row->gid = name ? pw ? pw->pw_gid : (gid_t)uid : call->gid;
 	(void)snprintf(number, sizeof(number), "%u", (unsigned)row->uid);
 	return view_row_set(&row->user, pw ? pw->pw_name : number);
 }

@@ -216,3 +216,22 @@ int view_files_update(struct daemon *d, struct view *v, const char *policy, stru
 				 v->row.agent, e.text ? e.text : strerror(-r))
 		     : 0;
 }
+
+int view_policy_update(struct daemon *d, struct view *v, const char *policy, struct fault *f)
+{
+	_cleanup_(err_release) struct err e = ERR_INIT;
+	_cleanup_close_ int dir = open_view_dir(d, v);
+	struct viewconf conf = {0};
+	int r = dir < 0 ? dir : viewconf_read(dir, &conf, &e);
+
+	if (r == 0 && strcmp(conf.policy, policy) != 0) {
+		r = view_row_set(&conf.policy, policy);
+		if (r == 0)
+			r = viewconf_write(dir, &conf);
+		r = r < 0 ? r : 1;
+	}
+	viewconf_release(&conf);
+	return r < 0 ? fault_set(f, fault_id(r), "cannot write the files of view '%s': %s",
+				 v->row.agent, e.text ? e.text : strerror(-r))
+		     : r;
+}

@@ -29,6 +29,7 @@ enum view_phase {
 /* What a view's server last said of itself. */
 struct view_stats {
 	uint64_t seq, changed, bytes, denied, last_write; /* last_write in ns, 0 = never */
+	uint64_t nodes, quota_bytes, quota_nodes;	  /* limits; 0: none */
 };
 
 struct views;
@@ -55,7 +56,7 @@ struct view {
 	unsigned failures;
 	view_fn started, stopped;
 	void *started_user, *stopped_user;
-	bool stop_asked;
+	bool stop_asked, policy_untold;
 	UT_hash_handle hh;
 };
 

@@ -143,6 +143,9 @@ static void on_status(int r, const struct record *rec, const char *text, void *u
 			.bytes = number_of(rec, "bytes"),
 			.denied = number_of(rec, "denied"),
 			.last_write = number_of(rec, "last-write"),
+			.nodes = number_of(rec, "nodes"),
+			.quota_bytes = number_of(rec, "quota-bytes"),
+			.quota_nodes = number_of(rec, "quota-nodes"),
 		};
 	q->fn(v, r < 0 ? r : 0, text, q->user);
 	free(q->agent);

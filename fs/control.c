@@ -53,15 +53,17 @@ static int do_status(struct fs *fs, struct buf *text)
 	struct view_info i;
 
 	view_info(fs->view, &i);
-	return buf_addf(text,
-			"seq %" PRIu64 "\ndurable %" PRIu64 "\nchanged %" PRIu64
-			"\ndeleted %" PRIu64 "\nbytes %" PRIu64 "\ndenied %" PRIu64
-			"\nlast-write %" PRId64 "\nlast-denied %" PRId64 "\nnodes %" PRIu64
-			"\njournal-bytes %" PRIu64 "\ndata-bytes %" PRIu64 "\nstarted %" PRId64
-			"\nreplayed %" PRIu64 "\ndropped %" PRIu64 "\ncheckpoint %" PRIu64 "\n",
-			i.seq, i.durable, i.changed, i.deleted, i.bytes, i.denied, i.last_write,
-			i.last_denied, i.nodes, i.journal_bytes, i.data_bytes, i.started,
-			i.replayed, i.dropped, i.checkpoint_seq);
+	return buf_addf(
+		text,
+		"seq %" PRIu64 "\ndurable %" PRIu64 "\nchanged %" PRIu64 "\ndeleted %" PRIu64
+		"\nbytes %" PRIu64 "\ndenied %" PRIu64 "\nlast-write %" PRId64
+		"\nlast-denied %" PRId64 "\nnodes %" PRIu64 "\njournal-bytes %" PRIu64
+		"\ndata-bytes %" PRIu64 "\nstarted %" PRId64 "\nreplayed %" PRIu64
+		"\ndropped %" PRIu64 "\ncheckpoint %" PRIu64 "\nquota-bytes %" PRIu64
+		"\nquota-nodes %" PRIu64 "\nquota-refused %" PRIu64 "\n",
+		i.seq, i.durable, i.changed, i.deleted, i.bytes, i.denied, i.last_write,
+		i.last_denied, i.nodes, i.journal_bytes, i.data_bytes, i.started, i.replayed,
+		i.dropped, i.checkpoint_seq, i.quota_bytes, i.quota_nodes, i.quota_refused);
 }
 
 static int do_snapshot(struct fs *fs, struct record *ret)

@@ -5,10 +5,15 @@
  *     agentfs-policy 1
  *     role NAME
  *     scratch none|beside|all        "beside" where the line is missing
- *     iron PATTERN [TAB ORIGIN]      any number of each of these four; within a kind their order
+ *     quota bytes|nodes NUMBER       what the view may hold; no line, or 0: no limit
+ *     iron PATTERN [TAB ORIGIN]      any number of each of these five; within a kind their order
  *     hide PATTERN [TAB ORIGIN]      counts: the last pattern that covers a path decides
  *     write PATTERN [TAB ORIGIN]
  *     scope PATTERN [TAB ORIGIN]
+ *     redirect PATTERN [TAB ORIGIN]  folders that are kept outside the overlay: these decide nothing
+ *
+ * A program from before quota and redirect refuses a text that has one, in a sentence; a text without
+ * them is what it was.
  *
  * The first line is the first; the others may come in any order; empty lines and lines that begin
  * with "#" are skipped. PATTERN is gitignore's, with "!" in front to negate. One that is empty,
@@ -17,8 +22,8 @@
  * any byte but NUL and newline. ORIGIN (where the administrator wrote it, "agentfs.yaml:12") is any
  * text without control bytes.
  *
- * Canonical form: the lines in the order above, each given (scratch included), rules by kind in
- * their order, quotes only where needed, spaces at a pattern's end dropped as git drops them. It
+ * Canonical form: the lines in the order above, each given (scratch included, quotas that are none
+ * left out), rules by kind in their order, quotes only where needed, spaces at a pattern's end dropped as git drops them. It
  * parses to itself; its SHA-256 is the policy's identity in the journal, and an index of a rule
  * counts the built-in ones and then the canonical form's.
  *
@@ -28,6 +33,7 @@
  */
 #include "policy.h"
 
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +45,8 @@
 
 enum { VERSION = 1, TEXT_MAX = 1 << 20, RULES_MAX = 10000 };
 
-static const char *const kind_names[RULE_KINDS] = {"iron", "hide", "write", "scope"};
+static const char *const kind_names[RULE_KINDS] = {"iron", "hide", "write", "scope", "redirect"};
+static const char *const quota_names[2] = {"bytes", "nodes"};
 static const char *const scratch_names[] = {"none", "beside", "all"};
 
 static const char *const op_names[] = {
@@ -77,6 +84,8 @@ struct parser {
 	unsigned number; /* of the line */
 	char *role;
 	int scratch; /* -1: not given */
+	bool has_quota[2];
+	uint64_t quota[2]; /* by quota_names */
 	struct line *lines;
 	size_t n, cap;
 	struct err *e;
@@ -236,6 +245,28 @@ static int read_scratch(struct parser *ps, const char *p, const char *end)
 	return ps->scratch >= 0 ? 0 : bad(ps, "scratch is none, beside or all");
 }
 
+/* "bytes 1000" */
+static int read_quota(struct parser *ps, const char *p, const char *end)
+{
+	const char *sp = memchr(p, ' ', (size_t)(end - p));
+	uint64_t n = 0;
+	size_t k = 0;
+
+	while (sp && k < ARRAY_SIZE(quota_names) && !word_is(p, sp, quota_names[k]))
+		k++;
+	if (!sp || k == ARRAY_SIZE(quota_names) || sp + 1 == end)
+		return bad(ps, "a quota is 'bytes' or 'nodes' and a number");
+	if (ps->has_quota[k])
+		return bad(ps, "this quota was given already");
+	for (p = sp + 1; p < end; p++)
+		if (*p < '0' || *p > '9' || __builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, (uint64_t)(*p - '0'), &n))
+			return bad(ps, "a quota's number is not one");
+	ps->has_quota[k] = true;
+	ps->quota[k] = n;
+	return 0;
+}
+
 static int read_line(struct parser *ps, const char *p, const char *end)
 {
 	const char *sp = memchr(p, ' ', (size_t)(end - p));
@@ -248,10 +279,13 @@ static int read_line(struct parser *ps, const char *p, const char *end)
 		return read_role(ps, sp + 1, end);
 	if (word_is(p, sp, "scratch"))
 		return read_scratch(ps, sp + 1, end);
+	if (word_is(p, sp, "quota"))
+		return read_quota(ps, sp + 1, end);
 	for (int k = 0; k < RULE_KINDS; k++)
 		if (word_is(p, sp, kind_names[k]))
 			return read_rule(ps, (enum rule_kind)k, sp + 1, end);
-	return bad(ps, "it begins with none of role, scratch, iron, hide, write, scope");
+	return bad(ps, "it begins with none of role, scratch, quota, iron, hide, write, scope, "
+		       "redirect");
 }
 
 static int read_head(struct parser *ps, const char *p, const char *end)
@@ -344,7 +378,6 @@ static int compile_rule(struct parser *ps, struct line *line, struct rule *ret)
 	const char *why = NULL;
 	int r;
 
-	trim(line->pattern);
 	r = pattern_compile(line->pattern, &ret->pattern, &why);
 	if (r == -EINVAL)
 		return err_set(ps->e, r, "%s pattern '%s'%s%s: %s", kind_names[line->kind],
@@ -353,7 +386,10 @@ static int compile_rule(struct parser *ps, struct line *line, struct rule *ret)
 	if (r < 0)
 		return r;
 	ret->text = rule_line(line, " (", ")");
-	return ret->text ? 0 : -ENOMEM;
+	if (!ret->text)
+		return -ENOMEM;
+	ret->source = TAKE_PTR(line->pattern);
+	return 0;
 }
 
 /* Puts the rules in order; read_only follows from them. */
@@ -374,12 +410,13 @@ static int compile_rules(struct parser *ps, struct policy *p, struct buf *text)
 			if (ps->lines[i].kind != (enum rule_kind)k)
 				continue;
 			p->first[RULE_KINDS] = n + 1; /* so that policy_free() sees it */
-			r = compile_rule(ps, &ps->lines[i], &p->rules[n++]);
-			if (r < 0)
-				return r;
+			trim(ps->lines[i].pattern);
 			line = rule_line(&ps->lines[i], "\t", "");
 			if (!line)
 				return -ENOMEM;
+			r = compile_rule(ps, &ps->lines[i], &p->rules[n++]);
+			if (r < 0)
+				return r;
 			r = buf_addf(text, "%s\n", line);
 			if (r < 0)
 				return r;
@@ -440,6 +477,10 @@ static int compile_policy(struct parser *ps, struct policy *p)
 	p->scratch = ps->scratch < 0 ? SCRATCH_BESIDE : (enum scratch)ps->scratch;
 	r = buf_addf(&text, "agentfs-policy %d\nrole %s\nscratch %s\n", VERSION, p->role,
 		     scratch_names[p->scratch]);
+	p->quota = (struct policy_quota){ps->quota[0], ps->quota[1]};
+	for (size_t k = 0; k < ARRAY_SIZE(quota_names) && r == 0; k++)
+		if (ps->quota[k])
+			r = buf_addf(&text, "quota %s %" PRIu64 "\n", quota_names[k], ps->quota[k]);
 	if (r == 0)
 		r = compile_rules(ps, p, &text);
 	if (r == 0)
@@ -475,6 +516,7 @@ void policy_free(struct policy *p)
 	for (uint32_t i = 0; i < p->first[RULE_KINDS]; i++) {
 		pattern_free(p->rules[i].pattern);
 		free(p->rules[i].text);
+		free(p->rules[i].source);
 	}
 	for (int i = 0; i < BUILTIN_COUNT; i++)
 		free(p->builtin[i]);
@@ -492,6 +534,18 @@ const char *policy_rule_text(const struct policy *p, uint32_t rule)
 	if (rule - BUILTIN_COUNT < p->first[RULE_KINDS])
 		return p->rules[rule - BUILTIN_COUNT].text;
 	return p->no_rule;
+}
+
+const char *policy_rule_pattern(const struct policy *p, uint32_t rule)
+{
+	if (rule < BUILTIN_COUNT || rule - BUILTIN_COUNT >= p->first[RULE_KINDS])
+		return "";
+	return p->rules[rule - BUILTIN_COUNT].source;
+}
+
+struct policy_quota policy_quota(const struct policy *p)
+{
+	return p->quota;
 }
 
 const char *policy_role(const struct policy *p)

@@ -65,6 +65,19 @@ bool policy_may_make_in(const struct policy *p, const char *dir);
 /* Is the path hidden from this role (lookups say ENOENT)? */
 bool policy_hidden(const struct policy *p, const char *path, bool dir);
 
+/* Is the folder one that a redirect rule names: by itself, not by a folder above it? Then true, and
+ * *ret_rule is the rule that decided. */
+bool policy_redirects(const struct policy *p, const char *path, uint32_t *ret_rule);
+
+/* What the view may hold; 0: no limit. */
+struct policy_quota {
+	uint64_t bytes, nodes;
+};
+struct policy_quota policy_quota(const struct policy *p);
+
+/* The rule's pattern as it was written. Borrowed; "" for one that is built in. */
+const char *policy_rule_pattern(const struct policy *p, uint32_t rule);
+
 /* The rule as the admin wrote it, with its kind and origin: "write !SPRINT.md
  * (agentfs.yaml:12)", "scope src/auth/", "iron *.yml", "built in: …"; for UINT32_MAX a sentence
  * such as "no rule of role architect allows it". Borrowed. */

@@ -363,6 +363,27 @@ bool policy_may_make_in(const struct policy *p, const char *dir)
 	return may_make(p, &at);
 }
 
+/* Unlike the other kinds, a pattern counts only where it matches the path itself. */
+bool policy_redirects(const struct policy *p, const char *path, uint32_t *ret_rule)
+{
+	struct pattern_path at = path_at(path, true), above = at;
+	const char *slash = strrchr(path, '/');
+
+	if (!*path || is_at(path, ".git") || is_at(path, ".agentfs"))
+		return false;
+	above.n = slash ? (size_t)(slash - path) : 0;
+	for (uint32_t i = p->first[RULE_REDIRECT + 1]; i-- > p->first[RULE_REDIRECT];) {
+		const struct rule *rule = &p->rules[i];
+
+		if (!pattern_covers(rule->pattern, &at) ||
+		    (above.n && pattern_covers(rule->pattern, &above)))
+			continue;
+		*ret_rule = index_of(p, rule);
+		return !is_negated(rule);
+	}
+	return false;
+}
+
 bool policy_hidden(const struct policy *p, const char *path, bool dir)
 {
 	struct pattern_path at = path_at(path, dir);

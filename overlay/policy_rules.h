@@ -6,7 +6,7 @@
 
 /* What policy.c compiles and policy_decide.c asks. Nobody else includes this. */
 
-enum rule_kind { RULE_IRON, RULE_HIDE, RULE_WRITE, RULE_SCOPE, RULE_KINDS };
+enum rule_kind { RULE_IRON, RULE_HIDE, RULE_WRITE, RULE_SCOPE, RULE_REDIRECT, RULE_KINDS };
 
 /* Rules that every policy has, in front of its own; then the texts of decisions without a rule. */
 enum builtin_rule {
@@ -22,13 +22,15 @@ enum scratch { SCRATCH_NONE, SCRATCH_BESIDE, SCRATCH_ALL };
 
 struct rule {
 	struct pattern *pattern;
-	char *text; /* "write !SPRINT.md (agentfs.yaml:12)" */
+	char *source; /* the pattern as written */
+	char *text;   /* "write !SPRINT.md (agentfs.yaml:12)" */
 };
 
 struct policy {
 	char *role;
 	enum scratch scratch;
 	bool read_only;
+	struct policy_quota quota;
 	struct rule *rules; /* by kind: rules[first[kind]] to rules[first[kind + 1]] */
 	uint32_t first[RULE_KINDS + 1];
 	char *builtin[BUILTIN_COUNT];

@@ -25,7 +25,10 @@ struct replay {
 
 static void live_fn(uint64_t addr, int64_t delta, void *user)
 {
-	data_live(user, addr, delta);
+	struct recovered *rec = user;
+
+	rec->live += delta;
+	data_live(rec->data, addr, delta);
 }
 
 /* While recovering every range that comes into use must exist. */
@@ -41,7 +44,7 @@ static void live_and_mark_fn(uint64_t addr, int64_t delta, void *user)
 		if (r < 0)
 			return;
 	}
-	data_live(rp->rec->data, addr, delta);
+	live_fn(addr, delta, rp->rec);
 }
 
 /* A write whose bytes never reached the disk (power failed before anything was synced) ends the
@@ -146,7 +149,7 @@ int recover_open(int view_dir, int images_dir, const struct viewconf *conf, stru
 		recovered_release(ret);
 		return r;
 	}
-	ret->tree.live = (struct extent_live){live_fn, ret->data};
+	ret->tree.live = (struct extent_live){live_fn, ret};
 	return 0;
 }
 

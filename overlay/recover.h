@@ -20,6 +20,7 @@ struct recovered {
 	struct checkpoint_info checkpoint;
 	uint64_t checkpoint_seq; /* 0: none */
 	uint64_t replayed;	 /* records applied behind it */
+	int64_t live;		 /* bytes that extents refer to, one shared by two counted twice */
 	uint64_t dropped;	 /* bytes of a torn tail that were cut */
 };
 

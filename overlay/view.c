@@ -200,6 +200,8 @@ void view_tick(struct view *v)
 	pthread_mutex_lock(&v->lock);
 	if (v->flood.count && (int64_t)sys_now_ns() - v->flood.first > FLOOD_WRITE_NS)
 		view_denials_flush(v);
+	if (v->quota.count && (int64_t)sys_now_ns() - v->quota.first > FLOOD_WRITE_NS)
+		view_quota_flush(v);
 	since = v->first_unsynced;
 	failed = v->failed;
 	pthread_mutex_unlock(&v->lock);
@@ -414,6 +416,7 @@ void view_close(struct view *v)
 		return;
 	pthread_mutex_lock(&v->lock);
 	view_denials_flush(v);
+	view_quota_flush(v);
 	pthread_mutex_unlock(&v->lock);
 	r = view_checkpoint(v, 16);
 	if (r == 0 || r == -ENOSPC || r == -EDQUOT)
@@ -477,8 +480,11 @@ void view_info(struct view *v, struct view_info *ret)
 		.durable = journal_durable(v->rec.journal),
 		.connection = v->connection,
 		.nodes = v->rec.tree.nodes.used,
-		.bytes = data_live_bytes(v->rec.data),
+		.bytes = view_live_bytes(v),
 		.denied = v->denied,
+		.quota_bytes = policy_quota(v->policy).bytes,
+		.quota_nodes = policy_quota(v->policy).nodes,
+		.quota_refused = v->quota.total,
 		.last_write = v->last_write,
 		.last_denied = v->last_denied,
 		.started = v->started,

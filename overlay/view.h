@@ -47,6 +47,8 @@ struct view_info {
 	uint64_t changed, deleted, nodes,
 		bytes; /* files that differ, names covered, changed nodes, live bytes */
 	uint64_t denied;
+	uint64_t quota_bytes, quota_nodes,
+		quota_refused;			  /* 0: no limit; refusals since it was opened */
 	int64_t last_write, last_denied, started; /* ns, 0 = never */
 	uint64_t journal_bytes, data_bytes;
 	uint64_t replayed, dropped, checkpoint_seq;

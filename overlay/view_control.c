@@ -115,6 +115,29 @@ static int add_json_string(struct buf *b, const char *s)
 	return r < 0 ? r : buf_addc(b, '"');
 }
 
+/* What is used of what there may be; null: no limit. */
+static int add_quota(const struct view *v, struct buf *b)
+{
+	struct policy_quota q = policy_quota(v->policy);
+	const struct {
+		const char *key;
+		uint64_t used, limit;
+	} rows[] = {
+		{"bytes", view_live_bytes(v), q.bytes},
+		{"nodes", v->rec.tree.nodes.used, q.nodes},
+	};
+	int r = buf_adds(b, ", \"quota\": {");
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows) && r == 0; i++) {
+		r = buf_addf(b, "\"%s\": {\"used\": %" PRIu64 ", \"limit\": ", rows[i].key,
+			     rows[i].used);
+		if (r == 0)
+			r = rows[i].limit ? buf_addf(b, "%" PRIu64 "}, ", rows[i].limit)
+					  : buf_adds(b, "null}, ");
+	}
+	return r < 0 ? r : buf_addf(b, "\"refused\": %" PRIu64 "}", v->quota.total);
+}
+
 static int add_status(struct view *v, struct buf *b)
 {
 	const struct {
@@ -137,10 +160,12 @@ static int add_status(struct view *v, struct buf *b)
 	if (r == 0)
 		r = buf_addf(b,
 			     "\"sequence\": %" PRIu64 ", \"durable\": %" PRIu64
-			     ", \"denied\": %" PRIu64 ", \"changed_nodes\": %" PRIu64 "}\n",
+			     ", \"denied\": %" PRIu64 ", \"changed_nodes\": %" PRIu64,
 			     v->rec.tree.seq, journal_durable(v->rec.journal), v->denied,
 			     v->rec.tree.nchanged);
-	return r;
+	if (r == 0)
+		r = add_quota(v, b);
+	return r < 0 ? r : buf_adds(b, "}\n");
 }
 
 static int add_denied(const struct view *v, struct buf *b)

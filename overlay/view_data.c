@@ -12,7 +12,6 @@
 #include <linux/falloc.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <xxhash.h>
 
 #include "cleanup.h"
@@ -230,18 +229,32 @@ static int writable(struct view *v, const struct view_ctx *ctx, uint64_t id, enu
 	return view_check_node(v, ctx, id, POLICY_WRITE, op);
 }
 
+/* The bytes are in the tree now, or will not come. Lock held. */
+static void give_back(struct view *v, uint64_t *held)
+{
+	v->quota.held -= *held;
+	*held = 0;
+}
+
 static int begin_write(struct view *v, const struct view_ctx *ctx, uint64_t id, enum record_op op,
+		       const struct quota_range *range, uint64_t *ret_held,
 		       enum data_class *ret_class)
 {
 	int r;
 
 	pthread_mutex_lock(&v->lock);
+	*ret_held = 0;
 	r = writable(v, ctx, id, op);
 	*ret_class = r == 0 && view_is_git_node(v, id) ? DATA_GIT : DATA_FILES;
 	if (r == 0)
+		r = view_quota_bytes(v, ctx, id, op, range, ret_held);
+	if (r == 0)
 		r = journal_reserve(v->rec.journal, RECORD_ROOM);
+	if (r < 0)
+		give_back(v, ret_held);
 	pthread_mutex_unlock(&v->lock);
-	if ((r == -EACCES || r == -EROFS) && ctx->page && v->notify && v->notify->inode)
+	if ((r == -EACCES || r == -EROFS || r == -EDQUOT) && ctx->page && v->notify &&
+	    v->notify->inode)
 		v->notify->inode(id, 0, 0, v->notify->user); /* the refused page must not stay */
 	return r;
 }
@@ -272,17 +285,21 @@ ssize_t view_write(struct view *v, const struct view_ctx *ctx, uint64_t id, uint
 	XXH128_canonical_t digest;
 	enum data_class class;
 	struct record rec;
-	uint64_t place;
+	uint64_t place, held;
 	int r;
 
 	if (off > INT64_MAX || n > INT64_MAX - off)
 		return -EFBIG;
-	r = begin_write(v, ctx, id, OP_WRITE, &class);
+	r = begin_write(v, ctx, id, OP_WRITE, &(struct quota_range){off, n, 0, 0}, &held, &class);
 	if (r < 0 || !n)
 		return r;
 	r = data_append(v->rec.data, class, buf, n, &place);
-	if (r < 0)
+	if (r < 0) {
+		pthread_mutex_lock(&v->lock);
+		give_back(v, &held);
+		pthread_mutex_unlock(&v->lock);
 		return r;
+	}
 	XXH128_canonicalFromHash(&digest, XXH3_128bits(buf, n));
 	pthread_mutex_lock(&v->lock);
 	view_record(v, ctx, &rec, OP_WRITE);
@@ -293,6 +310,7 @@ ssize_t view_write(struct view *v, const struct view_ctx *ctx, uint64_t id, uint
 		   ((struct bytes){(const char *)digest.digest, sizeof(digest.digest)}));
 	r = commit_data(v, ctx, id, &rec);
 	data_live(v->rec.data, place, -(int64_t)n);
+	give_back(v, &held);
 	pthread_mutex_unlock(&v->lock);
 	return r < 0 ? r : (ssize_t)n;
 }
@@ -301,17 +319,21 @@ int view_fallocate(struct view *v, const struct view_ctx *ctx, uint64_t id, int 
 		   uint64_t len)
 {
 	enum data_class class;
+	bool frees = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
 	struct record rec;
+	uint64_t held;
 	int r;
 
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP;
 	if (off > INT64_MAX || len > INT64_MAX - off)
 		return -EFBIG;
-	r = begin_write(v, ctx, id, OP_FALLOCATE, &class);
+	r = begin_write(v, ctx, id, OP_FALLOCATE, &(struct quota_range){off, frees ? 0 : len, 0, 0},
+			&held, &class);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&v->lock);
+	give_back(v, &held); /* room is promised by none: only what could never fit is refused */
 	view_record(v, ctx, &rec, OP_FALLOCATE);
 	RECORD_SET(&rec, mask, F_MASK, (uint32_t)mode);
 	RECORD_SET(&rec, offset, F_OFFSET, off);
@@ -327,13 +349,15 @@ ssize_t view_copy(struct view *v, const struct view_ctx *ctx, uint64_t src, uint
 	enum data_class class;
 	struct node_attr a;
 	struct record rec;
+	uint64_t held;
 	int r;
 
 	if (control_is(v, src))
 		return -EXDEV;
-	if (dst_off > INT64_MAX || len > INT64_MAX - dst_off)
+	if (dst_off > INT64_MAX || len > INT64_MAX - dst_off || len > UINT64_MAX - src_off)
 		return -EFBIG;
-	r = begin_write(v, ctx, dst, OP_COPY, &class);
+	r = begin_write(v, ctx, dst, OP_COPY, &(struct quota_range){dst_off, len, src, src_off},
+			&held, &class);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&v->lock);
@@ -353,6 +377,7 @@ ssize_t view_copy(struct view *v, const struct view_ctx *ctx, uint64_t src, uint
 		RECORD_SET(&rec, length, F_LENGTH, len);
 		r = commit_data(v, ctx, dst, &rec);
 	}
+	give_back(v, &held);
 	pthread_mutex_unlock(&v->lock);
 	return r < 0 ? r : (ssize_t)len;
 }
@@ -400,12 +425,4 @@ int64_t view_lseek(struct view *v, uint64_t id, uint64_t off, int whence)
 	}
 	pthread_mutex_unlock(&v->lock);
 	return r;
-}
-
-int view_statfs(struct view *v, struct statvfs *ret)
-{
-	if (fstatvfs(v->state_dir, ret) < 0)
-		return -errno;
-	ret->f_namemax = 255;
-	return 0;
 }

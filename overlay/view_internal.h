@@ -36,6 +36,15 @@ struct retired {
 	uint64_t number, seq;
 };
 
+/* Refusals by quota (view_quota.c). */
+struct quota_refusals {
+	uint32_t pid, op;
+	const char *what;      /* which quota: one of two literals */
+	uint64_t total, count; /* in all; of these not in the journal yet */
+	int64_t first, last;   /* ns; last 0: none yet */
+	uint64_t held;	       /* bytes of writes under way */
+};
+
 /* The last denials, for .agentfs/control/denied. */
 struct denial {
 	int64_t time;
@@ -65,6 +74,7 @@ struct view {
 	uint64_t denied; /* in all; `kept` of them were put into the list */
 	uint64_t kept;
 	struct flood flood;
+	struct quota_refusals quota;
 	uint64_t control_lookups;
 	struct buf changes[CHANGES_SLOTS]; /* answers that were looked up and may be read now */
 	struct origin *origin;		   /* thread-safe */
@@ -213,6 +223,29 @@ int view_changes(struct view *v, const char *token, struct buf *ret);
 
 /* An applied record changed names: noted for later answers. */
 void view_note_change(struct view *v, const struct record *rec);
+
+/* --- view_quota.c, lock held --- */
+
+/* May one more node be? 0 or -EDQUOT; a refusal is journaled. */
+int view_quota_node(struct view *v, const struct view_ctx *ctx, enum record_op op,
+		    const struct place *at);
+
+/* A range of a file that gets bytes of the view's own: all of it, or those of the source's range. */
+struct quota_range {
+	uint64_t off, len;
+	uint64_t src, src_off; /* 0: all of it */
+};
+
+/* May it? 0 or -EDQUOT. *ret_held is to be given back (v->quota.held) once they are in the tree, or
+ * will not come. */
+int view_quota_bytes(struct view *v, const struct view_ctx *ctx, uint64_t id, enum record_op op,
+		     const struct quota_range *at, uint64_t *ret_held);
+
+/* Bytes that the files' extents refer to. */
+uint64_t view_live_bytes(const struct view *v);
+
+/* Writes down what was only counted. */
+void view_quota_flush(struct view *v);
 
 /* --- view_attr.c --- */
 uint32_t view_killed_mode(uint32_t mode);

@@ -272,6 +272,8 @@ static int make(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 	if (r == 0)
 		r = view_check(v, ctx, &c);
 	if (r == 0)
+		r = view_quota_node(v, ctx, c.rop, &c.at);
+	if (r == 0)
 		r = journal_reserve(v->rec.journal, RECORD_ROOM + c.at.len + rec->value.n);
 	if (r < 0)
 		return r;

@@ -168,7 +168,8 @@ int view_denials_load(struct view *v)
 	while ((r = journal_reader_next(reader, &rec, NULL)) > 0) {
 		if (RECORD_HAS(&rec, F_COUNT) && rec.type == RECORD_CHECKPOINT)
 			v->denied = rec.count;
-		if (RECORD_HAS(&rec, F_COUNT) && rec.type == RECORD_SUMMARY)
+		if (RECORD_HAS(&rec, F_COUNT) && rec.type == RECORD_SUMMARY &&
+		    !RECORD_HAS(&rec, F_RESULT)) /* else of a quota */
 			v->denied += rec.count;
 		if (rec.type != RECORD_DENIED)
 			continue;

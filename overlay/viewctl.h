@@ -19,7 +19,8 @@ enum viewctl_type {
 		RECORD_VIEWCTL, /* first on each side: count = VIEWCTL_VERSION, value = view id;
 					   the server's also has pid, path = mount point, connection */
 	VIEWCTL_STATUS, /* → value = JSON-free "key value\n" lines: seq, durable, changed, deleted, bytes,
-			       denied, last-write (ns), last-denied, nodes, journal-bytes, started */
+			       denied, last-write (ns), last-denied, nodes, journal-bytes, started,
+			       quota-bytes and quota-nodes (limits, 0: none), quota-refused … */
 	VIEWCTL_SNAPSHOT, /* mapped dirty pages are written out, data and journal synced → offset = seq */
 	VIEWCTL_LOCK, /* path: create this file exclusively, as git takes index.lock → 0, -EEXIST */
 	VIEWCTL_PUT,	/* path, mode, one descriptor: the file's whole new content, replacing it

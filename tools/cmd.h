@@ -53,7 +53,7 @@ extern const struct command cmd_diff, cmd_log, cmd_materialize, cmd_merge, cmd_a
 /* cmd_audit.c: what happened */
 extern const struct command cmd_audit, cmd_events;
 /* cmd_policy.c: who may do what */
-extern const struct command cmd_policy_check, cmd_why, cmd_brief;
+extern const struct command cmd_policy_check, cmd_policy_reload, cmd_why, cmd_brief;
 /* cmd_daemon.c */
 extern const struct command cmd_doctor, cmd_daemon_start, cmd_daemon_stop, cmd_daemon_status;
 

@@ -113,6 +113,32 @@ const struct command cmd_policy_check = {
 	.run = run_policy_check,
 };
 
+static int run_policy_reload(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	int r = client_call(c, "PolicyReload", json_object(), &reply);
+
+	if (r != 0)
+		return r;
+	if (c->json)
+		return ctl_json(reply);
+	printf("The configuration was read again; it holds in %lld open view%s.\n",
+	       jint(reply, "views"), jint(reply, "views") == 1 ? "" : "s");
+	return CTL_OK;
+}
+
+const struct command cmd_policy_reload = {
+	.name = "policy reload",
+	.group = "Rules",
+	.args = "",
+	.help = "have the daemon read agentfs.yaml again",
+	.about =
+		"Rules, redirects and quotas hold at once in views that are open, also for files that are "
+		"open in them; a configuration with a mistake changes nothing. SIGHUP does the same.",
+	.example = "agentfsctl policy reload",
+	.run = run_policy_reload,
+};
+
 static void print_denials(const json_t *denials)
 {
 	_cleanup_(out_table_release) struct out_table t = {.columns = 5};

@@ -281,6 +281,23 @@ static void show_line(struct out_table *t, const char *key, const char *value)
 		out_row(t, OUT_PLAIN, (const char *[]){key, value});
 }
 
+/* Used of allowed, where something is limited. */
+static void show_quota(struct out_table *t, const json_t *v)
+{
+	char text[160], used[32], limit[32];
+
+	if (json_object_get(v, "quota_bytes")) {
+		(void)snprintf(text, sizeof(text), "%s of %s", out_bytes(jint(v, "bytes"), used),
+			       out_bytes(jint(v, "quota_bytes"), limit));
+		show_line(t, "quota", text);
+	}
+	if (json_object_get(v, "quota_nodes")) {
+		(void)snprintf(text, sizeof(text), "%lld of %lld nodes", jint(v, "nodes"),
+			       jint(v, "quota_nodes"));
+		show_line(t, json_object_get(v, "quota_bytes") ? "" : "quota", text);
+	}
+}
+
 static void show_form(const json_t *v)
 {
 	static const char *const plain[] = {"state",  "path", "repository", "branch",
@@ -299,6 +316,7 @@ static void show_form(const json_t *v)
 	(void)snprintf(text, sizeof(text), "%lld paths, %s", jint(v, "changed"),
 		       out_bytes(jint(v, "bytes"), number));
 	show_line(&t, "changed", text);
+	show_quota(&t, v);
 	(void)snprintf(text, sizeof(text), "%lld ahead, %lld behind", jint(v, "ahead"),
 		       jint(v, "behind"));
 	show_line(&t, "commits", text);

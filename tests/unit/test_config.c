@@ -137,6 +137,52 @@ static void test_config__layers_override_field_by_field(void **state)
 	config_release(&c);
 }
 
+/* A role's own, then the repository's, then everybody's; field by field; none lifts one. */
+static void test_config__quotas_and_redirects_by_layer(void **state)
+{
+	static const char text[] = "quotas: {bytes: 2K, nodes: 5}\n"
+				   "redirect: [target/]\n"
+				   "roles: {lead: {quotas: {nodes: 7}}}\n"
+				   "repositories:\n"
+				   "  /r:\n"
+				   "    quotas: {bytes: none}\n"
+				   "    redirect: [a/, b/]\n"
+				   "    roles: {lead: {quotas: {bytes: 1M}}}\n";
+	static const struct {
+		const char *repository, *role;
+		uint64_t bytes, nodes;
+		const char *redirect;
+	} cases[] = {
+		{"/x", "builder", 2048, 5, "redirect target/\tf.yaml:2\n"},
+		{"/x", "lead", 2048, 7, "redirect target/\tf.yaml:2\n"},
+		{"/r", "builder", 0, 5, "redirect a/\tf.yaml:7\nredirect b/\tf.yaml:7\n"},
+		{"/r", "lead", 1 << 20, 7, "redirect a/\tf.yaml:7\nredirect b/\tf.yaml:7\n"},
+	};
+	struct config c = {0};
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(config_parse(text, strlen(text), "f.yaml", &c, &e), 0);
+	assert_true(config_redirects(&c));
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct policy *p = NULL;
+		struct policy_quota q;
+		char *policy;
+
+		assert_int_equal(config_policy_text(&c, cases[i].repository, cases[i].role, NULL, 0,
+						    NULL, NULL, &policy, &e),
+				 0);
+		assert_non_null(strstr(policy, cases[i].redirect));
+		assert_int_equal(policy_parse(policy, &p, &e), 0);
+		q = policy_quota(p);
+		assert_int_equal(q.bytes, cases[i].bytes);
+		assert_int_equal(q.nodes, cases[i].nodes);
+		policy_free(p);
+		free(policy);
+	}
+	config_release(&c);
+}
+
 static void test_config__mistakes_have_place_and_sentence(void **state)
 {
 	static const struct {
@@ -144,13 +190,21 @@ static void test_config__mistakes_have_place_and_sentence(void **state)
 	} cases[] = {
 		{"brnach: x\n", "f.yaml:1:1: unknown key 'brnach' (did you mean 'branch'?)"},
 		{"zzzzzzzz: x\n", "f.yaml:1:1: unknown key 'zzzzzzzz'"},
-		{"iron: []\nredirect: [x]\n",
-		 "f.yaml:2:1: 'redirect' is not supported by this version"},
+		{"iron: []\nredirect: x\n", "f.yaml:2:11: expected a list here, not text"},
+		{"redirect: ['[a']\n", "a '[' is not closed"},
+		{"quotas: 5\n", "f.yaml:1:9: expected a map of bytes and nodes here"},
+		{"quotas: {bites: 5}\n",
+		 "f.yaml:1:10: unknown key 'bites' (did you mean 'bytes'?)"},
+		{"quotas: {bytes: -5}\n", "a number of bytes such as 10G, or none, is expected"},
+		{"quotas: {bytes: 5Z}\n", "not '5Z'"},
+		{"quotas: {bytes: 9000000T}\n", "not '9000000T'"},
+		{"quotas: {bytes: [1]}\n", "is expected here"},
+		{"quotas: {nodes: 5K}\n", "a number, or none, is expected here, not '5K'"},
+		{"roles: {b: {quotas: {nodes: x}}}\n", "not 'x'"},
 		{"shares: {}\n", "'shares' is not supported by this version"},
 		{"seed: []\n", "'seed' is not"},
 		{"verify: {}\n", "'verify' is not"},
 		{"journal: {}\n", "'journal' is not"},
-		{"quotas: {}\n", "'quotas' is not"},
 		{"merge: {}\n", "'merge' is not"},
 		{"cooldown: {}\n", "'cooldown' is not"},
 		{"iron: x\n", "f.yaml:1:7: expected a list here, not text"},
@@ -186,7 +240,7 @@ static void test_config__mistakes_have_place_and_sentence(void **state)
 		{"repositories: {x: {}}\n", "not the absolute path"},
 		{"repositories: {/x: {}, /x/: {}}\n", "given already"},
 		{"repositories: {/x: {repositories: {}}}\n", "unknown key 'repositories'"},
-		{"repositories: {/x: {redirect: []}}\n", "'redirect' is not supported"},
+		{"repositories: {/x: {verify: []}}\n", "'verify' is not supported"},
 		{"\xff\xfe", "f.yaml"},
 		{"iron: ['\xc0']\n", "not UTF-8"},
 	};
@@ -419,6 +473,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config__builtin_roles_decide_as_documented),
 		cmocka_unit_test(test_config__layers_override_field_by_field),
+		cmocka_unit_test(test_config__quotas_and_redirects_by_layer),
 		cmocka_unit_test(test_config__mistakes_have_place_and_sentence),
 		cmocka_unit_test(test_config__repository_file_narrows),
 		cmocka_unit_test(test_config__repository_file_never_widens),

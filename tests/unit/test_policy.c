@@ -251,6 +251,47 @@ static void test_policy__text_is_canonical(void **state)
 	policy_free(q);
 }
 
+/* The folder itself must be named: what is in one that is named, or in .git, is no redirect. */
+static void test_policy__redirects_and_quotas(void **state)
+{
+	struct policy *p = parse(HEAD "role b\nredirect node_modules/\tf:1\nredirect target\n"
+				      "redirect !/docs/target\nredirect /x/*/out/\n"
+				      "quota nodes 5\nquota bytes 0\nwrite *\n");
+	static const struct {
+		const char *path, *rule; /* NULL: none */
+	} cases[] = {
+		{"node_modules", "redirect node_modules/ (f:1)"},
+		{"a/b/node_modules", "redirect node_modules/ (f:1)"},
+		{"node_modules/x", NULL},
+		{"node_modules/a/node_modules", NULL},
+		{"target", "redirect target"},
+		{"docs/target", NULL},
+		{"docs/target/node_modules", "redirect node_modules/ (f:1)"},
+		{"x/y/out", "redirect /x/*/out/"},
+		{"out", NULL},
+		{"", NULL},
+		{".git/target", NULL},
+		{".agentfs/target", NULL},
+	};
+
+	(void)state;
+	assert_string_equal(policy_text(p), HEAD "role b\nscratch beside\nquota nodes 5\nwrite *\n"
+						 "redirect node_modules/\tf:1\nredirect target\n"
+						 "redirect !/docs/target\nredirect /x/*/out/\n");
+	assert_int_equal(policy_quota(p).nodes, 5);
+	assert_int_equal(policy_quota(p).bytes, 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t rule = UINT32_MAX;
+		bool got = policy_redirects(p, cases[i].path, &rule);
+
+		if (got != (cases[i].rule != NULL))
+			fail_msg("'%s': %d", cases[i].path, got);
+		if (got)
+			assert_string_equal(policy_rule_text(p, rule), cases[i].rule);
+	}
+	policy_free(p);
+}
+
 static void test_policy__bad_texts_are_refused(void **state)
 {
 	static const struct {
@@ -267,6 +308,12 @@ static void test_policy__bad_texts_are_refused(void **state)
 		{HEAD "role a\nscratch some\n", -EINVAL, "none, beside or all"},
 		{HEAD "role a\nscratch all\nscratch all\n", -EINVAL, "already"},
 		{HEAD "role a\nwrites *\n", -EINVAL, "line 3"},
+		{HEAD "role a\nquota bytes 1\nquota bytes 1\n", -EINVAL, "already"},
+		{HEAD "role a\nquota bytes\n", -EINVAL, "bytes"},
+		{HEAD "role a\nquota bytes \n", -EINVAL, "a number"},
+		{HEAD "role a\nquota pages 1\n", -EINVAL, "'nodes'"},
+		{HEAD "role a\nquota bytes 99999999999999999999\n", -EINVAL, "not one"},
+		{HEAD "role a\nredirect [\n", -EINVAL, "redirect pattern"},
 		{HEAD "role a\nwrite\n", -EINVAL, "one space"},
 		{HEAD "role a\nwrite [a\tagentfs.yaml:7\n", -EINVAL, "agentfs.yaml:7"},
 		{HEAD "role a\nwrite \"x\n", -EINVAL, "not closed"},
@@ -432,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_policy__hidden),
 		cmocka_unit_test(test_policy__folders_of_builtin_roles),
 		cmocka_unit_test(test_policy__text_is_canonical),
+		cmocka_unit_test(test_policy__redirects_and_quotas),
 		cmocka_unit_test(test_policy__bad_texts_are_refused),
 		cmocka_unit_test(test_policy__names_of_operations),
 		cmocka_unit_test(test_policy__answers_for_folders_hold_for_samples),

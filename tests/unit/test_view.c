@@ -210,6 +210,67 @@ static void test_view__flood_of_refusals_is_an_exact_count(void **state)
 	view_fixture_release(&f);
 }
 
+/* Nothing beyond it, nothing half done, nothing that frees refused; and an exact count of refusals. */
+static void test_view__quota_bounds_live_bytes_and_nodes(void **state)
+{
+	static const char policy[] = "agentfs-policy 1\nrole builder\nquota bytes 10000\n"
+				     "quota nodes 4\nwrite *\n";
+	struct view_setattr zero = {.set = VIEW_SET_SIZE};
+	struct node_attr a, b, readme;
+	char block[6000] = "";
+	struct view_fixture f;
+	char *before, *after;
+	uint64_t seq;
+
+	(void)state;
+	view_fixture_init(&f, policy);
+	readme = find(&f, "README");
+	assert_int_equal(view_mknod(f.view, &OWNER, NODE_ROOT, "n1", S_IFREG | 0644, 0, &a), 0);
+	assert_int_equal(view_write(f.view, &OWNER, a.id, 0, block, 6000), 6000);
+	before = view_picture(&f);
+	assert_int_equal(view_write(f.view, &OWNER, a.id, 6000, block, 4001), -EDQUOT);
+	assert_int_equal(view_write(f.view, &OWNER, a.id, 4000, block, 6000),
+			 6000);	     /* 10000 in all */
+	for (int i = 0; i < 20; i++) /* in place: the same bytes */
+		assert_int_equal(view_write(f.view, &OWNER, a.id, 4000, block, 6000), 6000);
+	assert_int_equal(view_write(f.view, &OWNER, readme.id, 0, "x", 1), -EDQUOT);
+	assert_int_equal(view_copy(f.view, &OWNER, a.id, 0, a.id, 10000, 100), -EDQUOT);
+	assert_int_equal(view_fallocate(f.view, &OWNER, a.id, 0, 0, 20000), -EDQUOT);
+	assert_int_equal(view_fallocate(f.view, &OWNER, a.id,
+					FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 100),
+			 0);
+	assert_int_equal(f.view->quota.held, 0);
+	assert_int_equal(f.view->rec.tree.nodes.used, 2); /* the root, a */
+	assert_int_equal(view_mkdir(f.view, &OWNER, NODE_ROOT, "n2", 0755, &b), 0);
+	assert_int_equal(view_symlink(f.view, &OWNER, NODE_ROOT, "n3", "to", &b), 0);
+	free(before);
+	before = view_picture(&f);
+	assert_int_equal(view_mknod(f.view, &OWNER, NODE_ROOT, "n", S_IFREG | 0644, 0, &b),
+			 -EDQUOT);
+	assert_int_equal(view_mkdir(f.view, &OWNER, NODE_ROOT, "n", 0755, &b), -EDQUOT);
+	assert_int_equal(view_symlink(f.view, &OWNER, NODE_ROOT, "n", "x", &b), -EDQUOT);
+	assert_int_equal(view_write(f.view, &OWNER, readme.id, 0, "x", 1), -EDQUOT);
+	after = view_picture(&f);
+	assert_string_equal(before, after);
+	seq = f.view->rec.tree.seq;
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(view_mknod(f.view, &OWNER, NODE_ROOT, "n", S_IFREG, 0, &b),
+				 -EDQUOT);
+	assert_true(f.view->rec.tree.seq - seq <= 2);
+	assert_int_equal(f.view->quota.count, 999);
+	assert_int_equal(view_rename(f.view, &OWNER, NODE_ROOT, "n3", NODE_ROOT, "m", 0), 0);
+	assert_int_equal(view_unlink(f.view, &OWNER, NODE_ROOT, "m"), 0);
+	assert_int_equal(view_setattr(f.view, &OWNER, readme.id, &zero, &b), 0);
+	assert_int_equal(view_setattr(f.view, &OWNER, a.id, &zero, &b), 0);
+	assert_int_equal(view_write(f.view, &OWNER, a.id, 0, block, 6000), 6000);
+	view_fixture_crash(&f);
+	assert_int_equal(f.view->denied, 0); /* its summaries are no denials */
+	assert_int_equal(view_write(f.view, &OWNER, a.id, 6000, block, 4001), -EDQUOT);
+	free(before);
+	free(after);
+	view_fixture_release(&f);
+}
+
 struct changes {
 	struct buf text;
 };
@@ -414,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_view__unlinked_file_lives_until_forgotten),
 		cmocka_unit_test(test_view__refusal_is_journaled_and_changes_nothing),
 		cmocka_unit_test(test_view__flood_of_refusals_is_an_exact_count),
+		cmocka_unit_test(test_view__quota_bounds_live_bytes_and_nodes),
 		cmocka_unit_test(test_view__failed_sync_leaves_it_readable_and_read_only),
 		cmocka_unit_test(test_view__replaced_file_without_lookups_is_gone),
 		cmocka_unit_test(test_view__git_is_there_whole_or_not_at_all),
