@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+
+#include "lines.h"
+
+/* Three versions of a text, cut into stretches that merge by themselves and such that do not. */
+
+enum side { BASE, OURS, THEIRS, SIDES };
+
+enum chunk_kind {
+	CHUNK_SAME,	/* unchanged, or both sides changed it alike: take ours */
+	CHUNK_OURS,	/* only ours changed it */
+	CHUNK_THEIRS,	/* only theirs did */
+	CHUNK_CONFLICT, /* both did, differently */
+};
+
+struct chunk {
+	enum chunk_kind kind;
+	size_t from[SIDES], to[SIDES]; /* lines [from, to) of each version */
+	/* A conflict's edits against the base: indexes [from, to) into diff3.edits[OURS, THEIRS]. */
+	size_t edit_from[SIDES], edit_to[SIDES];
+	bool trimmed; /* lines that both have alike were taken out of it */
+};
+
+struct diff3 {
+	struct text text[SIDES]; /* borrowed */
+	struct lines lines[SIDES];
+	struct edits edits[SIDES]; /* [OURS], [THEIRS]: against the base */
+	struct chunk *v;
+	size_t n, cap, conflicts;
+};
+
+/* Edits of the two sides that overlap or touch become one chunk (as in git's merge); lines that both
+ * sides have alike at a conflict's ends are taken out of it. Errors: -ENOMEM, -EFBIG. */
+int diff3(struct text base, struct text ours, struct text theirs, struct diff3 *ret);
+void diff3_release(struct diff3 *d);
+
+/* The bytes of a chunk in one version. */
+struct text diff3_text(const struct diff3 *d, const struct chunk *c, enum side side);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "evidence.h"
+#include "resolver.h"
+
+/*
+ * Tier 2, auto-resolve: one file whose lines conflict. Every conflict is shown to every resolver; one that
+ * its record allows acts, the other answers are candidates for who decides next.
+ */
+
+/* What one resolver said of one conflict. */
+struct answer {
+	const struct resolver *by;
+	char *text; /* owned */
+	size_t len;
+	struct evidence evidence;
+	bool acts; /* its record suffices */
+};
+
+struct resolved_conflict {
+	struct chunk chunk; /* where it stands: resolve.h's diff3 */
+	struct answer *answers;
+	size_t n;
+	const struct answer *taken; /* of these, or NULL: still a conflict */
+};
+
+struct resolve {
+	struct diff3 d;
+	struct resolved_conflict *v; /* one for each conflict, in order */
+	size_t n, left;		     /* left: still conflicts */
+};
+
+struct resolve_options {
+	unsigned int cost_of_wrong; /* COST_OF_WRONG */
+	const struct evidence *own; /* resolvers_n of them, or NULL: this repository's records */
+	bool generated;		    /* marked so by an attribute: nobody acts */
+};
+
+/* The texts are borrowed and have to stay. Errors: -ENOMEM, -EFBIG. */
+int resolve_file(const char *path, struct text base, struct text ours, struct text theirs,
+		 const struct resolve_options *o, struct resolve *ret);
+
+/* The merged file, where nothing is left. Errors: -ENOMEM. */
+int resolve_text(const struct resolve *r, struct buf *ret);
+void resolve_release(struct resolve *r);

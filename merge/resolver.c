@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of resolvers, and how one is asked.
+ *
+ * Guarantees: an answer that resolver_ask() returns (1) has every line that a side added and none that
+ * one deleted, unless the resolver's own rule replaces lines; (2) has no conflict markers, and the
+ * file's line ends; (3) is the same with the sides swapped, but for the order of lines.
+ *
+ * The shipped records count conflict hunks of historic merges whose resolution by a person is known:
+ * fired, and equal to the person's text (see docs/MERGING.md for how they were counted).
+ */
+#include "resolver.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "invariant.h"
+
+const struct resolver resolvers[] = {
+	{"space", resolve_space, "the sides differ only in white space", true, 0, 0},
+	{"adjacent", resolve_adjacent, "the sides changed neighbouring lines, each its own", false,
+	 0, 0},
+	{"version", resolve_version, "the sides differ only in version numbers: the greater", true,
+	 0, 0},
+	{"changelog", resolve_changelog, "both sides' entries, heading by heading", false, 0, 0},
+	{"names", resolve_names, "both sides' entries of a list", false, 0, 0},
+	{"import", resolve_import, "what both sides import", true, 0, 0},
+};
+const size_t resolvers_n = ARRAY_SIZE(resolvers);
+
+const struct resolver *resolver_find(const char *name)
+{
+	for (size_t i = 0; i < resolvers_n; i++)
+		if (strcmp(resolvers[i].name, name) == 0)
+			return &resolvers[i];
+	return NULL;
+}
+
+bool lines_have(const struct lines *l, struct text line)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (text_equal(l->v[i], line))
+			return true;
+	return false;
+}
+
+int put_line(struct buf *out, const struct conflict *c, struct text line)
+{
+	int r = buf_add(out, line.p, line.n);
+
+	if (r == 0 && line.n && line.p[line.n - 1] != '\n')
+		r = buf_adds(out, c->crlf ? "\r\n" : "\n");
+	return r;
+}
+
+int put_lines(struct buf *out, const struct conflict *c, const struct text *v, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = put_line(out, c, v[i]);
+	return r;
+}
+
+static bool ended(struct text t)
+{
+	return !t.n || t.p[t.n - 1] == '\n';
+}
+
+/* The final newline: as both sides have it, or as the side has it that changed it. */
+static void fix_end(const struct conflict *c, struct buf *out)
+{
+	bool want = ended(c->text[OURS]);
+
+	if (ended(c->text[THEIRS]) != want && ended(c->text[BASE]) == want)
+		want = !want;
+	if (want || !out->len || out->data[out->len - 1] != '\n')
+		return;
+	out->len--;
+	if (out->len && out->data[out->len - 1] == '\r')
+		out->len--;
+	out->data[out->len] = '\0';
+}
+
+/* Appends the bare answer. */
+static int ask(const struct resolver *r, const struct conflict *c, struct buf *out)
+{
+	size_t before = out->len;
+	int k = r->fn(c, out);
+
+	if (k <= 0)
+		out->len = before;
+	if (k > 0)
+		fix_end(c, out);
+	return k;
+}
+
+static struct conflict swapped(const struct conflict *c)
+{
+	struct conflict s = *c;
+
+	s.text[OURS] = c->text[THEIRS];
+	s.text[THEIRS] = c->text[OURS];
+	s.lines[OURS] = c->lines[THEIRS];
+	s.lines[THEIRS] = c->lines[OURS];
+	s.edits[OURS] = c->edits[THEIRS];
+	s.edits[THEIRS] = c->edits[OURS];
+	return s;
+}
+
+static int holds(const struct resolver *r, const struct conflict *c, struct text answer)
+{
+	_cleanup_buf_ struct buf other = BUF_INIT;
+	struct conflict s = swapped(c);
+	const char *wrong = NULL;
+	int error = 0, k;
+
+	if (!r->replaces)
+		wrong = invariant_lines(c, answer, &error);
+	if (error < 0 || wrong || invariant_form(c, answer))
+		return error;
+	k = ask(r, &s, &other);
+	if (k <= 0)
+		return k;
+	k = invariant_same_words(answer, (struct text){other.data, other.len}, &error);
+	return error < 0 ? error : k;
+}
+
+int resolver_ask(const struct resolver *r, const struct conflict *c, struct buf *ret)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	int k = ask(r, c, &out);
+
+	if (k > 0)
+		k = holds(r, c, (struct text){out.len ? out.data : "", out.len});
+	if (k > 0 && buf_add(ret, out.data, out.len) < 0)
+		return -ENOMEM;
+	return k;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changelogs to which both sides added: section by section, ours first, no heading twice. What stands
+ * before the first heading of the conflict belongs to the section it stands in. Declined: something was
+ * deleted or changed, or the sides' sections stand in different orders.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "resolver.h"
+
+static bool rule(struct text line)
+{
+	line = text_trim(line);
+	if (line.n < 3 || !strchr("=-~^", line.p[0]))
+		return false;
+	for (size_t i = 1; i < line.n; i++)
+		if (line.p[i] != line.p[0])
+			return false;
+	return true;
+}
+
+/* "## 1.2", "1.2.0 / 2020-01-01", "Version 1.2" over a rule. */
+static bool heading(const struct lines *l, size_t i)
+{
+	struct text t = text_trim(l->v[i]);
+
+	if (!t.n || l->v[i].p[0] == ' ' || l->v[i].p[0] == '\t')
+		return false;
+	if (t.p[0] == '#' || (i + 1 < l->n && rule(l->v[i + 1])))
+		return true;
+	if (t.p[0] == '[' || t.p[0] == 'v')
+		t = (struct text){t.p + 1, t.n - 1};
+	return t.n > 2 && isdigit((unsigned char)t.p[0]) && memchr(t.p, '.', t.n) &&
+	       t.p[t.n - 1] != '.';
+}
+
+static size_t section_end(const struct lines *l, size_t from)
+{
+	size_t i = from;
+
+	while (i < l->n && !heading(l, i))
+		i++;
+	return i;
+}
+
+/* Where a section's text begins: behind its heading and the rule under it. */
+static size_t body(const struct lines *l, size_t at)
+{
+	return at + 1 < l->n && rule(l->v[at + 1]) ? at + 2 : at + 1;
+}
+
+static size_t find_heading(const struct lines *l, size_t from, struct text line)
+{
+	for (size_t i = from; i < l->n; i++)
+		if (heading(l, i) && text_equal(text_trim(l->v[i]), text_trim(line)))
+			return i;
+	return l->n;
+}
+
+/* Ours, then what theirs has beside it; blank lines at the end are those of the side that has more. */
+static int put_both(const struct conflict *c, struct buf *out, const size_t from[SIDES],
+		    const size_t to[SIDES])
+{
+	const struct lines *o = &c->lines[OURS], *t = &c->lines[THEIRS];
+	size_t end_o = to[OURS], end_t = to[THEIRS], blank = 0;
+	struct lines ours;
+	int r;
+
+	while (end_o > from[OURS] && text_blank(o->v[end_o - 1]))
+		end_o--;
+	while (end_t > from[THEIRS] && text_blank(t->v[end_t - 1]))
+		end_t--;
+	ours = (struct lines){o->v + from[OURS], end_o - from[OURS]};
+	r = put_lines(out, c, ours.v, ours.n);
+	for (size_t i = from[THEIRS]; r == 0 && i < end_t; i++)
+		if (!lines_have(&ours, t->v[i]))
+			r = put_line(out, c, t->v[i]);
+	blank = to[OURS] - end_o > to[THEIRS] - end_t ? to[OURS] - end_o : to[THEIRS] - end_t;
+	for (size_t i = 0; r == 0 && i < blank; i++)
+		r = buf_adds(out, c->crlf ? "\r\n" : "\n");
+	return r;
+}
+
+int resolve_changelog(const struct conflict *c, struct buf *out)
+{
+	const struct lines *o = &c->lines[OURS], *t = &c->lines[THEIRS];
+	size_t from[SIDES] = {0}, to[SIDES];
+	int r;
+
+	if (c->class != PATH_CHANGELOG || c->lines[BASE].n || !o->n || !t->n)
+		return 0;
+	to[OURS] = section_end(o, 0);
+	to[THEIRS] = section_end(t, 0);
+	r = put_both(c, out, from, to);
+	while (r == 0 && (to[OURS] < o->n || to[THEIRS] < t->n)) {
+		size_t at = to[OURS] < o->n ? find_heading(t, to[THEIRS], o->v[to[OURS]]) : t->n;
+
+		if (to[OURS] == o->n || (at < t->n && at > to[THEIRS])) {
+			/* Theirs has a section that comes before. */
+			size_t end = section_end(t, to[THEIRS] + 1);
+
+			if (find_heading(o, 0, t->v[to[THEIRS]]) < o->n)
+				return 0; /* in another order */
+			r = put_lines(out, c, t->v + to[THEIRS], end - to[THEIRS]);
+			to[THEIRS] = end;
+			continue;
+		}
+		from[OURS] = body(o, to[OURS]);
+		r = put_lines(out, c, o->v + to[OURS], from[OURS] - to[OURS]);
+		to[OURS] = section_end(o, from[OURS]);
+		from[THEIRS] = at < t->n ? body(t, at) : to[THEIRS];
+		to[THEIRS] = at < t->n ? section_end(t, from[THEIRS]) : to[THEIRS];
+		if (r == 0)
+			r = put_both(c, out, from, to);
+	}
+	return r < 0 ? -ENOMEM : 1;
+}
