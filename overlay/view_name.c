@@ -245,6 +245,21 @@ int view_readdir(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64
 
 /* --- making --- */
 
+/* A name that is there cannot be made, and one that is hidden is not told from one that is not there and
+ * may not be made: the policy answers. */
+static int name_taken(struct view *v, const struct view_ctx *ctx, const struct check *c,
+		      uint64_t there)
+{
+	struct check hidden = *c;
+	int r;
+
+	hidden.dir = tree_is_dir(&v->rec.tree, there);
+	if (ctx->internal || !view_hidden(v, &c->at, hidden.dir))
+		return -EEXIST;
+	r = view_check(v, ctx, &hidden);
+	return r < 0 ? r : -EACCES;
+}
+
 static int make(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name,
 		struct record *rec, struct node_attr *ret)
 {
@@ -268,7 +283,7 @@ static int make(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 	if (r == 0)
 		r = view_check_dir(v, parent);
 	if (r == 0 && tree_lookup(&v->rec.tree, parent, name, c.at.len, &there) == 0)
-		r = -EEXIST;
+		r = name_taken(v, ctx, &c, there);
 	if (r == 0)
 		r = view_check(v, ctx, &c);
 	if (r == 0)
@@ -392,7 +407,7 @@ static int do_link(struct view *v, const struct view_ctx *ctx, uint64_t id, uint
 	if (r == 0)
 		r = view_check_dir(v, parent);
 	if (r == 0 && tree_lookup(&v->rec.tree, parent, name, c.at.len, &there) == 0)
-		r = -EEXIST;
+		r = name_taken(v, ctx, &c, there);
 	if (r == 0) /* a second name is a way to write: both ends are judged */
 		r = view_check_node(v, ctx, id, POLICY_WRITE, OP_LINK);
 	if (r == 0)

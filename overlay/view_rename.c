@@ -21,10 +21,12 @@ struct rename {
 	struct place from, to;
 	uint64_t node, over; /* over 0: the name is free */
 	bool dir, over_dir, exchange, scratch;
+	bool over_hidden; /* to be refused as a name that is not there would be */
 };
 
 /* What POSIX says about the two ends, before policy is asked. 1: nothing to do. */
-static int rename_shape(struct view *v, struct rename *n, unsigned int flags)
+static int rename_shape(struct view *v, const struct view_ctx *ctx, struct rename *n,
+			unsigned int flags)
 {
 	const struct tree *t = &v->rec.tree;
 	int r = tree_lookup(t, n->from.dir, n->from.name, n->from.len, &n->node);
@@ -43,11 +45,14 @@ static int rename_shape(struct view *v, struct rename *n, unsigned int flags)
 	}
 	if (r < 0)
 		return r;
+	n->over_dir = tree_is_dir(t, n->over);
+	n->over_hidden = !ctx->internal && view_hidden(v, &n->to, n->over_dir);
+	if (n->over_hidden)
+		return 0;
 	if (flags & RENAME_NOREPLACE)
 		return -EEXIST;
 	if (n->over == n->node)
 		return 1;
-	n->over_dir = tree_is_dir(t, n->over);
 	if (n->over_dir && tree_is_below(t, n->from.dir, n->over))
 		return n->exchange ? -EINVAL : -ENOTEMPTY;
 	if (n->exchange)
@@ -93,10 +98,12 @@ static int do_rename(struct view *v, const struct view_ctx *ctx, struct rename *
 		return -EPERM;
 	r = view_make_real(v, ctx, n->to.dir);
 	if (r == 0)
-		r = rename_shape(v, n, flags);
+		r = rename_shape(v, ctx, n, flags);
 	if (r != 0)
 		return r > 0 ? 0 : r;
 	r = rename_judge(v, ctx, &n->from, &n->to, n->node, n->over, n->dir, &n->scratch);
+	if (r == 0 && n->over_hidden)
+		r = -EACCES;
 	if (r == 0 && n->exchange)
 		r = rename_judge(v, ctx, &n->to, &n->from, n->over, n->node, n->over_dir, &back);
 	if (r == 0)

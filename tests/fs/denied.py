@@ -189,6 +189,34 @@ def test_hidden__paths_are_not_there(tmp):
         v.stop()
 
 
+def test_hidden__names_cannot_be_guessed_by_making_them(tmp):
+    """What is hidden and there answers as what is hidden and not there: EACCES, and a line in the journal."""
+    v = start(tmp, policy_text=views.policy(hide=("docs/deep/", "SPRINT.md", "none", "none-deep/")))
+    try:
+        put(v.path("mine"), "x")
+        os.mkdir(v.path("folder"))
+        for there, not_there in (("SPRINT.md", "none"), ("docs/deep", "docs/none-deep")):
+            for name in (there, not_there):
+                p = v.path(name)
+                calls = [("mkdir", os.mkdir, p), ("rename of a folder", os.rename, v.path("folder"), p)]
+                if "deep" not in name:  # a pattern of a folder says nothing about files
+                    calls += [("create", os.open, p, os.O_CREAT | os.O_EXCL | os.O_WRONLY),
+                              ("create or open", os.open, p, os.O_CREAT | os.O_WRONLY),
+                              ("symlink", os.symlink, "x", p), ("link", os.link, v.path("mine"), p),
+                              ("rename", os.rename, v.path("mine"), p),
+                              ("rename, no replacing", libc.rename2, v.path("mine"), p, libc.RENAME_NOREPLACE)]
+                for what, function, *args in calls:
+                    try:
+                        fails(errno.EACCES, function, *args)
+                    except AssertionError as e:
+                        raise AssertionError(f"{what} of {name}: {e}") from e
+                    assert name in v.denied().splitlines()[-1], f"{what} of {name} is not journaled"
+        fails((errno.EACCES, errno.EEXIST), os.open, v.path("docs/deep"), os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        equal(get(v.path("mine")), "x")
+    finally:
+        v.stop()
+
+
 def test_capabilities_of_an_owner__cannot_lift_a_refusal(tmp):
     """chmod of a denied path is denied too, so no agent opens the way for itself."""
     v = start(tmp, policy_text=POLICY, uid=OTHER_UID if ROOT else None)

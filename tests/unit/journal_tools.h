@@ -18,13 +18,14 @@
 #include "cleanup.h"
 #include "io.h"
 #include "journal.h"
+#include "unit_tmp.h"
 
 static const struct journal_options tool_options = {.owner_id = "0123456789abcde"};
 static const struct journal_options tool_read_only = {.owner_id = "0123456789abcde",
 						      .read_only = true};
 
 struct tool_dir {
-	char path[64];
+	char path[UNIT_TMP_PATH];
 	int fd;
 };
 
@@ -32,8 +33,7 @@ static inline struct tool_dir tool_dir_new(void)
 {
 	struct tool_dir d;
 
-	(void)snprintf(d.path, sizeof(d.path), "/tmp/agentfs-test-XXXXXX");
-	assert_non_null(mkdtemp(d.path));
+	unit_tmp(d.path);
 	d.fd = open(d.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(d.fd >= 0);
 	return d;

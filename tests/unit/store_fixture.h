@@ -23,11 +23,12 @@
 #include "image_build.h"
 #include "io.h"
 #include "odb.h"
+#include "unit_tmp.h"
 
 #define FIXTURE_TIME_NS UINT64_C(1700000000000000000)
 
 struct store {
-	char path[64];
+	char path[UNIT_TMP_PATH];
 	char objects[80];
 	int dir;
 	git_odb *git;
@@ -39,8 +40,7 @@ static inline void store_init(struct store *s)
 	struct err e = ERR_INIT;
 
 	(void)git_libgit2_init();
-	(void)snprintf(s->path, sizeof(s->path), "/tmp/agentfs-unit-XXXXXX");
-	assert_non_null(mkdtemp(s->path));
+	unit_tmp(s->path);
 	(void)snprintf(s->objects, sizeof(s->objects), "%s/objects", s->path);
 	s->dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(s->dir >= 0);

@@ -6,6 +6,7 @@
 #include "cleanup.h"
 #include "journal.h"
 #include "sys.h"
+#include "unit_tmp.h"
 
 static const char POLICY[] =
 	"agentfs-policy 1\nrole builder\nscratch none\nwrite src/\nwrite a.c\n";
@@ -191,13 +192,13 @@ static void test_audit__goes_on_with_what_comes(void **state)
 /* Two journals by hand: the list is in the order of their times. */
 static void test_audit__views_are_merged_by_time(void **state)
 {
-	char path[] = "/tmp/agentfs-unit-XXXXXX";
+	char path[UNIT_TMP_PATH];
 	struct audit *a = NULL;
 	uint64_t last = 0;
 	int dir, n = 0;
 	json_t *rec;
 
-	assert_non_null(mkdtemp(path));
+	unit_tmp(path);
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(audit_new(NULL, 0, &a, NULL), 0);
 	for (int v = 0; v < 2; v++) {

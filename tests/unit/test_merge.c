@@ -23,6 +23,7 @@
 #include "cleanup.h"
 #include "io.h"
 #include "merge.h"
+#include "unit_tmp.h"
 
 enum { FILES_MAX = 64, PATH_ROOM = 64 };
 
@@ -37,7 +38,7 @@ struct files {
 	size_t n;
 };
 
-static char folder[64];
+static char folder[UNIT_TMP_PATH];
 static git_repository *repo;
 
 static int setup(void **state)
@@ -46,8 +47,7 @@ static int setup(void **state)
 	(void)git_libgit2_init();
 	(void)setenv("GIT_CONFIG_GLOBAL", "/dev/null", 1);
 	(void)setenv("GIT_CONFIG_NOSYSTEM", "1", 1);
-	(void)snprintf(folder, sizeof(folder), "/tmp/agentfs-unit-XXXXXX");
-	assert_non_null(mkdtemp(folder));
+	unit_tmp(folder);
 	return git_repository_init(&repo, folder, 1);
 }
 

@@ -13,15 +13,17 @@
 #include "gitname.h"
 #include "io.h"
 #include "treewalk.h"
+#include "unit_tmp.h"
 
-static char dir[] = "/tmp/agentfs-unit-XXXXXX";
+static char dir[UNIT_TMP_PATH];
 static git_repository *git;
 
 static int setup(void **state)
 {
 	(void)state;
 	(void)git_libgit2_init();
-	return mkdtemp(dir) && git_repository_init(&git, dir, 1) == 0 ? 0 : -1;
+	unit_tmp(dir);
+	return git_repository_init(&git, dir, 1) == 0 ? 0 : -1;
 }
 
 static int teardown(void **state)
