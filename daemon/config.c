@@ -311,3 +311,24 @@ bool config_accepts(const struct config *c, const char *repository, const char *
 
 	return l && (l->n == 0 || list_has(l, from));
 }
+
+static const char *written_in(const struct config_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->v[i].origin, "built in") != 0)
+			return l->v[i].origin;
+	return NULL;
+}
+
+const char *config_unenforced(const struct config *c)
+{
+	const char *at = NULL;
+
+	for (size_t i = 0; !at && i < c->nroles; i++) {
+		at = written_in(&c->roles[i].may);
+		at = at ? at : written_in(&c->roles[i].accepts_from);
+	}
+	for (size_t i = 0; !at && i < c->nrepositories; i++)
+		at = config_unenforced(&c->repositories[i].part);
+	return at;
+}

@@ -43,6 +43,8 @@ struct config_role {
 	struct config_quota quota;
 	struct config_list write, hide; /* gitignore patterns */
 	enum config_scratch scratch;
+	/* Kept and shown, not enforced: whoever calls, an agent or the person whose uid it runs
+	 * under, looks the same to the daemon as long as agents are not started confined. */
 	struct config_list may, accepts_from;
 };
 
@@ -104,6 +106,10 @@ bool config_may(const struct config *c, const char *repository, const char *role
 		const char *method);
 bool config_accepts(const struct config *c, const char *repository, const char *role,
 		    const char *from);
+
+/* Where a file sets `may` or `accepts-from`, which nothing enforces ("agentfs.yaml:12"), or NULL.
+ * Borrowed. */
+const char *config_unenforced(const struct config *c);
 
 /* Fills a template. *ret is freed by the caller. Errors: -EINVAL the result is no valid branch name
  * (path), -ENOMEM. */

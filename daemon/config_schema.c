@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * YAML to configuration. Three tables say which keys there are; a key with no reader is one that is
- * known but does nothing yet, and is refused rather than accepted in silence. A map's keys are
+ * known but does nothing yet, and is refused rather than accepted in silence. (`may` and `accepts-from`
+ * of roles are read and checked, and doctor says that nothing enforces them: see config.h.) A map's keys are
  * checked in the file's order, then read in the table's, so that what later ones refer to is there.
  */
 #include <errno.h>

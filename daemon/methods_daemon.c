@@ -184,6 +184,11 @@ void method_doctor(struct daemon *d, struct call *c)
 	check_git(a);
 	check_space(a, d);
 	check_views(a, d);
+	if (config_unenforced(&d->config))
+		add(a, "roles", "warning", NULL,
+		    "%s sets may or accepts-from of a role: they are kept, nothing enforces them yet, as "
+		    "an agent and its user are one and the same to the daemon",
+		    config_unenforced(&d->config));
 	add(a, "identity", "warning",
 	    d->system
 		    ? "give agents that must not touch each other's work users "

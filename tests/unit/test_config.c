@@ -91,6 +91,7 @@ static void test_config__builtin_roles_decide_as_documented(void **state)
 	assert_true(config_may(&c, NULL, "builder", "materialize"));
 	assert_false(config_may(&c, NULL, "scout", "materialize"));
 	assert_false(config_may(&c, NULL, "nobody", "mail"));
+	assert_null(config_unenforced(&c));
 	config_release(&c);
 }
 
@@ -133,6 +134,8 @@ static void test_config__layers_override_field_by_field(void **state)
 	assert_true(config_may(&c, "/srv/q", "builder", "materialize"));
 	assert_true(config_accepts(&c, NULL, "writer", "lead"));
 	assert_false(config_accepts(&c, NULL, "writer", "scout"));
+	assert_non_null(config_unenforced(&c));
+	assert_non_null(strstr(config_unenforced(&c), "agentfs.yaml:"));
 	assert_true(config_accepts(&c, NULL, "builder", "scout"));
 	config_release(&c);
 }
