@@ -3,7 +3,8 @@
  * A changed file's map, as a sorted vector.
  *
  * Invariants: (1) v[i].off + v[i].len <= v[i+1].off; (2) len > 0; (3) neighbours that continue each
- * other both in the file and at their source are one extent, so that appending costs one.
+ * other both in the file and at their source are one extent, so that appending costs one; (4) covered is
+ * the sum of all len.
  */
 #include "extent.h"
 
@@ -84,6 +85,7 @@ void extent_punch(struct extent_map *m, uint64_t off, uint64_t len, const struct
 		m->v[i].len = cut;
 		if (tail.len > end - off) { /* the hole lies inside one extent */
 			tell(live, &tail, 0, end - off, -1);
+			m->covered -= end - off;
 			tail.place += end - off;
 			tail.len -= end - off;
 			tail.off = end;
@@ -91,16 +93,20 @@ void extent_punch(struct extent_map *m, uint64_t off, uint64_t len, const struct
 			return;
 		}
 		tell(live, &tail, 0, tail.len, -1);
+		m->covered -= tail.len;
 		i++;
 	}
-	for (from = i; i < m->n && m->v[i].off + m->v[i].len <= end; i++)
+	for (from = i; i < m->n && m->v[i].off + m->v[i].len <= end; i++) {
 		tell(live, &m->v[i], 0, m->v[i].len, -1);
+		m->covered -= m->v[i].len;
+	}
 	remove_range(m, from, i);
 	if (from < m->n && m->v[from].off < end) {
 		struct extent *e = &m->v[from];
 		uint64_t cut = end - e->off;
 
 		tell(live, e, 0, cut, -1);
+		m->covered -= cut;
 		e->off += cut;
 		e->place += cut;
 		e->len -= cut;
@@ -122,6 +128,7 @@ void extent_set(struct extent_map *m, uint64_t off, uint64_t len, uint64_t node,
 		return;
 	extent_punch(m, off, len, live);
 	tell(live, &e, 0, len, 1);
+	m->covered += len;
 	i = extent_find(m, off);
 	if (i > 0 && continues(&m->v[i - 1], &e)) {
 		m->v[i - 1].len += len;

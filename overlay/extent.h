@@ -31,6 +31,7 @@ struct extent_live {
 struct extent_map {
 	struct extent *v;
 	uint32_t n, cap;
+	uint64_t covered; /* bytes that are no hole; kept here, since stat(2) asks at every turn */
 };
 
 /* Room for n more extents than there are, so that the calls below cannot fail: extent_set() and

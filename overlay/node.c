@@ -148,8 +148,7 @@ int tree_attr(const struct tree *t, uint64_t id, struct node_attr *ret)
 		if (S_ISDIR(n->mode)) {
 			ret->size = 4096;
 		} else if (S_ISREG(n->mode)) {
-			for (uint32_t i = 0; i < n->extents.n; i++)
-				ret->blocks += (n->extents.v[i].len + 511) / 512;
+			ret->blocks = (n->extents.covered + 511) / 512;
 			return 0;
 		}
 		ret->blocks = (ret->size + 511) / 512;

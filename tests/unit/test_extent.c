@@ -36,17 +36,19 @@ static void on_live(uint64_t addr, int64_t delta, void *user)
 static void check_same(const struct extent_map *e, const struct model *m)
 {
 	int live[PLACES] = {0};
-	uint64_t end = 0;
+	uint64_t end = 0, covered = 0;
 	uint32_t at = 0;
 
 	for (uint32_t i = 0; i < e->n; i++) {
 		assert_true(e->v[i].len > 0);
 		assert_true(e->v[i].off >= end);
 		end = e->v[i].off + e->v[i].len;
+		covered += e->v[i].len;
 		if (i > 0 && e->v[i - 1].off + e->v[i - 1].len == e->v[i].off &&
 		    e->v[i - 1].node == e->v[i].node)
 			assert_int_not_equal(e->v[i - 1].place + e->v[i - 1].len, e->v[i].place);
 	}
+	assert_int_equal(e->covered, covered);
 	for (uint64_t i = 0; i < BYTES; i++) {
 		while (at < e->n && e->v[at].off + e->v[at].len <= i)
 			at++;
