@@ -162,6 +162,7 @@ static void list_compact(struct node *dir)
 		if (dir->dir.list[i])
 			dir->dir.list[n++] = dir->dir.list[i];
 	dir->dir.n = n;
+	dir->dir.first = 0;
 }
 
 void dir_list_add(struct node *dir, struct entry *e)
@@ -175,10 +176,11 @@ void dir_list_add(struct node *dir, struct entry *e)
 	dir->dir.live++;
 }
 
-/* Index of the first entry whose cookie is above `cookie`, gaps being passed over. */
+/* Index of the first entry whose cookie is above `cookie`, gaps being passed over. Who empties a folder
+ * does it from one end: gaps there cost nothing. */
 static uint32_t list_after(const struct node *dir, uint64_t cookie)
 {
-	uint32_t lo = 0, hi = dir->dir.n;
+	uint32_t lo = dir->dir.first, hi = dir->dir.n;
 
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2, probe = mid;
@@ -203,6 +205,12 @@ void dir_list_remove(struct node *dir, struct entry *e)
 	dir->dir.list[i] = NULL;
 	dir->dir.live--;
 	e->cookie = 0;
+	while (dir->dir.n > 0 && !dir->dir.list[dir->dir.n - 1])
+		dir->dir.n--;
+	while (dir->dir.first < dir->dir.n && !dir->dir.list[dir->dir.first])
+		dir->dir.first++;
+	if (dir->dir.first > dir->dir.n)
+		dir->dir.first = dir->dir.n;
 	list_compact(dir);
 }
 

@@ -73,6 +73,7 @@ struct node {
 		struct {		   /* folders: the names above, by cookie; NULL = gone */
 			struct entry **list;
 			uint32_t n, cap, live, entries; /* live names; entries with whiteouts */
+			uint32_t first;			/* all before it are gone */
 			uint64_t next_cookie;
 		} dir;
 	};
