@@ -9,7 +9,11 @@
 #include "ops.h"
 #include "reply.h"
 
-enum { COPY_MAX = 1 << 30 }; /* the reply's count has 32 bits; the caller goes on from there */
+enum {
+	COPY_MAX = 1 << 30, /* the reply's count has 32 bits; the caller goes on from there */
+	READ_AT_ONCE =
+		32 << 10, /* from the page cache this takes less than waking another thread */
+};
 
 static struct fs *fs_of(fuse_req_t req)
 {
@@ -29,16 +33,26 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
+	struct view *view = fs_of(req)->view;
 	struct view_ctx ctx = reply_ctx(req);
 	char *p = loop_buffer(size);
+	ssize_t r;
 
 	(void)fi;
 	if (!p) {
 		reply_result(req, -ENOMEM);
 		return;
 	}
-	loop_yield();
-	reply_bytes(req, view_read(fs_of(req)->view, &ctx, ino, (uint64_t)off, p, size), p);
+	ctx.nowait = size <= READ_AT_ONCE;
+	if (!ctx.nowait)
+		loop_yield();
+	r = view_read(view, &ctx, ino, (uint64_t)off, p, size);
+	if (r == -EAGAIN) {
+		ctx.nowait = false;
+		loop_yield();
+		r = view_read(view, &ctx, ino, (uint64_t)off, p, size);
+	}
+	reply_bytes(req, r, p);
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,

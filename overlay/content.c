@@ -263,18 +263,6 @@ static bool in_memory(struct content *c, const uint8_t oid[32])
 	return found;
 }
 
-/* Whatever is wrong with the cache, git has the blob: any error is a miss. */
-static int read_from_store(struct content *c, const uint8_t oid[32], uint64_t size, uint64_t off,
-			   void *buf, size_t n)
-{
-	struct content_entry e;
-	int r = content_store_find(c->store, oid, &e);
-
-	if (r < 0 || e.size != size)
-		return -ENOENT;
-	return content_store_read(c->store, &e, off, buf, n);
-}
-
 ssize_t content_read(struct content *c, const uint8_t oid[32], uint64_t size, uint64_t off,
 		     void *buf, size_t n)
 {
@@ -284,11 +272,23 @@ ssize_t content_read(struct content *c, const uint8_t oid[32], uint64_t size, ui
 		return 0;
 	if (n > size - off)
 		n = (size_t)(size - off);
-	if (c->store && !in_memory(c, oid)) {
-		r = read_from_store(c, oid, size, off, buf, n);
-		if (r == 0)
-			return (ssize_t)n;
-	}
+	/* Whatever is wrong with the cache, git has the blob: any error is a miss. */
+	if (c->store && !in_memory(c, oid) &&
+	    content_store_get(c->store, oid, size, off, buf, n, false) == 0)
+		return (ssize_t)n;
 	r = read_from_git(c, oid, size, off, buf, n);
 	return r < 0 ? r : (ssize_t)n;
+}
+
+ssize_t content_read_cached(struct content *c, const uint8_t oid[32], uint64_t size, uint64_t off,
+			    void *buf, size_t n)
+{
+	if (off >= size || n == 0)
+		return 0;
+	if (n > size - off)
+		n = (size_t)(size - off);
+	if (!c->store || in_memory(c, oid))
+		return -EAGAIN;
+	return content_store_get(c->store, oid, size, off, buf, n, true) == 0 ? (ssize_t)n
+									      : -EAGAIN;
 }

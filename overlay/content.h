@@ -23,3 +23,8 @@ void content_close(struct content *c);
  * by the caller), -ENOMEM, -errno. A full disk is no error: the bytes are just not cached. */
 ssize_t content_read(struct content *c, const uint8_t oid[32], uint64_t size, uint64_t off,
 		     void *buf, size_t n);
+
+/* The same without waiting for a disk, for git or for another thread. Errors: also -EAGAIN, it would
+ * have to. */
+ssize_t content_read_cached(struct content *c, const uint8_t oid[32], uint64_t size, uint64_t off,
+			    void *buf, size_t n);

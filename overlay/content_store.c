@@ -250,30 +250,37 @@ void content_store_close(struct content_store *s)
 /* --- data --------------------------------------------------------------------------------------
  */
 
-int content_store_read(struct content_store *s, const struct content_entry *e, uint64_t off,
-		       void *buf, size_t n)
+static int read_bytes(struct content_store *s, const struct content_entry *e, uint64_t off,
+		      void *buf, size_t n, bool cached)
 {
 	int fd = content_data_fd(&s->data, (uint32_t)(e->place >> 48), false);
 
 	if (fd < 0)
 		return fd == -ENOENT ? -EIO : fd;
-	return io_pread_full(fd, buf, n, (e->place & OFFSET_MASK) + off);
+	off += e->place & OFFSET_MASK;
+	return cached ? io_pread_cached(fd, buf, n, off) : io_pread_full(fd, buf, n, off);
 }
 
 /* Guarantee 1: the bytes are those that were added. */
-static int check_bytes(struct content_store *s, const struct content_entry *e)
+static int check_bytes(struct content_store *s, const struct content_entry *e, bool cached)
 {
 	size_t chunk = e->size < CHECK_CHUNK ? (size_t)e->size : CHECK_CHUNK;
-	_cleanup_free_ void *buf = sys.malloc(chunk ? chunk : 1);
-	XXH3_state_t *x = XXH3_createState();
-	int r = buf && x ? 0 : -ENOMEM;
+	_cleanup_free_ void *buf = NULL;
+	XXH3_state_t *x = NULL;
+	int r = 0;
 
+	if (cached && e->size > CHECK_CHUNK)
+		return -EAGAIN;
+	buf = sys.malloc(chunk ? chunk : 1);
+	x = XXH3_createState();
+	if (!buf || !x)
+		r = -ENOMEM;
 	if (r == 0)
 		(void)XXH3_64bits_reset(x);
 	for (uint64_t off = 0; r == 0 && off < e->size; off += chunk) {
 		size_t n = e->size - off < chunk ? (size_t)(e->size - off) : chunk;
 
-		r = content_store_read(s, e, off, buf, n);
+		r = read_bytes(s, e, off, buf, n, cached);
 		if (r == 0)
 			(void)XXH3_64bits_update(x, buf, n);
 	}
@@ -284,32 +291,49 @@ static int check_bytes(struct content_store *s, const struct content_entry *e)
 	return r;
 }
 
-static int find_checked(struct content_store *s, const uint8_t oid[32], struct content_entry *ret)
+/* The same for a blob that is wanted as a whole, as small files are: read once. */
+static int check_whole(struct content_store *s, const struct content_entry *e, void *buf,
+		       bool cached)
 {
+	int r = read_bytes(s, e, 0, buf, e->size, cached);
+
+	return r == 0 && XXH3_64bits(buf, e->size) != e->sum ? -EIO : r;
+}
+
+static int get(struct content_store *s, const uint8_t oid[32], uint64_t size, uint64_t off,
+	       void *buf, size_t n, bool cached)
+{
+	bool checked, whole = off == 0 && n == size;
 	struct content_entry e;
 	uint64_t slot;
 	int r;
 
 	(void)pthread_rwlock_rdlock(&s->table_lock);
 	r = content_table_find(&s->table, oid, &slot, &e);
-	if (r == 0 && !content_table_checked(&s->table, slot)) {
-		r = check_bytes(s, &e);
+	if (r == 0 && e.size != size)
+		r = -ENOENT;
+	checked = r == 0 && content_table_checked(&s->table, slot);
+	if (r == 0 && !checked) {
+		r = whole ? check_whole(s, &e, buf, cached) : check_bytes(s, &e, cached);
 		if (r == 0)
 			content_table_set_checked(&s->table, slot);
 	}
 	(void)pthread_rwlock_unlock(&s->table_lock);
-	if (r == 0)
-		*ret = e;
-	return r == 0 || r == -ENOMEM ? r : -ENOENT;
+	if (r == 0 && (checked || !whole))
+		r = read_bytes(s, &e, off, buf, n, cached);
+	return r == 0 || r == -ENOMEM || r == -EAGAIN ? r : -ENOENT;
 }
 
-int content_store_find(struct content_store *s, const uint8_t oid[32], struct content_entry *ret)
+int content_store_get(struct content_store *s, const uint8_t oid[32], uint64_t size, uint64_t off,
+		      void *buf, size_t n, bool cached)
 {
-	int r = find_checked(s, oid, ret);
+	int r = get(s, oid, size, off, buf, n, cached);
 	bool current;
 
 	if (r != -ENOENT)
 		return r;
+	if (cached)
+		return -EAGAIN;
 	(void)pthread_rwlock_rdlock(&s->table_lock);
 	current = content_table_current(s->dir, &s->table);
 	(void)pthread_rwlock_unlock(&s->table_lock);
@@ -319,7 +343,7 @@ int content_store_find(struct content_store *s, const uint8_t oid[32], struct co
 	if (!content_table_current(s->dir, &s->table))
 		(void)table_reopen(s);
 	(void)pthread_mutex_unlock(&s->add_lock);
-	return find_checked(s, oid, ret);
+	return get(s, oid, size, off, buf, n, false);
 }
 
 /* --- adding ------------------------------------------------------------------------------------
@@ -413,7 +437,7 @@ static int already_there(struct content_store *s, const uint8_t oid[32], uint64_
 		return 0;
 	if (r < 0)
 		return r;
-	if (check_bytes(s, &e) < 0)
+	if (check_bytes(s, &e, false) < 0)
 		return 0;
 	content_table_set_checked(&s->table, *ret_slot);
 	return 1;

@@ -24,13 +24,12 @@ struct content_entry {
 int content_store_open(int dir, struct content_store **ret);
 void content_store_close(struct content_store *s);
 
-/* Finds a blob whose bytes this process has checked (now, if it never did). A damaged one counts
- * as missing. Errors: -ENOENT, -errno. */
-int content_store_find(struct content_store *s, const uint8_t oid[32], struct content_entry *ret);
-
-/* Reads [off, off + n) of a found blob; the caller keeps inside its size. Errors: -EIO, -errno. */
-int content_store_read(struct content_store *s, const struct content_entry *e, uint64_t off,
-		       void *buf, size_t n);
+/* Reads [off, off + n), which is inside, of a blob that has `size` bytes. A process checks the bytes of a
+ * blob the first time it reads any of them; damaged ones count as missing. With `cached` nothing is
+ * waited for. Errors: -ENOENT missing or of another size, -EAGAIN the disk would have to be waited for,
+ * -ENOMEM, -errno. */
+int content_store_get(struct content_store *s, const uint8_t oid[32], uint64_t size, uint64_t off,
+		      void *buf, size_t n, bool cached);
 
 /* Adds a blob (already verified against its id), or replaces a damaged one. Nothing happens when
  * another process has added it meanwhile. Errors: -ENOSPC (also: the cache's limit), -errno; the

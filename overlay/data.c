@@ -437,7 +437,8 @@ int data_append(struct data *d, enum data_class class, const void *p, size_t n, 
 	return 0;
 }
 
-int data_pread(struct data *d, uint64_t addr, void *p, size_t n)
+static int read_at(struct data *d, uint64_t addr, void *p, size_t n,
+		   int (*read_fd)(int fd, void *p, size_t n, uint64_t off))
 {
 	struct segment *s;
 	int r;
@@ -448,11 +449,21 @@ int data_pread(struct data *d, uint64_t addr, void *p, size_t n)
 	pthread_mutex_unlock(&d->lock);
 	if (r < 0)
 		return r;
-	r = io_pread_full(s->fd, p, n, addr & UINT32_MAX);
+	r = read_fd(s->fd, p, n, addr & UINT32_MAX);
 	pthread_mutex_lock(&d->lock);
 	data_unpin(d, s);
 	pthread_mutex_unlock(&d->lock);
 	return r;
+}
+
+int data_pread(struct data *d, uint64_t addr, void *p, size_t n)
+{
+	return read_at(d, addr, p, n, io_pread_full);
+}
+
+int data_pread_cached(struct data *d, uint64_t addr, void *p, size_t n)
+{
+	return read_at(d, addr, p, n, io_pread_cached);
 }
 
 uint64_t data_live_bytes(const struct data *cd)

@@ -38,6 +38,9 @@ int data_append(struct data *d, enum data_class class, const void *p, size_t n, 
 /* Reads exactly n bytes. Thread-safe. Errors: -EIO, -EBADMSG outside a segment. */
 int data_pread(struct data *d, uint64_t addr, void *p, size_t n);
 
+/* The same without waiting for a disk. Errors: also -EAGAIN, it would have to. */
+int data_pread_cached(struct data *d, uint64_t addr, void *p, size_t n);
+
 /* Live bytes per segment, the compactor's input: +len when an extent comes to refer to the range,
  * -len when it goes. */
 void data_live(struct data *d, uint64_t addr, int64_t delta);

@@ -30,6 +30,7 @@ struct view_ctx {
 	uint64_t unique; /* FUSE unique */
 	bool page;	 /* a page write: pid is not known */
 	bool internal;	 /* the server itself: no policy */
+	bool nowait;	 /* view_read(): -EAGAIN where a disk or git would be waited for */
 	bool kill_priv;	 /* the kernel asks that suid and sgid go (HANDLE_KILLPRIV_V2) */
 };
 

@@ -76,6 +76,21 @@ static int read_piece(struct view *v, const struct extent *e, char *p)
 	return (size_t)k == e->len ? 0 : -EIO;
 }
 
+/* The same without waiting: -EAGAIN where it would have to. */
+static int read_piece_cached(struct view *v, const struct extent *e, char *p)
+{
+	const struct image_node *b;
+	ssize_t k;
+
+	if (e->node == EXTENT_DATA)
+		return data_pread_cached(v->rec.data, e->place, p, e->len);
+	if (e->node == EXTENT_INDEX)
+		return v->index_fd < 0 ? -EIO : io_pread_cached(v->index_fd, p, e->len, e->place);
+	b = tree_base(&v->rec.tree, e->node);
+	k = b ? content_read_cached(v->content, b->oid, b->size, e->place, p, e->len) : -EAGAIN;
+	return k == (ssize_t)e->len ? 0 : -EAGAIN;
+}
+
 /* The parts of the node's extents that lie in [off, off + n), at most PIECES; *ret_n becomes shorter
  * where there are more. */
 static int gather(struct view *v, uint64_t id, uint64_t off, size_t *ret_n, struct extent *pieces)
@@ -124,7 +139,8 @@ static int gather(struct view *v, uint64_t id, uint64_t off, size_t *ret_n, stru
 	return k;
 }
 
-static ssize_t read_once(struct view *v, uint64_t id, uint64_t off, char *buf, size_t n)
+static ssize_t read_once(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64_t off,
+			 char *buf, size_t n)
 {
 	struct extent pieces[PIECES];
 	uint64_t at = off;
@@ -139,7 +155,8 @@ static ssize_t read_once(struct view *v, uint64_t id, uint64_t off, char *buf, s
 		return k;
 	for (int i = 0; i < k; i++) {
 		memset(buf + (at - off), 0, pieces[i].off - at);
-		r = read_piece(v, &pieces[i], buf + (pieces[i].off - off));
+		r = (ctx->nowait ? read_piece_cached : read_piece)(v, &pieces[i],
+								   buf + (pieces[i].off - off));
 		if (r < 0)
 			return r;
 		at = pieces[i].off + pieces[i].len;
@@ -165,12 +182,12 @@ ssize_t view_read(struct view *v, const struct view_ctx *ctx, uint64_t id, uint6
 		return r;
 	}
 	while (done < n) {
-		ssize_t r = read_once(v, id, off + done, (char *)buf + done, n - done);
+		ssize_t r = read_once(v, ctx, id, off + done, (char *)buf + done, n - done);
 
 		if (r == -EBADMSG && tries++ < READ_TRIES)
 			continue; /* the compactor moved the bytes meanwhile */
 		if (r < 0)
-			return done ? (ssize_t)done : r;
+			return done && r != -EAGAIN ? (ssize_t)done : r;
 		if (r == 0)
 			break;
 		done += (size_t)r;

@@ -12,6 +12,10 @@
  * file, -errno. */
 int io_pread_full(int fd, void *buf, size_t n, uint64_t off);
 
+/* The same, but only where nothing need be waited for: all of it is in the page cache. Errors: -EAGAIN
+ * it is not, or nobody can say; what is in buf then is undefined. */
+int io_pread_cached(int fd, void *buf, size_t n, uint64_t off);
+
 /* Writes all n bytes at off, retrying short writes and EINTR. Errors: -errno; part may be there. */
 int io_pwrite_full(int fd, const void *buf, size_t n, uint64_t off);
 

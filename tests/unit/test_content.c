@@ -137,6 +137,38 @@ static void test_content__reads_without_a_cache(void **state)
 	fixture_release(&f);
 }
 
+/* Nothing is brought by a read that may not wait; what is there is right, whole or in part. */
+static void test_content__cached_reads_bring_nothing(void **state)
+{
+	static struct fixture f;
+
+	fixture_init(&f, 50);
+	for (int round = 0; round < 2; round++) {
+		struct content *c = open_cache(&f, f.cache);
+
+		for (int i = 0; i < 50; i++) {
+			size_t part = round ? f.sizes[i] : f.sizes[i] / 2;
+			char *p = malloc(part + 1), *q = malloc(part + 1);
+			ssize_t r = content_read_cached(c, f.ids[i], f.sizes[i], 0, p, part);
+
+			if (!part)
+				assert_int_equal(r, 0);
+			else if (!round)
+				assert_int_equal(r, -EAGAIN);
+			if (!round)
+				assert_int_equal(check_blob(&f, c, i, 131072), 0);
+			assert_int_equal(content_read(c, f.ids[i], f.sizes[i], 0, q, part), part);
+			if (r > 0)
+				assert_memory_equal(p, q, part);
+			free(p);
+			free(q);
+		}
+		content_close(c);
+	}
+	fixture_release(&f);
+	(void)state;
+}
+
 /* Sequential reads of one blob ask git once, cached or not. */
 static void test_content__inflates_a_blob_once(void **state)
 {
@@ -669,6 +701,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_content__reads_without_a_cache),
+		cmocka_unit_test(test_content__cached_reads_bring_nothing),
 		cmocka_unit_test(test_content__inflates_a_blob_once),
 		cmocka_unit_test(test_content__survives_reopening),
 		cmocka_unit_test(test_content__missing_damaged_and_wrong_size_are_eio),

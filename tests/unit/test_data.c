@@ -48,6 +48,29 @@ static void check(struct data *d, uint64_t addr, size_t n, unsigned int seed)
 	assert_memory_equal(p, q, n);
 }
 
+/* What was just written is in the page cache; who counts calls is not passed by. */
+static void test_data__cached_reads_are_right_or_again(void **state)
+{
+	struct tool_dir d = tool_dir_new();
+	struct data *data = open_data(d.fd);
+	uint64_t addr = append(data, 9000, 1);
+	char p[9000], q[9000];
+	int r;
+
+	fill(p, sizeof(p), 1);
+	r = data_pread_cached(data, addr, q, sizeof(q));
+	assert_true(r == 0 || r == -EAGAIN);
+	if (r == 0)
+		assert_memory_equal(p, q, sizeof(p));
+	assert_int_equal(data_pread_cached(data, addr | UINT64_C(1) << 62, q, 1), -EBADMSG);
+	fault_arm(0, EIO);
+	assert_int_equal(data_pread_cached(data, addr, q, sizeof(q)), -EAGAIN);
+	fault_disarm();
+	data_close(data);
+	tool_dir_free(&d);
+	(void)state;
+}
+
 static void test_data__bytes_come_back_after_reopen(void **state)
 {
 	struct tool_dir d = tool_dir_new();
@@ -420,6 +443,7 @@ static void test_data__every_call_may_fail(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_data__cached_reads_are_right_or_again),
 		cmocka_unit_test(test_data__bytes_come_back_after_reopen),
 		cmocka_unit_test(test_data__appends_go_behind_what_is_used),
 		cmocka_unit_test(test_data__segments_double_and_large_bytes_have_their_own),
