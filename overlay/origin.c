@@ -243,17 +243,17 @@ int origin_key(const char *folder, const char *name, uint64_t *ret)
 }
 
 /* The folder that a key's file lies in, and what it begins with there. */
-static void of_key(uint64_t key, char folder[8], char start[16])
+static void of_key(uint64_t key, char folder[8], char start[32])
 {
-	char hex[KEY_HEX + 1];
+	char hex[sizeof("0123456789abcdef")];
 
 	(void)snprintf(hex, sizeof(hex), "%010llx", (unsigned long long)(key >> 2));
 	if ((key & 3) == KIND_LOOSE) {
 		(void)snprintf(folder, 8, "%.2s", hex);
-		(void)snprintf(start, 16, "%s", hex + 2);
+		(void)snprintf(start, 32, "%s", hex + 2);
 	} else {
 		(void)snprintf(folder, 8, "pack");
-		(void)snprintf(start, 16, "pack-%s", hex);
+		(void)snprintf(start, 32, "pack-%s", hex);
 	}
 }
 
@@ -294,7 +294,7 @@ static DIR *open_folder(const struct origin *o, size_t store, const char *folder
 
 static int open_key(const struct origin *o, uint64_t key)
 {
-	char folder[8], start[16], name[512];
+	char folder[8], start[32], name[512];
 	int r = -ENOENT;
 
 	of_key(key, folder, start);
@@ -404,7 +404,7 @@ static int add_names(const struct origin *o, size_t store, const char *folder, u
 		if (origin_key(folder, e->d_name, &n.key) < 0 || n.key < from ||
 		    names->len / sizeof(n) >= NAMES_MAX)
 			continue;
-		(void)snprintf(n.text, sizeof(n.text), "%s", e->d_name);
+		(void)snprintf(n.text, sizeof(n.text), "%.63s", e->d_name);
 		r = buf_add(names, &n, sizeof(n));
 	}
 	if (d)
