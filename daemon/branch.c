@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 #include "cleanup.h"
 #include "odb.h"
@@ -17,25 +18,70 @@
 
 enum { PRESERVE_TRIES = 1000 };
 
-/* Walks back from `outer` by hand, skipping parents that are not there. For shallow repositories.
- */
+struct seen {
+	git_oid id;
+	UT_hash_handle hh;
+};
+
+/* Adds a commit to those that are still to be looked at, once. */
+static int add_seen(struct seen **seen, struct seen ***todo, size_t *n, size_t *cap,
+		    const git_oid *id)
+{
+	struct seen *s = NULL;
+
+	HASH_FIND(hh, *seen, id, sizeof(*id), s);
+	if (s)
+		return 0;
+	if (*n == *cap) {
+		size_t more = *cap ? *cap * 2 : 64;
+		struct seen **v = realloc(*todo, more * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		*todo = v;
+		*cap = more;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->id = *id;
+	HASH_ADD(hh, *seen, id, sizeof(s->id), s);
+	(*todo)[(*n)++] = s;
+	return 0;
+}
+
+/* Walks back from `outer` by hand, skipping parents that are not there. For shallow repositories,
+ * whose last commits libgit2's walk ends before. */
 static int contains_slowly(git_repository *git, const git_oid *outer, const git_oid *inner,
 			   bool *ret)
 {
-	git_revwalk *walk = NULL;
-	git_oid at;
-	int r = git_revwalk_new(&walk, git);
+	struct seen *seen = NULL, *s, *next, **todo = NULL;
+	size_t n = 0, cap = 0;
+	int r = add_seen(&seen, &todo, &n, &cap, outer);
 
 	*ret = false;
-	if (r == 0)
-		r = git_revwalk_push(walk, outer);
-	while (r == 0 && !*ret) {
-		r = git_revwalk_next(&at, walk);
-		if (r == 0 && git_oid_equal(&at, inner))
-			*ret = true;
+	while (r == 0 && n > 0 && !*ret) {
+		git_commit *c = NULL;
+
+		s = todo[--n];
+		*ret = git_oid_equal(&s->id, inner);
+		if (*ret || git_commit_lookup(&c, git, &s->id) < 0)
+			continue;
+		for (unsigned i = 0; r == 0 && i < git_commit_parentcount(c); i++)
+			r = add_seen(&seen, &todo, &n, &cap, git_commit_parent_id(c, i));
+		git_commit_free(c);
 	}
-	git_revwalk_free(walk);
-	return r == GIT_ITEROVER || r == GIT_ENOTFOUND ? 0 : r;
+	HASH_ITER (hh, seen, s, next) {
+		HASH_DEL(seen, s);
+		free(s);
+	}
+	free(todo);
+	return r;
+}
+
+bool branch_is_cut(git_repository *git)
+{
+	return git_repository_path(git) && git_repository_is_shallow(git) == 1;
 }
 
 int branch_contains(git_repository *git, const git_oid *outer, const git_oid *inner, bool *ret,
@@ -48,9 +94,11 @@ int branch_contains(git_repository *git, const git_oid *outer, const git_oid *in
 		return 0;
 	}
 	r = git_graph_descendant_of(git, outer, inner);
-	if (r == GIT_ENOTFOUND)
+	if (r < 0 && (r == GIT_ENOTFOUND || !git_repository_path(git) || branch_is_cut(git))) {
 		r = contains_slowly(git, outer, inner, ret);
-	else if (r >= 0)
+		return r < 0 ? err_set(reterr, r, "comparing commits: %s", strerror(-r)) : 0;
+	}
+	if (r >= 0)
 		*ret = r == 1;
 	return r < 0 ? git_errno(r, reterr, "comparing commits") : 0;
 }
@@ -60,7 +108,7 @@ int branch_distance(git_repository *git, const git_oid *branch, const git_oid *t
 {
 	int r = git_graph_ahead_behind(ret_ahead, ret_behind, git, branch, target);
 
-	if (r == GIT_ENOTFOUND) {
+	if (r == GIT_ENOTFOUND || (r < 0 && branch_is_cut(git))) {
 		*ret_ahead = *ret_behind = 0;
 		return 0;
 	}

@@ -8,6 +8,9 @@
 
 /* Branches and our own refs in the shared repository. A ref moves by compare-and-swap only. */
 
+/* Is its history cut off (shallow)? libgit2's walks then end in an error at the cut. */
+bool branch_is_cut(git_repository *git);
+
 /* Is commit `inner` equal to or an ancestor of `outer`? Where history is cut off (shallow), what is
  * not there counts as not contained. Errors: -errno. */
 int branch_contains(git_repository *git, const git_oid *outer, const git_oid *inner, bool *ret,

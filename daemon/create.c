@@ -237,7 +237,7 @@ static int ensure_image(struct worker *w, json_t *ret, struct err *reterr)
 	}
 	if (r < 0)
 		return r;
-	r = create_check_fetched(&w->repo, c->img, reterr);
+	r = create_check_fetched(&w->repo, c->img, ret, reterr);
 	if (r < 0)
 		return r;
 	(void)json_object_update_new(ret, json_pack("{s:s,s:n,s:s,s:n}", "image", image,

@@ -37,8 +37,9 @@ bool create_fsmonitor(struct buf *ret);
 bool create_has_worktree_config(struct repo *repo);
 
 /* Says in the answer's notes what of the base a view shows otherwise than a checkout would:
- * submodules, and attributes that convert content. */
+ * submodules, and attributes that convert content; and an index that merges cannot update. */
 int create_notes(struct repo *repo, const struct image *img, json_t *ret);
 
-/* In a partial clone: are all files of the image there? Errors: -ENOENT (NotFetched). */
-int create_check_fetched(struct repo *repo, const struct image *img, struct err *reterr);
+/* In a partial clone, which is said in a note: are all files of the image there? Errors: -ENOENT (NotFetched). */
+int create_check_fetched(struct repo *repo, const struct image *img, json_t *ret,
+			 struct err *reterr);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a person should know of a base before working on it: read from its image and attributes. */
 #include <ctype.h>
+#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "create.h"
@@ -87,6 +90,32 @@ static unsigned read_attributes(git_repository *git, const struct image_node *n)
 	return found;
 }
 
+/* An index that a merge could not update (checkout_index.c): by what git leaves beside it, since
+ * reading a large one for a note would cost more than the view. */
+static bool has_other_index(const struct repo *repo)
+{
+	_cleanup_free_ char *path = NULL;
+	git_config *config = NULL;
+	DIR *d = opendir(repo->git_dir);
+	struct dirent *e;
+	bool found = false;
+	int sparse = 0;
+
+	while (d && !found && (e = readdir(d)))
+		found = strncmp(e->d_name, "sharedindex.", 12) == 0;
+	if (d)
+		(void)closedir(d);
+	if (asprintf(&path, "%s/config.worktree", repo->git_dir) < 0) {
+		path = NULL;
+		return found;
+	}
+	if (!found && access(path, R_OK) == 0 && git_config_open_ondisk(&config, path) == 0 &&
+	    git_config_get_bool(&sparse, config, "index.sparse") == 0)
+		found = sparse;
+	git_config_free(config);
+	return found;
+}
+
 int create_notes(struct repo *repo, const struct image *img, json_t *ret)
 {
 	static const struct {
@@ -110,12 +139,20 @@ int create_notes(struct repo *repo, const struct image *img, json_t *ret)
 			found |= read_attributes(repo->git, n);
 	}
 	if (modules)
-		worker_note(ret, "%u submodule%s: shown as empty folder%s", modules,
-			    modules == 1 ? "" : "s", modules == 1 ? "" : "s");
+		worker_note(ret,
+			    "%u submodule%s: shown as empty folder%s until git submodule update "
+			    "--init in the view",
+			    modules, modules == 1 ? "" : "s", modules == 1 ? "" : "s");
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (found & words[i].bit)
 			worker_note(ret, ".gitattributes asks for %s: files show the stored bytes",
 				    words[i].what);
+	if (has_other_index(repo))
+		worker_note(ret,
+			    "the repository's index is split or sparse: a merge into a branch that "
+			    "its worktree has checked out is refused (git update-index "
+			    "--no-split-index and git sparse-checkout reapply --no-sparse-index "
+			    "there make it plain)");
 	return 0;
 }
 
@@ -129,7 +166,8 @@ static int is_partial_entry(const git_config_entry *entry, void *user)
 	return 0;
 }
 
-int create_check_fetched(struct repo *repo, const struct image *img, struct err *reterr)
+int create_check_fetched(struct repo *repo, const struct image *img, json_t *ret,
+			 struct err *reterr)
 {
 	git_config *config = NULL;
 	git_odb *odb = NULL;
@@ -143,6 +181,11 @@ int create_check_fetched(struct repo *repo, const struct image *img, struct err 
 		r = git_repository_odb(&odb, repo->git);
 	if (r < 0)
 		return git_errno(r, reterr, "reading the configuration of '%s'", repo->common);
+	if (partial)
+		worker_note(
+			ret,
+			"the repository is a partial clone: what it has not fetched of other "
+			"commits cannot be read in the view (git fetch --refetch there brings it)");
 	for (uint32_t i = 1; partial && i < image_count(img); i++) {
 		const struct image_node *n = image_node(img, i);
 		git_oid oid;

@@ -168,8 +168,10 @@ static int run(struct worker *w, struct viewgit_objects *o, json_t *ret, struct 
 	git_commit_free(c);
 	r = viewgit_index(o, w, &opt.index, reterr);
 	if (r < 0) { /* a diff is possible without: what is untracked may then look ignored */
-		err_release(reterr);
 		opt.index = NULL;
+		if (r == -EOPNOTSUPP) /* what was left out would look deleted */
+			return r;
+		err_release(reterr);
 	}
 	r = worktree_build(w, o, &opt, &t, reterr);
 	git_index_free(opt.index);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Op log: the commits of a view since its base, newest first: the agent's own and its branch's. */
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -109,24 +110,85 @@ static int find_tip(struct worker *w, struct viewgit_objects *o, git_oid *ret, s
 	return branch_tip(&w->repo, w->conf.branch, ret, reterr);
 }
 
-static int list(struct worker *w, struct viewgit_objects *o, json_t *commits, struct err *reterr)
+struct pending {
+	git_oid v[LOG_MAX];
+	git_time_t time[LOG_MAX];
+	size_t n, next; /* those before `next` are done */
+};
+
+static void add_pending(git_repository *git, struct pending *p, const git_oid *id)
+{
+	git_commit *c = NULL;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (git_oid_equal(&p->v[i], id))
+			return;
+	if (p->n == LOG_MAX || git_commit_lookup(&c, git, id) < 0)
+		return;
+	p->v[p->n] = *id;
+	p->time[p->n++] = git_commit_time(c);
+	git_commit_free(c);
+}
+
+/* Brings the newest of those that are not done to the front of them. */
+static const git_oid *take_newest(struct pending *p)
+{
+	size_t at = p->next;
+	git_time_t time;
+	git_oid id;
+
+	for (size_t i = p->next; i < p->n; i++)
+		if (p->time[i] > p->time[at])
+			at = i;
+	id = p->v[at];
+	time = p->time[at];
+	p->v[at] = p->v[p->next];
+	p->time[at] = p->time[p->next];
+	p->v[p->next] = id;
+	p->time[p->next] = time;
+	return &p->v[p->next++];
+}
+
+/* In a history that is cut off: by hand, newest first. */
+static int list_cut(struct worker *w, git_repository *git, const git_oid *tip, const git_oid *base,
+		    json_t *commits, struct err *reterr)
+{
+	_cleanup_free_ struct pending *p = calloc(1, sizeof(*p));
+	int r = p ? 0 : -ENOMEM;
+
+	if (p)
+		add_pending(git, p, tip);
+	while (r == 0 && p->next < p->n) {
+		const git_oid *id = take_newest(p);
+		git_commit *c = NULL;
+		bool inside = false;
+
+		r = branch_contains(git, base, id, &inside, reterr);
+		if (r < 0 || inside)
+			continue;
+		r = add_commit(w, git, id, commits, reterr);
+		if (r < 0 || git_commit_lookup(&c, git, id) < 0)
+			continue;
+		for (unsigned i = 0; i < git_commit_parentcount(c); i++)
+			add_pending(git, p, git_commit_parent_id(c, i));
+		git_commit_free(c);
+	}
+	return r;
+}
+
+static int list_walk(struct worker *w, git_repository *git, const git_oid *tip, const git_oid *base,
+		     json_t *commits, struct err *reterr)
 {
 	git_revwalk *walk = NULL;
-	git_oid base, tip, id;
-	int r = find_tip(w, o, &tip, reterr);
+	git_oid id;
+	int r = git_revwalk_new(&walk, git);
 
-	if (r < 0)
-		return r;
-	if (git_oid_fromstr(&base, w->conf.base_commit) < 0)
-		return err_set_id(reterr, -EBADMSG, "Damaged",
-				  "the view's base commit is not readable");
-	r = git_revwalk_new(&walk, o->git);
 	if (r == 0)
 		r = git_revwalk_sorting(walk, GIT_SORT_TOPOLOGICAL | GIT_SORT_TIME);
 	if (r == 0)
-		r = git_revwalk_push(walk, &tip);
+		r = git_revwalk_push(walk, tip);
 	if (r == 0)
-		r = git_revwalk_hide(walk, &base);
+		r = git_revwalk_hide(walk, base);
 	if (r < 0)
 		r = git_errno(r, reterr, "reading the view's commits");
 	while (r == 0 && json_array_size(commits) < LOG_MAX) {
@@ -135,10 +197,24 @@ static int list(struct worker *w, struct viewgit_objects *o, json_t *commits, st
 		if (q == GIT_ITEROVER)
 			break;
 		r = q < 0 ? git_errno(q, reterr, "reading the view's commits")
-			  : add_commit(w, o->git, &id, commits, reterr);
+			  : add_commit(w, git, &id, commits, reterr);
 	}
 	git_revwalk_free(walk);
 	return r;
+}
+
+static int list(struct worker *w, struct viewgit_objects *o, json_t *commits, struct err *reterr)
+{
+	git_oid base, tip;
+	int r = find_tip(w, o, &tip, reterr);
+
+	if (r < 0)
+		return r;
+	if (git_oid_fromstr(&base, w->conf.base_commit) < 0)
+		return err_set_id(reterr, -EBADMSG, "Damaged",
+				  "the view's base commit is not readable");
+	return branch_is_cut(w->repo.git) ? list_cut(w, o->git, &tip, &base, commits, reterr)
+					  : list_walk(w, o->git, &tip, &base, commits, reterr);
 }
 
 int op_log(struct worker *w, json_t *ret, struct err *reterr)

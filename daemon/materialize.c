@@ -314,6 +314,23 @@ static void follow(struct materialize *m)
 			err_text(&e), text);
 }
 
+/* A submodule's commit is an object of another repository, which we know nothing of. */
+static void tell_submodules(struct materialize *m, const json_t *changes)
+{
+	json_t *c;
+	size_t i;
+
+	json_array_foreach (changes, i, c) {
+		const char *mode = json_string_value(json_object_get(c, "mode"));
+
+		if (mode && strcmp(mode, "160000") == 0)
+			worker_note(m->ret,
+				    "'%s' is a submodule: push its commit from there, only its "
+				    "number is brought over",
+				    json_string_value(json_object_get(c, "path")));
+	}
+}
+
 static int answer(struct materialize *m)
 {
 	git_oid from, to;
@@ -327,6 +344,7 @@ static int answer(struct materialize *m)
 		r = tree_diff(m->w->repo.git, &from, &to, add_change, changes);
 	if (r < 0)
 		json_array_clear(changes);
+	tell_submodules(m, changes);
 	if (!moved)
 		worker_note(m->ret,
 			    "nothing to commit: the branch '%s' has all of the view's changes",

@@ -296,7 +296,7 @@ static int find_bases(struct merging *m, git_oidarray *ret, struct err *reterr)
 {
 	int r = git_merge_bases(ret, m->git, &m->ours, &m->theirs);
 
-	if (r == GIT_ENOTFOUND && git_repository_is_shallow(m->git) == 1)
+	if (r < 0 && git_repository_is_shallow(m->git) == 1)
 		return 0;
 	if (r == GIT_ENOTFOUND)
 		return err_set_id(reterr, -EINVAL, "Invalid",

@@ -178,8 +178,11 @@ static int keep_work(struct preserve *p, const git_oid *head)
 	opt.onto = *git_commit_tree_id(c);
 	git_commit_free(c);
 	err_release(&ignored);
-	if (viewgit_index(&p->objects, p->w, &opt.index, &ignored) < 0)
+	r = viewgit_index(&p->objects, p->w, &opt.index, &ignored);
+	if (r < 0)
 		opt.index = NULL;
+	/* What a sparse checkout left out was not deleted; only its index would tell which is which. */
+	opt.additive = r == -EOPNOTSUPP;
 	r = worktree_build(p->w, &p->objects, &opt, &t, p->err);
 	git_index_free(opt.index);
 	if (r == 0 && t.taken)

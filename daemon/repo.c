@@ -157,6 +157,7 @@ int repo_setup(struct err *reterr)
 {
 	static const int levels[] = {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM,
 				     GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL};
+	static const char *extensions[] = {"worktreeconfig", "preciousobjects", "partialclone"};
 	int r = git_libgit2_init();
 
 	if (r < 0)
@@ -166,6 +167,11 @@ int repo_setup(struct err *reterr)
 		if (r < 0)
 			return git_errno(r, reterr, "setting up libgit2");
 	}
+	/* They change nothing of what is read here: where git looks for more configuration, what it
+	 * must not delete, and that objects may be elsewhere (create_check_fetched()). */
+	r = git_libgit2_opts(GIT_OPT_SET_EXTENSIONS, extensions, ARRAY_SIZE(extensions));
+	if (r < 0)
+		return git_errno(r, reterr, "setting up libgit2");
 	(void)git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 1);
 	(void)git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 1);
 	(void)git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
@@ -202,6 +208,7 @@ static int check_format(const struct repo *r, struct err *reterr)
 int repo_open(struct repo *r, struct err *reterr)
 {
 	const char *workdir;
+	const git_error *e;
 	int q = check_format(r, reterr);
 
 	if (q < 0)
@@ -213,6 +220,10 @@ int repo_open(struct repo *r, struct err *reterr)
 			"the repository '%s' and its working folder belong to different users: "
 			"they must have one owner",
 			r->common);
+	e = q < 0 ? git_error_last() : NULL;
+	if (e && strstr(e->message, "unsupported extension"))
+		return err_set_id(reterr, -EOPNOTSUPP, "Unsupported",
+				  "the repository '%s' has an %s", r->common, e->message);
 	if (q < 0)
 		return git_errno(q, reterr, "opening the repository '%s'", r->git_dir);
 	if (strcmp(r->git_dir, r->common) != 0)

@@ -54,7 +54,8 @@ int viewgit_open(struct viewgit_objects *o, struct repo *r, struct err *reterr);
 int viewgit_import(struct viewgit_objects *o, struct worker *w, struct err *reterr);
 
 /* The view's index, as a file of its own that may be changed and written; *ret is NULL where the
- * view has none. Errors: what git wrote there and libgit2 cannot read (split, sparse). */
+ * view has none. Errors: what libgit2 cannot read: -EOPNOTSUPP a sparse index, -EPROTONOSUPPORT a
+ * split one, -errno. */
 int viewgit_index(struct viewgit_objects *o, struct worker *w, git_index **ret, struct err *reterr);
 
 /* Removes everything. */

@@ -294,6 +294,25 @@ int viewgit_copy(struct viewgit_objects *o, git_odb *to, const git_oid *oid, str
 	return copy_deep(o, to, oid, 0, reterr);
 }
 
+/* Kinds of index that git writes and libgit2 does not read. 0: neither of them. */
+static int other_index(struct err *reterr)
+{
+	const git_error *e = git_error_last();
+	const char *text = e && e->message ? e->message : "";
+
+	if (strstr(text, "'sdir'"))
+		return err_set_id(
+			reterr, -EOPNOTSUPP, "Unsupported",
+			"the view's git has a sparse index, which cannot be read here: run "
+			"git sparse-checkout reapply --no-sparse-index there first");
+	if (strstr(text, "'link'"))
+		return err_set_id(
+			reterr, -EPROTONOSUPPORT, "Unsupported",
+			"the view's git has a split index, which cannot be read here: run "
+			"git update-index --no-split-index there first");
+	return 0;
+}
+
 int viewgit_index(struct viewgit_objects *o, struct worker *w, git_index **ret, struct err *reterr)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
@@ -312,7 +331,10 @@ int viewgit_index(struct viewgit_objects *o, struct worker *w, git_index **ret, 
 	r = git_index_open(ret, path);
 	if (r < 0) {
 		*ret = NULL;
-		(void)git_errno(r, reterr, "reading the view's index");
+		r = other_index(reterr);
+		if (r < 0)
+			return r;
+		(void)git_errno(GIT_ERROR, reterr, "reading the view's index");
 		return err_wrap(reterr, w->worktree ? "git read-tree HEAD there makes a plain one"
 						    : "rm .git/index and git reset there makes a "
 						      "new one");

@@ -149,6 +149,15 @@ static void unite(struct worktree *t, size_t first)
 	t->n = kept;
 }
 
+/* Not there because git sparse-checkout left it out: it is what the index says. */
+static void use_sparse(struct worktree_item *it, const git_index_entry *e)
+{
+	if (it->to.mode || !e || !(e->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE))
+		return;
+	it->to = (struct tree_entry){.mode = e->mode, .oid = e->id};
+	it->indexed = it->same_as_base = true;
+}
+
 static int gather(struct build *b)
 {
 	size_t first;
@@ -165,9 +174,12 @@ static int gather(struct build *b)
 	for (size_t i = 0; r == 0 && i < b->t->n; i++) {
 		struct worktree_item *it = &b->t->items[i];
 
+		const git_index_entry *e =
+			b->opt->index ? git_index_get_bypath(b->opt->index, it->path, 0) : NULL;
+
 		r = tree_get(b->opt->git, &b->opt->onto, it->path, &it->was);
-		it->tracked = it->was.mode != 0 ||
-			      (b->opt->index && git_index_get_bypath(b->opt->index, it->path, 0));
+		it->tracked = it->was.mode != 0 || e;
+		use_sparse(it, e);
 		/* A gitlink is an empty folder in a view: neither changed nor gone. */
 		it->take =
 			it->was.mode != GIT_FILEMODE_COMMIT && it->to.mode != GIT_FILEMODE_COMMIT;
@@ -177,12 +189,25 @@ static int gather(struct build *b)
 	return r;
 }
 
+/* Once for each folder in a row. */
+static int tell_folder(struct build *b, const char *path, size_t n, const char *what)
+{
+	if (!what || (b->told.len == n && memcmp(b->told.data, path, n) == 0))
+		return 0;
+	buf_clear(&b->told);
+	if (buf_add(&b->told, path, n) < 0)
+		return -ENOMEM;
+	note(b, b->told.data, what);
+	return 0;
+}
+
 /* What stands in the way in the folders above `path`: a repository of its own, or a submodule. */
 static int folder_state(struct build *b, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	size_t n = slash ? (size_t)(slash - path) : 0;
 	_cleanup_buf_ struct buf at = BUF_INIT;
+	int r;
 
 	if (b->known && b->folder.len == n && (!n || memcmp(b->folder.data, path, n) == 0))
 		return 0;
@@ -197,21 +222,26 @@ static int folder_state(struct build *b, const char *path)
 		if (buf_add(&at, path, i) < 0)
 			return -ENOMEM;
 		if (tree_get(b->opt->git, &b->opt->onto, at.data, &e) == 0 &&
-		    e.mode == GIT_FILEMODE_COMMIT)
-			b->state = GITLINK;
+		    e.mode == GIT_FILEMODE_COMMIT) {
+			b->state = b->opt->nested ? NESTED : GITLINK;
+			r = tell_folder(b, path, i,
+					b->opt->nested ? "is a submodule: its files are kept, its "
+							 "history is not"
+						       : NULL);
+			if (r < 0)
+				return r;
+		}
 		if (buf_adds(&at, "/.git") < 0)
 			return -ENOMEM;
 		if (b->state == OPEN && snapshot_lookup(b->w->snapshot, at.data, &st) == 0) {
 			b->state = NESTED;
-			if (b->told.len != i || memcmp(b->told.data, path, i) != 0) {
-				buf_clear(&b->told);
-				if (buf_add(&b->told, path, i) < 0)
-					return -ENOMEM;
-				note(b, b->told.data,
-				     b->opt->nested ? "is a git repository of its own: its files "
-						      "are kept, its history is not"
-						    : "is a git repository of its own: left out");
-			}
+			r = tell_folder(b, path, i,
+					b->opt->nested
+						? "is a git repository of its own: its files "
+						  "are kept, its history is not"
+						: "is a git repository of its own: left out");
+			if (r < 0)
+				return r;
 		}
 	}
 	buf_clear(&b->folder);
@@ -366,7 +396,7 @@ static int use_index(struct build *b, struct worktree_item *it)
 	git_odb *odb = NULL;
 	int r = 0;
 
-	if (it->same_as_base || !index_knows(b, it))
+	if (!it->indexed && (it->same_as_base || !index_knows(b, it)))
 		return 0;
 	it->same_as_base = true;
 	if (same_entry(&it->to, &it->was))
@@ -387,6 +417,7 @@ static int choose(struct build *b, struct worktree_item *it)
 {
 	int r = 0;
 
+	it->take &= it->to.mode || !b->opt->additive;
 	if (!it->take)
 		return 0;
 	if (it->to.mode && gitname_in_path(it->path, NULL)) {

@@ -23,6 +23,7 @@ struct worktree_item {
 	struct snapshot_stat st;
 	bool changed;	   /* st is there: it differs from the base image */
 	bool same_as_base; /* content is that of a base file: to.oid is known */
+	bool indexed;	   /* to is the index's; it is not in the view (sparse-checkout) */
 	bool tracked;
 	bool take; /* belongs to the new tree */
 };
@@ -40,10 +41,11 @@ struct worktree_options {
 	git_index *index;    /* the agent's, or NULL: what is in it is tracked */
 	bool judge;	     /* leave out what the policy does not allow, with a note */
 	bool limit;	     /* refuse masses of new files in one ignored-looking folder */
-	bool strict;  /* refuse content that needs a filter we lack; else its bytes as they are */
-	bool scratch; /* scratch files too */
-	bool nested;  /* files of repositories in it too, without their .git */
-	json_t *ret;  /* for notes */
+	bool strict;   /* refuse content that needs a filter we lack; else its bytes as they are */
+	bool scratch;  /* scratch files too */
+	bool additive; /* what the view lacks stays */
+	bool nested;   /* files of repositories in it too, without their .git */
+	json_t *ret;   /* for notes */
 };
 
 /* Errors: TooLarge (names the folder), Unsupported (names path and filter), -EIO, -errno. */

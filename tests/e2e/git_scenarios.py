@@ -298,6 +298,9 @@ def test_git__everyday_commands_are_as_in_a_clone(system):
     print(f"# {len(STEPS)} steps, {len(kinds)} git commands")
     assert len(kinds) >= 40, sorted(kinds)
     untouched(system.repo, before)
+    system.ctl("materialize", "a1")
+    equal(system.git("rev-parse", "agents/a1/work"), view.git("rev-parse", "HEAD").strip(), "what materialize brought")
+    equal(system.git("fsck", "--strict", "--no-dangling"), "")
 
 
 main()
