@@ -93,8 +93,9 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct view_ctx ctx = reply_ctx(req);
 
-	reply_xattr(req, view_listxattr(fs_of(req)->view, ino, &b), &b, size);
+	reply_xattr(req, view_listxattr(fs_of(req)->view, &ctx, ino, &b), &b, size);
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t ino)

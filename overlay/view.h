@@ -120,7 +120,7 @@ int view_getattr(struct view *v, const struct view_ctx *ctx, uint64_t id, struct
 int view_setattr(struct view *v, const struct view_ctx *ctx, uint64_t id,
 		 const struct view_setattr *set, struct node_attr *ret);
 int view_getxattr(struct view *v, uint64_t id, const char *name, struct buf *ret);
-int view_listxattr(struct view *v, uint64_t id, struct buf *ret);
+int view_listxattr(struct view *v, const struct view_ctx *ctx, uint64_t id, struct buf *ret);
 int view_setxattr(struct view *v, const struct view_ctx *ctx, uint64_t id, const char *name,
 		  const void *value, size_t n, int flags);
 int view_removexattr(struct view *v, const struct view_ctx *ctx, uint64_t id, const char *name);

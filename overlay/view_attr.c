@@ -3,7 +3,8 @@
  * Attributes and extended attributes.
  *
  * suid and sgid: HANDLE_KILLPRIV_V2 makes clearing them the server's duty: on chown always, on write
- * and truncate where the kernel asks (view_ctx.kill_priv).
+ * and truncate where the kernel asks (view_ctx.kill_priv). A chown that gives neither owner nor group
+ * arrives as a SETATTR that sets nothing.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,6 +18,8 @@
 
 enum { XATTR_VALUE_MAX = 65536, XATTR_NAME_BYTES_MAX = 255, RECORD_ROOM = 1024 };
 enum { XATTR_NODE_MAX = XATTR_VALUE_MAX + 1024 }; /* names and values of one node */
+
+static const char TRUSTED[] = "trusted.";
 
 /* Mode without suid, and without sgid where it means "run as group". */
 uint32_t view_killed_mode(uint32_t mode)
@@ -56,7 +59,7 @@ static void set_fields(struct record *rec, const struct view_ctx *ctx,
 		mode = set->mode & 07777;
 	kept = mode;
 	if (!S_ISDIR(now->mode) && !(set->set & VIEW_SET_MODE) &&
-	    ((set->set & (VIEW_SET_UID | VIEW_SET_GID)) || ctx->kill_priv))
+	    (!set->set || (set->set & (VIEW_SET_UID | VIEW_SET_GID)) || ctx->kill_priv))
 		kept = view_killed_mode(mode);
 	if ((set->set & VIEW_SET_MODE) || kept != mode)
 		RECORD_SET(rec, mode, F_MODE, kept);
@@ -127,8 +130,10 @@ static int check_xattr_name(const char *name)
 {
 	if (strlen(name) > XATTR_NAME_BYTES_MAX)
 		return -ERANGE;
-	if (strncmp(name, "user.", 5) == 0 || strncmp(name, "trusted.", 8) == 0)
-		return 0;
+	if (strncmp(name, "user.", 5) == 0)
+		return name[5] ? 0 : -EINVAL;
+	if (strncmp(name, TRUSTED, sizeof(TRUSTED) - 1) == 0)
+		return name[sizeof(TRUSTED) - 1] ? 0 : -EINVAL;
 	return strncmp(name, "security.", 9) == 0 ? -EPERM : -EOPNOTSUPP;
 }
 
@@ -149,7 +154,8 @@ int view_getxattr(struct view *v, uint64_t id, const char *name, struct buf *ret
 	return r;
 }
 
-int view_listxattr(struct view *v, uint64_t id, struct buf *ret)
+/* The kernel checks who reads and writes trusted.*, but not to whom their names are shown. */
+int view_listxattr(struct view *v, const struct view_ctx *ctx, uint64_t id, struct buf *ret)
 {
 	const struct node *n;
 	int r = 0;
@@ -157,7 +163,8 @@ int view_listxattr(struct view *v, uint64_t id, struct buf *ret)
 	pthread_mutex_lock(&v->lock);
 	n = tree_node(&v->rec.tree, id);
 	for (const struct xattr *x = n ? n->xattrs : NULL; x && r == 0; x = x->next)
-		r = buf_add(ret, x->name, strlen(x->name) + 1);
+		if (ctx->uid == 0 || strncmp(x->name, TRUSTED, sizeof(TRUSTED) - 1) != 0)
+			r = buf_add(ret, x->name, strlen(x->name) + 1);
 	pthread_mutex_unlock(&v->lock);
 	return r;
 }

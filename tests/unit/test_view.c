@@ -131,7 +131,7 @@ static void test_view__xattrs_of_a_node_are_limited(void **state)
 	assert_int_equal(view_setxattr(f.view, &OWNER, a.id, "user.n0", value, 999, 0), 0);
 	assert_int_equal(view_removexattr(f.view, &OWNER, a.id, "user.n1"), 0);
 	assert_int_equal(view_setxattr(f.view, &OWNER, a.id, name, value, sizeof(value), 0), 0);
-	assert_int_equal(view_listxattr(f.view, a.id, &names), 0);
+	assert_int_equal(view_listxattr(f.view, &OWNER, a.id, &names), 0);
 	assert_in_range(names.len, 1, 65536);
 	buf_release(&names);
 	view_forget(f.view, a.id, 1);

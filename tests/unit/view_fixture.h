@@ -145,7 +145,7 @@ static inline void picture(struct view_fixture *f, uint64_t dir, const char *pat
 					  (unsigned long)a.id, a.mode, a.nlink, a.uid, a.gid,
 					  (long)a.mtime, (long)a.ctime),
 				 0);
-		assert_int_equal(view_listxattr(f->view, a.id, &xattrs), 0);
+		assert_int_equal(view_listxattr(f->view, &OWNER, a.id, &xattrs), 0);
 		assert_int_equal(buf_addf(out, " x%zu", xattrs.len), 0);
 		if (S_ISREG(a.mode))
 			picture_content(f, a.id, out);
