@@ -6,6 +6,8 @@
  *    gc touches;
  *  - `origin` is the shared repository as the view itself shows it (overlay/view_origin.c), so that
  *    fetch and pull need nothing but the view;
+ *  - branches that are gone there go with the next fetch: their commits may be gone too, and git stumbles
+ *    over a remote-tracking branch without one;
  *  - a push to it is answered, as a remote side may, with the sentence that says what to do instead;
  *  - git lfs leaves pointers as they are, as the base shows them.
  * Nothing is taken from the shared repository's configuration but where its submodules come from.
@@ -126,7 +128,7 @@ static int add_origin(struct buf *b, const struct create_seeds_options *opt)
 	if (r == 0)
 		r = add_setting(b, "url", url.data);
 	if (r == 0)
-		r = buf_adds(b, "\tfetch = +refs/heads/*:refs/remotes/origin/*\n");
+		r = buf_adds(b, "\tfetch = +refs/heads/*:refs/remotes/origin/*\n\tprune = true\n");
 	if (r == 0)
 		r = add_refusal(b, opt->agent);
 	if (r == 0) /* else git push asks for an upstream before it hears of the refusal */

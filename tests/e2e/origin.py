@@ -8,6 +8,7 @@ import pwd
 
 from harness import *
 import daemon
+import people
 import repos
 
 CONTROL = ".agentfs/control/origin.git"
@@ -77,6 +78,19 @@ def test_origin__is_as_in_a_clone(system):
     for where in (p, clone):
         git(where, "fetch", "-q", "--prune")
     same("after --prune")
+    # a deleted branch goes with any fetch, even where its commits are gone already
+    s.git("switch", "-q", "-c", "gone")
+    repos.commit(s.repo, {"gone": "g\n"})
+    s.git("switch", "-q", "main")
+    git(p, "fetch", "-q")
+    assert "origin/gone" in git(p, "branch", "-r")
+    s.git("branch", "-D", "gone")
+    s.git("reflog", "expire", "--expire=now", "--all")
+    s.git("gc", "-q", "--prune=now")
+    git(p, "fetch", "-q")
+    assert "origin/gone" not in git(p, "branch", "-r")
+    git(p, "gc", "-q")
+    equal(git(p, "fsck", "--no-dangling"), "")
     assert "HEAD branch: main" in git(p, "remote", "show", "origin")
     equal(git(p, "remote", "-v").split()[1], f"{p}/{CONTROL}")
 
@@ -161,6 +175,24 @@ def test_origin__for_a_user_who_may_not_enter_the_repository(tmp):
         equal(in_child(lambda: open(f"{p}/{CONTROL}/packed-refs"), OTHER_UID), errno.EACCES)
     finally:
         s.stop()
+
+
+def test_origin__of_an_ordinary_users_daemon(tmp):
+    """His server runs as he does; his sandbox is a user namespace, where he is root."""
+    p = people.Person(tmp)
+    try:
+        repo = p.make_repo()
+        p.create("a1")
+        view = p.view("a1")["path"]
+        repos.commit(repo, {"later": "x\n"}, uid=p.uid)
+        p.sh("git pull -q; test $(cat later) = x; test -L .agentfs/control/origin.git/objects", cwd=view)
+        repos.commit(repo, {"later": "y\n"}, uid=p.uid)
+        if p.run("unshare", "-Urm", "true", check=False).returncode:
+            raise Skip("a user may not make namespaces here", kernel=True)
+        p.sh(f"unshare -Urm sh -ec 'mount -t tmpfs none {repo}; cd {view}; git pull -q; test $(cat later) = y;"
+             "git fsck; test ! -L .agentfs/control/origin.git/objects'", cwd=view)
+    finally:
+        p.leave()
 
 
 def in_child_or_raise(function, uid):
