@@ -17,10 +17,13 @@
 struct worker;
 
 struct cleaner {
-	git_repository *git;
+	git_repository *git; /* NULL until it is needed */
 	struct snapshot *snapshot;
-	char *root;	 /* the scratch working folder */
-	struct buf seen; /* last folder that was read */
+	const char *common; /* where the view's git is a worktree: the repository's git folder */
+	char *root;	    /* the scratch working folder */
+	struct buf seen;    /* last folder that was read */
+	struct buf rules;   /* the files of rules that matter, each with its NUL */
+	bool attributes, ignores; /* there are such */
 };
 
 int cleaner_open(struct cleaner *c, struct viewgit_objects *o, struct worker *w,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Op diff: the view against its base, uncommitted work included. The working folder is made a tree
- * in a temporary object store, so that a diff leaves nothing in the repository; only paths that
+ * in a batch of objects that is never written, so that a diff leaves nothing in the repository; only paths that
  * changed are compared.
  */
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include "buf.h"
 #include "cleanup.h"
 #include "diff.h"
+#include "objects.h"
 #include "odb.h"
 #include "viewgit.h"
 #include "worker_ops.h"
@@ -156,8 +157,12 @@ static int run(struct worker *w, struct viewgit_objects *o, json_t *ret, struct 
 	struct worktree_options opt = {.scratch = worker_bool(w, "scratch"), .ret = ret};
 	struct worktree t = {0};
 	git_commit *c = NULL;
+	struct gitindex *index = NULL;
+	struct objects *ignored;
 	int r = viewgit_open(o, &w->repo, reterr);
 
+	if (r == 0)
+		r = objects_begin(o->git, NULL, &ignored, reterr);
 	if (r < 0)
 		return r;
 	r = repo_commit(&w->repo, w->conf.base_commit, &c, reterr);
@@ -166,15 +171,16 @@ static int run(struct worker *w, struct viewgit_objects *o, json_t *ret, struct 
 	opt.git = o->git;
 	opt.onto = *git_commit_tree_id(c);
 	git_commit_free(c);
-	r = viewgit_index(o, w, &opt.index, reterr);
+	r = viewgit_index(w, &index, reterr);
+	if (r == -EOPNOTSUPP) /* what was left out would look deleted */
+		return r;
 	if (r < 0) { /* a diff is possible without: what is untracked may then look ignored */
-		opt.index = NULL;
-		if (r == -EOPNOTSUPP) /* what was left out would look deleted */
-			return r;
 		err_release(reterr);
+		index = NULL;
 	}
+	opt.index = index;
 	r = worktree_build(w, o, &opt, &t, reterr);
-	git_index_free(opt.index);
+	gitindex_free(index);
 	if (r == 0)
 		r = diff_paths(w, o->git, &opt.onto, &t, ret, reterr);
 	worktree_release(&t);
@@ -189,7 +195,6 @@ int op_diff(struct worker *w, json_t *ret, struct err *reterr)
 	(void)json_object_set_new(ret, "changes", json_array());
 	if (worker_bool(w, "patch"))
 		(void)json_object_set_new(ret, "patch", json_string(""));
-	repo_begin_objects();
 	r = run(w, &o, ret, reterr);
 	viewgit_close(&o);
 	return r;

@@ -31,7 +31,7 @@
 struct materialize {
 	struct worker *w;
 	struct viewgit_objects objects;
-	git_index *index;
+	struct gitindex *index;
 	struct commits own;
 	struct worktree tree;
 	git_oid base, old_tip, agent_tip, new_tip;
@@ -153,7 +153,7 @@ static int take_commits(struct materialize *m)
 
 static int check_conflicts(struct materialize *m)
 {
-	if (!m->index || !git_index_has_conflicts(m->index))
+	if (!m->index || !gitindex_has_conflicts(m->index))
 		return 0;
 	return err_set_id(
 		m->err, -EBUSY, "Conflict",
@@ -331,19 +331,33 @@ static void tell_submodules(struct materialize *m, const json_t *changes)
 	}
 }
 
-static int answer(struct materialize *m)
+/* Where the agent made no commits, what was taken is all there is. */
+static int list_changes(struct materialize *m, json_t *changes)
 {
 	git_oid from, to;
-	json_t *changes = json_array();
-	bool moved = !git_oid_equal(&m->new_tip, &m->old_tip);
-	int r = commit_tree(m->w->repo.git, &m->old_tip, &from);
+	int r = 0;
 
+	if (git_oid_equal(&m->old_tip, &m->agent_tip)) {
+		for (size_t i = 0; i < m->tree.n; i++)
+			if (m->tree.items[i].take)
+				change_add(changes, m->tree.items[i].path, &m->tree.items[i].was,
+					   &m->tree.items[i].to);
+		return 0;
+	}
+	r = commit_tree(m->w->repo.git, &m->old_tip, &from);
 	if (r == 0)
 		r = commit_tree(m->w->repo.git, &m->new_tip, &to);
-	if (r == 0)
-		r = tree_diff(m->w->repo.git, &from, &to, add_change, changes);
+	return r == 0 ? tree_diff(m->w->repo.git, &from, &to, add_change, changes) : r;
+}
+
+static int answer(struct materialize *m)
+{
+	json_t *changes = json_array();
+	bool moved = !git_oid_equal(&m->new_tip, &m->old_tip);
+	int r = list_changes(m, changes);
+
 	if (r < 0)
-		json_array_clear(changes);
+		(void)json_array_clear(changes);
 	tell_submodules(m, changes);
 	if (!moved)
 		worker_note(m->ret,
@@ -367,22 +381,20 @@ static int run(struct materialize *m)
 	if (r == 0)
 		r = viewgit_open(&m->objects, &m->w->repo, m->err);
 	if (r == 0)
-		r = viewgit_index(&m->objects, m->w, &m->index, m->err);
+		r = viewgit_index(m->w, &m->index, m->err);
 	if (r == 0)
 		r = check_conflicts(m);
 	if (r < 0)
 		return r;
-	repo_begin_objects();
-	r = take_commits(m);
+	r = repo_begin_objects(&m->w->repo, m->err);
+	if (r == 0)
+		r = take_commits(m);
 	if (r == 0)
 		r = build_tree(m);
 	if (r == 0)
 		r = make_commit(m);
-	if (r == 0 && !git_oid_equal(&m->new_tip, &m->old_tip)) {
-		r = repo_sync_objects(&m->w->repo);
-		if (r < 0)
-			return err_set(m->err, r, "writing the objects to disk: %s", strerror(-r));
-	}
+	if (r == 0 && !git_oid_equal(&m->new_tip, &m->old_tip))
+		r = repo_sync_objects(&m->w->repo, m->err);
 	if (r == 0 && !worker_bool(m->w, "dry_run"))
 		r = move_branch(m);
 	if (r < 0)
@@ -404,7 +416,7 @@ int op_materialize(struct worker *w, json_t *ret, struct err *reterr)
 	else
 		(void)git_repository_set_ident(w->repo.git, "agentfs", "agentfs@agentfs.invalid");
 	r = run(&m);
-	git_index_free(m.index);
+	gitindex_free(m.index);
 	commits_release(&m.own);
 	worktree_release(&m.tree);
 	viewgit_close(&m.objects);

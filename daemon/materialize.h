@@ -9,9 +9,9 @@
 struct worker;
 
 /* Brings the view's own index to where a commit of the taken paths would leave it, and puts it into
- * the view. Everything else that the agent has staged stays as it is. `index` is its copy
+ * the view, in proportion to those paths but for one copy. Everything else that the agent has staged stays as it is. `index` is its copy
  * (viewgit_index()), NULL does nothing. Errors: -errno. */
-int materialize_index(struct worker *w, git_index *index, const struct worktree *t,
+int materialize_index(struct worker *w, const struct gitindex *index, const struct worktree *t,
 		      struct err *reterr);
 
 /* The author of what an agent did, now. Caller frees with git_signature_free(). */

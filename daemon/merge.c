@@ -204,7 +204,7 @@ static int finish_walk(struct merging *m, struct err *reterr)
 		git_oid_cpy(&m->out.tree, &w->tree);
 		return 0;
 	}
-	r = tree_apply(m->git, &w->tree, edits, w->nboth, &m->out.tree);
+	r = tree_apply(m->git, NULL, &w->tree, edits, w->nboth, &m->out.tree);
 	return r < 0 ? err_set(reterr, r, "writing the merged tree: %s", strerror(-r)) : 0;
 }
 

@@ -217,7 +217,7 @@ static int land(struct merge_op *m, git_repository *git, struct checkout *c, str
 	int r = make_commit(m, reterr);
 
 	if (r == 0)
-		r = repo_sync_objects(&m->w->repo);
+		r = repo_sync_objects(&m->w->repo, reterr);
 	if (r == 0 && c)
 		r = checkout_publish(c, reterr);
 	if (r < 0)

@@ -35,8 +35,10 @@ struct preserve {
 static int add_ref(struct preserve *p, const char *name, const git_oid *tip)
 {
 	_cleanup_free_ char *ref = NULL;
-	int r = branch_preserve(&p->w->repo, p->w->conf.agent, p->id, name, tip, &ref, p->err);
+	int r = repo_sync_objects(&p->w->repo, p->err); /* never a ref before its objects */
 
+	if (r == 0)
+		r = branch_preserve(&p->w->repo, p->w->conf.agent, p->id, name, tip, &ref, p->err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < json_array_size(p->refs); i++)
@@ -163,6 +165,7 @@ static int keep_work(struct preserve *p, const git_oid *head)
 {
 	struct worktree_options opt = {.git = p->w->repo.git, .nested = true, .ret = p->ret};
 	_cleanup_(err_release) struct err ignored = ERR_INIT;
+	struct gitindex *index = NULL;
 	struct worktree t = {0};
 	git_oid parent = *head;
 	git_commit *c = NULL;
@@ -178,13 +181,12 @@ static int keep_work(struct preserve *p, const git_oid *head)
 	opt.onto = *git_commit_tree_id(c);
 	git_commit_free(c);
 	err_release(&ignored);
-	r = viewgit_index(&p->objects, p->w, &opt.index, &ignored);
-	if (r < 0)
-		opt.index = NULL;
+	r = viewgit_index(p->w, &index, &ignored);
+	opt.index = index;
 	/* What a sparse checkout left out was not deleted; only its index would tell which is which. */
 	opt.additive = r == -EOPNOTSUPP;
 	r = worktree_build(p->w, &p->objects, &opt, &t, p->err);
-	git_index_free(opt.index);
+	gitindex_free(index);
 	if (r == 0 && t.taken)
 		r = commit_work(p, &parent, &t.tree);
 	worktree_release(&t);
@@ -202,6 +204,8 @@ static int preserve_all(struct preserve *p)
 				  "the view's base commit is not readable");
 	view_id_hex(p->w, p->id);
 	r = viewgit_open(&p->objects, &p->w->repo, p->err);
+	if (r == 0)
+		r = repo_begin_objects(&p->w->repo, p->err);
 	if (r < 0)
 		return r;
 	find_head(p, &head, &detached);
@@ -212,8 +216,6 @@ static int preserve_all(struct preserve *p)
 		r = viewgit_refs(p->w, keep, p);
 	if (r == 0)
 		r = keep_stashes(p);
-	if (r == 0)
-		r = repo_sync_objects(&p->w->repo);
 	return r;
 }
 

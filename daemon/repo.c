@@ -20,6 +20,7 @@
 
 #include "cleanup.h"
 #include "io.h"
+#include "objects.h"
 #include "odb.h"
 
 enum { POINTER_MAX = 8192 };
@@ -320,6 +321,8 @@ int repo_check_peer(struct repo *r, uid_t peer, struct err *reterr)
 
 void repo_release(struct repo *r)
 {
+	if (r->objects)
+		objects_release(r->objects);
 	git_repository_free(r->git);
 	free(r->git_dir);
 	free(r->common);
@@ -349,18 +352,24 @@ int repo_commit(struct repo *r, const char *rev, git_commit **ret, struct err *r
 	return 0;
 }
 
-void repo_begin_objects(void)
-{
-	(void)git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 0);
-}
-
-int repo_sync_objects(struct repo *r)
+int repo_begin_objects(struct repo *r, struct err *reterr)
 {
 	_cleanup_free_ char *path = join(r->common, "objects");
-	_cleanup_close_ int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
-	(void)git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
-	if (fd < 0)
-		return path ? -errno : -ENOMEM;
-	return syncfs(fd) < 0 ? -errno : 0;
+	return path ? objects_begin(r->git, path, &r->objects, reterr) : -ENOMEM;
+}
+
+int repo_sync_objects(struct repo *r, struct err *reterr)
+{
+	_cleanup_free_ char *path = NULL;
+	_cleanup_close_ int fd = -1;
+
+	if (r->objects)
+		return objects_flush(r->objects, reterr);
+	path = join(r->common, "objects");
+	fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (fd < 0 || syncfs(fd) < 0)
+		return err_set(reterr, path ? -errno : -ENOMEM, "writing the objects to disk: %s",
+			       strerror(errno));
+	return 0;
 }

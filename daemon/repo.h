@@ -11,6 +11,8 @@
  * A repository as a path names it: found without libgit2 and without reading its configuration, so
  * that root can do it; opened only as its owner, with nothing outside it consulted.
  */
+struct objects;
+
 struct repo {
 	char *git_dir;	/* of the worktree that the path is in: HEAD is here; absolute, no final
 			   slash */
@@ -18,7 +20,8 @@ struct repo {
 	char *worktree; /* the main worktree, or NULL (bare, or a submodule's before repo_open()) */
 	uid_t owner;	/* of `common` */
 	gid_t group;
-	git_repository *git; /* after repo_open() */
+	git_repository *git;	 /* after repo_open() */
+	struct objects *objects; /* after repo_begin_objects() */
 };
 
 /* Finds the repository that `path` is in: a worktree or a folder below it, a linked worktree, a git
@@ -48,9 +51,10 @@ void repo_release(struct repo *r);
 /* Reads a commit by revision (revparse, peeled). Errors: -ENOENT naming `rev`. */
 int repo_commit(struct repo *r, const char *rev, git_commit **ret, struct err *reterr);
 
-/* Objects are written without a sync each between begin and sync; refs always with one. */
-void repo_begin_objects(void);
+/* What is written from now on is gathered (objects.h), and is in the repository after
+ * repo_sync_objects(). Errors: -errno. */
+int repo_begin_objects(struct repo *r, struct err *reterr);
 
 /* Makes everything written into the object store so far survive power loss; refs are written synced
  * anyway. Errors: -errno. */
-int repo_sync_objects(struct repo *r);
+int repo_sync_objects(struct repo *r, struct err *reterr);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tree comparison and editing. Both recurse only into folders that differ or are edited, so their
- * cost is that of the change, not of the tree. Depth is bounded, as trees may be hostile.
+ * Tree comparison. It recurses only into folders that differ, so its cost is that of the change, not
+ * of the tree. Depth is bounded, as trees may be hostile.
  */
 #include "treewalk.h"
 
@@ -11,6 +11,7 @@
 
 #include "buf.h"
 #include "cleanup.h"
+#include "image.h"
 #include "odb.h"
 
 enum { DEPTH_MAX = 1024 };
@@ -147,6 +148,118 @@ int tree_get(git_repository *git, const git_oid *tree, const char *path, struct 
 	return r < 0 && r != GIT_ENOTFOUND ? git_errno(r, NULL, "reading a tree") : 0;
 }
 
+/* --- many paths of one tree ----------------------------------------------------------------------
+ */
+
+int64_t tree_twin(const struct image *img, int64_t dir, const char *name, size_t len)
+{
+	int64_t at = dir >= 0 ? image_lookup(img, (uint32_t)dir, name, len) : TWIN_NONE;
+	const struct image_node *n = at >= 0 ? image_node(img, (uint32_t)at) : NULL;
+
+	return n && n->mode == GIT_FILEMODE_TREE ? at : TWIN_NONE;
+}
+
+bool tree_twin_is(const struct image *img, int64_t twin, const git_oid *tree)
+{
+	const struct image_node *n = twin >= 0 ? image_node(img, (uint32_t)twin) : NULL;
+
+	return n && memcmp(n->oid, tree->id, sizeof(tree->id)) == 0;
+}
+
+/* An entry of any kind; false where there is none. */
+static bool level_entry(const struct tree_reader *r, const struct tree_level *l, const char *name,
+			size_t len, struct tree_entry *ret)
+{
+	const struct image_node *n = NULL;
+	const git_tree_entry *e;
+	int64_t at;
+
+	if (l->tree) {
+		_cleanup_free_ char *copy = strndup(name, len);
+
+		e = copy ? git_tree_entry_byname(l->tree, copy) : NULL;
+		if (e)
+			*ret = (struct tree_entry){git_tree_entry_filemode(e),
+						   *git_tree_entry_id(e)};
+		return e != NULL;
+	}
+	at = l->twin >= 0 ? image_lookup(r->img, (uint32_t)l->twin, name, len) : -1;
+	if (at >= 0)
+		n = image_node(r->img, (uint32_t)at);
+	if (n) {
+		ret->mode = n->mode;
+		memcpy(ret->oid.id, n->oid, sizeof(ret->oid.id));
+	}
+	return n != NULL;
+}
+
+static int level_open(struct tree_reader *r, const git_oid *tree, int64_t twin,
+		      struct tree_level *ret)
+{
+	*ret = (struct tree_level){.twin = twin};
+	return tree_twin_is(r->img, twin, tree) ? 0 : lookup_tree(r->git, tree, &ret->tree);
+}
+
+int tree_reader_init(struct tree_reader *r, git_repository *git, const struct image *img,
+		     const git_oid *tree)
+{
+	*r = (struct tree_reader){.git = git, .img = img, .root = *tree};
+	return level_open(r, tree, img ? 0 : TWIN_NONE, &r->levels[0]);
+}
+
+void tree_reader_release(struct tree_reader *r)
+{
+	for (size_t i = 0; i < TREE_READER_DEPTH; i++)
+		git_tree_free(r->levels[i].tree);
+	buf_release(&r->path);
+}
+
+/* Closes the folders that `path` is not in; returns where in it the rest begins. */
+static size_t keep_shared(struct tree_reader *r, const char *path)
+{
+	size_t depth = 0, at = 0;
+
+	for (size_t i = 0; i < r->path.len && depth < r->depth && path[i] == r->path.data[i]; i++)
+		if (path[i] == '/') {
+			depth++;
+			at = i + 1;
+		}
+	while (r->depth > depth) {
+		git_tree_free(r->levels[r->depth].tree);
+		r->levels[r->depth--].tree = NULL;
+	}
+	buf_clear(&r->path);
+	return at;
+}
+
+int tree_reader_get(struct tree_reader *r, const char *path, struct tree_entry *ret)
+{
+	size_t at = keep_shared(r, path), n;
+	struct tree_entry e;
+	int q = buf_add(&r->path, path, at);
+
+	*ret = (struct tree_entry){0};
+	while (q == 0 && path[at + (n = strcspn(path + at, "/"))]) {
+		const struct tree_level *l = &r->levels[r->depth];
+
+		if (!level_entry(r, l, path + at, n, &e) || e.mode != GIT_FILEMODE_TREE)
+			return 0;
+		if (r->depth + 1 == TREE_READER_DEPTH) /* rare: the long way */
+			return tree_get(r->git, &r->root, path, ret);
+		q = level_open(r, &e.oid, tree_twin(r->img, l->twin, path + at, n),
+			       &r->levels[r->depth + 1]);
+		if (q == 0)
+			q = buf_add(&r->path, path + at, n + 1);
+		if (q == 0)
+			r->depth++;
+		at += n + 1;
+	}
+	if (q == 0 && level_entry(r, &r->levels[r->depth], path + at, strlen(path + at), &e) &&
+	    e.mode != GIT_FILEMODE_TREE)
+		*ret = e;
+	return q;
+}
+
 static int path_char(unsigned char c)
 {
 	return c == 0 ? -1 : c == '/' ? 0 : c;
@@ -162,99 +275,4 @@ int tree_path_order(const void *a, const void *b)
 		q++;
 	}
 	return path_char(*p) - path_char(*q);
-}
-
-/* Edits [0, n) share the first `skip` bytes of their paths, the folder whose tree is `tree`.
- * *ret_empty: nothing is left in it. */
-static int apply_level(git_repository *git, const git_oid *tree, const struct tree_edit *edits,
-		       size_t n, size_t skip, unsigned depth, git_oid *ret, bool *ret_empty);
-
-static int apply_folder(git_repository *git, git_treebuilder *tb, const char *name,
-			const struct tree_edit *edits, size_t n, size_t skip, unsigned depth)
-{
-	const git_tree_entry *e = git_treebuilder_get(tb, name);
-	git_oid old, oid;
-	bool empty = false, had = is_tree(e);
-	int r;
-
-	if (had)
-		old = *git_tree_entry_id(e);
-	r = apply_level(git, had ? &old : NULL, edits, n, skip, depth + 1, &oid, &empty);
-	if (r < 0)
-		return r;
-	if (!empty)
-		r = git_treebuilder_insert(NULL, tb, name, &oid, GIT_FILEMODE_TREE);
-	else if (had)
-		r = git_treebuilder_remove(tb, name);
-	return r < 0 ? git_errno(r, NULL, "building a tree") : 0;
-}
-
-static int apply_leaf(git_treebuilder *tb, const char *name, const struct tree_edit *edit)
-{
-	int r = 0;
-
-	if (edit->to.mode)
-		r = git_treebuilder_insert(NULL, tb, name, &edit->to.oid, edit->to.mode);
-	else if (git_treebuilder_get(tb, name) && !is_tree(git_treebuilder_get(tb, name)))
-		r = git_treebuilder_remove(tb, name);
-	return r < 0 ? git_errno(r, NULL, "building a tree") : 0;
-}
-
-/* One name of this level: its own edit (a file), and the edits below it (a folder). Deletions
- * come first, so that what takes the name's place is not removed again. */
-static int apply_name(git_repository *git, git_treebuilder *tb, const struct tree_edit *edits,
-		      size_t n, size_t skip, size_t len, unsigned depth)
-{
-	char *name = strndup(edits[0].path + skip, len);
-	const struct tree_edit *leaf = edits[0].path[skip + len] == 0 ? &edits[0] : NULL;
-	size_t below = leaf ? 1 : 0;
-	int r = name ? 0 : -ENOMEM;
-
-	if (r == 0 && leaf && !leaf->to.mode)
-		r = apply_leaf(tb, name, leaf);
-	if (r == 0 && n > below)
-		r = apply_folder(git, tb, name, edits + below, n - below, skip + len + 1, depth);
-	if (r == 0 && leaf && leaf->to.mode)
-		r = apply_leaf(tb, name, leaf);
-	free(name);
-	return r;
-}
-
-static int apply_level(git_repository *git, const git_oid *tree, const struct tree_edit *edits,
-		       size_t n, size_t skip, unsigned depth, git_oid *ret, bool *ret_empty)
-{
-	git_treebuilder *tb = NULL;
-	git_tree *source = NULL;
-	int r = depth > DEPTH_MAX ? -ELOOP : lookup_tree(git, tree, &source);
-
-	if (r == 0) {
-		r = git_treebuilder_new(&tb, git, source);
-		r = r < 0 ? git_errno(r, NULL, "building a tree") : 0;
-	}
-	for (size_t i = 0; r == 0 && i < n;) {
-		const char *at = edits[i].path + skip;
-		size_t len = strcspn(at, "/"), k = i + 1;
-
-		while (k < n && strncmp(edits[k].path + skip, at, len) == 0 &&
-		       edits[k].path[skip + len] == '/')
-			k++;
-		r = apply_name(git, tb, edits + i, k - i, skip, len, depth);
-		i = k;
-	}
-	if (r == 0) {
-		*ret_empty = git_treebuilder_entrycount(tb) == 0;
-		r = git_treebuilder_write(ret, tb);
-		r = r < 0 ? git_errno(r, NULL, "writing a tree") : 0;
-	}
-	git_treebuilder_free(tb);
-	git_tree_free(source);
-	return r;
-}
-
-int tree_apply(git_repository *git, const git_oid *tree, const struct tree_edit *edits, size_t n,
-	       git_oid *ret)
-{
-	bool empty;
-
-	return apply_level(git, tree, edits, n, 0, 0, ret, &empty);
 }

@@ -63,18 +63,6 @@ int viewgit_read(struct worker *w, const char *path, size_t max, struct buf *b)
 	return w->gitdir < 0 ? -ENOENT : gitdir_read(w->gitdir, path, max, b);
 }
 
-int64_t viewgit_index_second(struct worker *w)
-{
-	struct snapshot_stat own;
-	struct stat st;
-
-	if (w->worktree)
-		return w->gitdir >= 0 && fstatat(w->gitdir, "index", &st, AT_SYMLINK_NOFOLLOW) == 0
-			       ? st.st_mtim.tv_sec
-			       : 0;
-	return snapshot_lookup(w->snapshot, ".git/index", &own) == 0 ? own.mtime / 1000000000 : 0;
-}
-
 static int parse_oid(const char *p, size_t n, git_oid *ret)
 {
 	while (n > 0 && isspace((unsigned char)p[n - 1]))

@@ -14,6 +14,7 @@
  * snapshot; or (worker.worktree) HEAD and index of a worktree of the repository, whose refs, stash
  * and objects are the repository's own.
  */
+struct gitindex;
 struct snapshot;
 struct worker;
 
@@ -33,9 +34,6 @@ int viewgit_head(struct worker *w, git_oid *ret, struct err *reterr);
 typedef int (*viewgit_ref_fn)(const char *name, const git_oid *tip, void *user);
 int viewgit_refs(struct worker *w, viewgit_ref_fn fn, void *user);
 
-/* The second in which the agent's index was written, 0 where there is none. */
-int64_t viewgit_index_second(struct worker *w);
-
 /*
  * The view's objects beside the shared ones. Only what the shared store lacks is copied, to a
  * private temporary folder; objects are checked against their ids as they are read.
@@ -53,10 +51,9 @@ int viewgit_open(struct viewgit_objects *o, struct repo *r, struct err *reterr);
 /* Copies the objects in; once. Errors: TooLarge, -errno. */
 int viewgit_import(struct viewgit_objects *o, struct worker *w, struct err *reterr);
 
-/* The view's index, as a file of its own that may be changed and written; *ret is NULL where the
- * view has none. Errors: what libgit2 cannot read: -EOPNOTSUPP a sparse index, -EPROTONOSUPPORT a
- * split one, -errno. */
-int viewgit_index(struct viewgit_objects *o, struct worker *w, git_index **ret, struct err *reterr);
+/* The view's index; *ret is NULL where the view has none, and on error. Caller frees with
+ * gitindex_free(). Errors: as gitindex_parse(), with what to do. */
+int viewgit_index(struct worker *w, struct gitindex **ret, struct err *reterr);
 
 /* Removes everything. */
 void viewgit_close(struct viewgit_objects *o);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "gitindex.h"
 #include "gitname.h"
 #include "io.h"
 #include "odb.h"
@@ -294,29 +295,22 @@ int viewgit_copy(struct viewgit_objects *o, git_odb *to, const git_oid *oid, str
 	return copy_deep(o, to, oid, 0, reterr);
 }
 
-/* Kinds of index that git writes and libgit2 does not read. 0: neither of them. */
-static int other_index(struct err *reterr)
+/* Kinds of index whose entries stand elsewhere. */
+static int other_index(int r, struct err *reterr)
 {
-	const git_error *e = git_error_last();
-	const char *text = e && e->message ? e->message : "";
-
-	if (strstr(text, "'sdir'"))
+	if (r == -EOPNOTSUPP)
 		return err_set_id(
-			reterr, -EOPNOTSUPP, "Unsupported",
+			reterr, r, "Unsupported",
 			"the view's git has a sparse index, which cannot be read here: run "
 			"git sparse-checkout reapply --no-sparse-index there first");
-	if (strstr(text, "'link'"))
-		return err_set_id(
-			reterr, -EPROTONOSUPPORT, "Unsupported",
-			"the view's git has a split index, which cannot be read here: run "
-			"git update-index --no-split-index there first");
-	return 0;
+	return err_set_id(reterr, r, "Unsupported",
+			  "the view's git has a split index, which cannot be read here: run "
+			  "git update-index --no-split-index there first");
 }
 
-int viewgit_index(struct viewgit_objects *o, struct worker *w, git_index **ret, struct err *reterr)
+int viewgit_index(struct worker *w, struct gitindex **ret, struct err *reterr)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	char path[sizeof(o->dir) + 16];
 	int r = viewgit_read(w, "index", INDEX_MAX, &b);
 
 	*ret = NULL;
@@ -324,20 +318,14 @@ int viewgit_index(struct viewgit_objects *o, struct worker *w, git_index **ret, 
 		return 0;
 	if (r < 0)
 		return err_set(reterr, r, "reading the view's index: %s", strerror(-r));
-	(void)snprintf(path, sizeof(path), "%s/index", o->dir);
-	r = io_replace_file(AT_FDCWD, path, b.data, b.len, 0600);
+	r = gitindex_parse(&b, ret, reterr);
+	if (r == -EOPNOTSUPP || r == -EPROTONOSUPPORT) {
+		err_release(reterr);
+		return other_index(r, reterr);
+	}
 	if (r < 0)
-		return err_set(reterr, r, "writing '%s': %s", path, strerror(-r));
-	r = git_index_open(ret, path);
-	if (r < 0) {
-		*ret = NULL;
-		r = other_index(reterr);
-		if (r < 0)
-			return r;
-		(void)git_errno(GIT_ERROR, reterr, "reading the view's index");
 		return err_wrap(reterr, w->worktree ? "git read-tree HEAD there makes a plain one"
 						    : "rm .git/index and git reset there makes a "
 						      "new one");
-	}
 	return 0;
 }

@@ -339,6 +339,19 @@ static int find_op(const struct worker_op *ops, size_t nops, const struct worker
 	return err_set_id(reterr, -EINVAL, "Invalid", "no such op '%s'", name);
 }
 
+/* From a socket it reads to the end of the object only: a following audit keeps its input open. jansson
+ * does so byte by byte, which a file need not suffer. */
+static json_t *read_request(int in, json_error_t *why)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct stat st;
+
+	if (fstat(in, &st) == 0 && S_ISREG(st.st_mode) &&
+	    io_read_fd(in, WORKER_REQUEST_MAX, &b) == 0)
+		return json_loadb(b.data ? b.data : "", b.len, JSON_REJECT_DUPLICATES, why);
+	return json_loadfd(in, JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, why);
+}
+
 int worker_run(const struct worker_op *ops, size_t nops, int in, int out)
 {
 	struct worker w = {.state_fd = -1, .view_dir = -1, .viewctl = -1, .gitdir = -1};
@@ -350,9 +363,7 @@ int worker_run(const struct worker_op *ops, size_t nops, int in, int out)
 
 	worker_out = out;
 	(void)umask(022);
-	/* Reads to the end of the object, not of the file: a following audit keeps its input open.
-	 */
-	w.req = json_loadfd(in, JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &why);
+	w.req = read_request(in, &why);
 	if (!json_is_object(w.req))
 		r = err_set_id(&e, -EINVAL, "Invalid", "the request is no JSON object: %s",
 			       why.text);

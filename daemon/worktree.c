@@ -32,7 +32,6 @@ struct heavy {
 struct build {
 	struct worker *w;
 	struct viewgit_objects *o;
-	int64_t index_second; /* when the agent's index was written */
 	const struct worktree_options *opt;
 	struct worktree *t;
 	struct cleaner cleaner;
@@ -40,6 +39,7 @@ struct build {
 	struct heavy heavy[HEAVY_KINDS_MAX];
 	size_t nheavy, notes;
 	struct buf folder; /* the last folder asked about, and what stands in the way there */
+	struct tree_reader reader; /* of the tree below, path after path */
 	enum { OPEN, NESTED, GITLINK } state;
 	bool known;
 	struct buf told; /* the nested repository that was told last */
@@ -149,12 +149,17 @@ static void unite(struct worktree *t, size_t first)
 	t->n = kept;
 }
 
-/* Not there because git sparse-checkout left it out: it is what the index says. */
-static void use_sparse(struct worktree_item *it, const git_index_entry *e)
+static bool in_index(const struct build *b, const char *path, struct gitindex_entry *ret)
 {
-	if (it->to.mode || !e || !(e->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE))
+	return b->opt->index && gitindex_find(b->opt->index, path, ret);
+}
+
+/* Not there because git sparse-checkout left it out: it is what the index says. */
+static void use_sparse(struct worktree_item *it, const struct gitindex_entry *e)
+{
+	if (it->to.mode || !e->skip_worktree)
 		return;
-	it->to = (struct tree_entry){.mode = e->mode, .oid = e->id};
+	it->to = (struct tree_entry){.mode = e->mode, .oid = e->oid};
 	it->indexed = it->same_as_base = true;
 }
 
@@ -173,13 +178,14 @@ static int gather(struct build *b)
 	unite(b->t, first);
 	for (size_t i = 0; r == 0 && i < b->t->n; i++) {
 		struct worktree_item *it = &b->t->items[i];
+		struct gitindex_entry e;
 
-		const git_index_entry *e =
-			b->opt->index ? git_index_get_bypath(b->opt->index, it->path, 0) : NULL;
+		bool indexed = in_index(b, it->path, &e);
 
-		r = tree_get(b->opt->git, &b->opt->onto, it->path, &it->was);
-		it->tracked = it->was.mode != 0 || e;
-		use_sparse(it, e);
+		r = tree_reader_get(&b->reader, it->path, &it->was);
+		it->tracked = it->was.mode != 0 || indexed;
+		if (indexed)
+			use_sparse(it, &e);
 		/* A gitlink is an empty folder in a view: neither changed nor gone. */
 		it->take =
 			it->was.mode != GIT_FILEMODE_COMMIT && it->to.mode != GIT_FILEMODE_COMMIT;
@@ -221,7 +227,7 @@ static int folder_state(struct build *b, const char *path)
 		buf_clear(&at);
 		if (buf_add(&at, path, i) < 0)
 			return -ENOMEM;
-		if (tree_get(b->opt->git, &b->opt->onto, at.data, &e) == 0 &&
+		if (tree_reader_get(&b->reader, at.data, &e) == 0 &&
 		    e.mode == GIT_FILEMODE_COMMIT) {
 			b->state = b->opt->nested ? NESTED : GITLINK;
 			r = tell_folder(b, path, i,
@@ -369,24 +375,24 @@ static int choose_new(struct build *b, struct worktree_item *it)
 }
 
 /*
- * Does the agent's own git say what this file's content is stored as? Its index is believed as git
- * itself would: the file has not been touched since, and not in the second in which it was written.
+ * Does the agent's own index say what this file's content is stored as? Exact times prove it: a view
+ * stamps every change of a file with a ctime of its own, to the nanosecond, that nobody can set; and git
+ * looks at a file's times before it reads it. Sizes of 0 are how git and materialize_index.c make a
+ * reader that knows seconds only look again.
  */
 static bool index_knows(struct build *b, struct worktree_item *it)
 {
-	const git_index_entry *e =
-		b->opt->index ? git_index_get_bypath(b->opt->index, it->path, 0) : NULL;
 	const int64_t second = 1000000000;
+	struct gitindex_entry e;
 
-	if (!e || !it->changed || e->mode != it->to.mode ||
-	    e->mtime.seconds != (int32_t)(it->st.mtime / second) ||
-	    e->mtime.nanoseconds != (uint32_t)(it->st.mtime % second) ||
-	    e->ctime.seconds != (int32_t)(it->st.ctime / second) ||
-	    e->ctime.nanoseconds != (uint32_t)(it->st.ctime % second) ||
-	    e->ino != (uint32_t)it->st.ino || e->file_size != (uint32_t)it->st.size ||
-	    it->st.mtime / second >= b->index_second)
+	if (!it->changed || !in_index(b, it->path, &e) || e.mode != it->to.mode ||
+	    e.mtime_s != (uint32_t)(it->st.mtime / second) ||
+	    e.mtime_ns != (uint32_t)(it->st.mtime % second) ||
+	    e.ctime_s != (uint32_t)(it->st.ctime / second) ||
+	    e.ctime_ns != (uint32_t)(it->st.ctime % second) || e.ino != (uint32_t)it->st.ino ||
+	    (e.size && e.size != (uint32_t)it->st.size))
 		return false;
-	it->to.oid = e->id;
+	it->to.oid = e.oid;
 	return true;
 }
 
@@ -451,27 +457,15 @@ static int choose(struct build *b, struct worktree_item *it)
 static int hash_all(struct build *b)
 {
 	struct worktree_hash h = {b->w->snapshot, b->opt->git, &b->cleaner, b->opt->strict};
-	size_t total = 0, done = 0;
+	int r = worktree_hash(&h, b->t->items, b->t->n, b->err);
 
-	for (size_t i = 0; i < b->t->n; i++)
-		total += b->t->items[i].take;
-	for (size_t i = 0; i < b->t->n; i++) {
+	for (size_t i = 0; r == 0 && i < b->t->n; i++) {
 		struct worktree_item *it = &b->t->items[i];
 
-		if (!it->take)
-			continue;
-		if (++done % 500 == 0)
-			worker_progress("storing changed files", done, total);
-		if (it->to.mode && !it->same_as_base) {
-			int r = worktree_hash(&h, it, b->err);
-
-			if (r < 0)
-				return r;
-		}
-		it->take = !same_entry(&it->to, &it->was);
+		it->take = it->take && !same_entry(&it->to, &it->was);
 		b->t->taken += it->take;
 	}
-	return 0;
+	return r;
 }
 
 static int build_tree(struct build *b)
@@ -490,7 +484,8 @@ static int build_tree(struct build *b)
 		b->t->tree = b->opt->onto;
 		return 0;
 	}
-	r = tree_apply(b->opt->git, &b->opt->onto, edits, n, &b->t->tree);
+	r = tree_apply(b->opt->git, snapshot_image(b->w->snapshot), &b->opt->onto, edits, n,
+		       &b->t->tree);
 	return r < 0 ? err_set(b->err, r, "writing the view's tree: %s", strerror(-r)) : 0;
 }
 
@@ -501,7 +496,8 @@ int worktree_build(struct worker *w, struct viewgit_objects *o, const struct wor
 	int r = cleaner_open(&b.cleaner, o, w, reterr);
 
 	*ret = (struct worktree){0};
-	b.index_second = viewgit_index_second(w);
+	if (r == 0)
+		r = tree_reader_init(&b.reader, opt->git, snapshot_image(w->snapshot), &opt->onto);
 	if (r == 0)
 		r = gather(&b);
 	for (size_t i = 0; r == 0 && i < ret->n; i++)
@@ -513,6 +509,7 @@ int worktree_build(struct worker *w, struct viewgit_objects *o, const struct wor
 	if (b.notes > NOTES_MAX)
 		worker_note(opt->ret, "… and %zu more of this kind", b.notes - NOTES_MAX);
 	cleaner_close(&b.cleaner);
+	tree_reader_release(&b.reader);
 	for (size_t i = 0; i < b.nheavy; i++)
 		free(b.heavy[i].folder);
 	buf_release(&b.folder);

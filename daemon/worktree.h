@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "err.h"
+#include "gitindex.h"
 #include "snapshot.h"
 #include "treewalk.h"
 #include "viewgit.h"
@@ -36,11 +37,11 @@ struct worktree {
 };
 
 struct worktree_options {
-	git_repository *git; /* where blobs and trees are written */
-	git_oid onto;	     /* tree that it is compared with and built on */
-	git_index *index;    /* the agent's, or NULL: what is in it is tracked */
-	bool judge;	     /* leave out what the policy does not allow, with a note */
-	bool limit;	     /* refuse masses of new files in one ignored-looking folder */
+	git_repository *git;	      /* where blobs and trees are written */
+	git_oid onto;		      /* tree that it is compared with and built on */
+	const struct gitindex *index; /* the agent's, or NULL: what is in it is tracked */
+	bool judge;		      /* leave out what the policy does not allow, with a note */
+	bool limit;		      /* refuse masses of new files in one ignored-looking folder */
 	bool strict;   /* refuse content that needs a filter we lack; else its bytes as they are */
 	bool scratch;  /* scratch files too */
 	bool additive; /* what the view lacks stays */

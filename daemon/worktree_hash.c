@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* File content → blob. Plain content is streamed; what has to be converted is held whole, bounded.
+/*
+ * File content → blob. Large plain content is streamed; the rest is held whole, bounded, and hashed and
+ * deflated by as many threads as there are processors.
  */
 #include "worktree_hash.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "buf.h"
 #include "cleanup.h"
+#include "objects.h"
 #include "odb.h"
 #include "snapshot.h"
+#include "worker_run.h"
 
-enum { CHUNK = 1 << 20 };
+enum { CHUNK = 1 << 20, THREADS_MAX = 4, PER_THREAD = 256 << 10, PROGRESS_STEP = 500 };
 static const uint64_t convert_max = UINT64_C(512) << 20;
 
 static int unreadable(const char *path, ssize_t r, struct err *reterr)
@@ -46,22 +53,20 @@ static int read_whole(struct worktree_hash *h, const struct worktree_item *it, s
 static int store(struct worktree_hash *h, struct worktree_item *it, const struct buf *b,
 		 struct err *reterr)
 {
-	int r = git_blob_create_from_buffer(&it->to.oid, h->git, b->data ? b->data : "", b->len);
+	int r = objects_put(h->git, GIT_OBJECT_BLOB, b->data ? b->data : "", b->len, &it->to.oid);
 
-	return r < 0 ? git_errno(r, reterr, "storing '%s'", it->path) : 0;
+	return r < 0 ? err_set(reterr, r, "storing '%s': %s", it->path, strerror(-r)) : 0;
 }
 
 static int store_stream(struct worktree_hash *h, struct worktree_item *it, struct err *reterr)
 {
 	_cleanup_free_ char *chunk = malloc(CHUNK);
 	git_odb_stream *stream = NULL;
-	git_odb *odb = NULL;
 	uint64_t off = 0;
-	int r = chunk ? git_repository_odb(&odb, h->git) : -ENOMEM;
+	int r = chunk ? objects_stream(h->git, it->st.size, &stream) : -ENOMEM;
 
-	if (r == 0)
-		r = git_odb_open_wstream(&stream, odb, it->st.size, GIT_OBJECT_BLOB);
-	git_odb_free(odb);
+	if (r < 0)
+		return err_set(reterr, r, "storing '%s': %s", it->path, strerror(-r));
 	while (r == 0 && off < it->st.size) {
 		ssize_t k = snapshot_read(h->snapshot, it->st.node, off, chunk, CHUNK);
 
@@ -83,7 +88,7 @@ static int store_raw(struct worktree_hash *h, struct worktree_item *it, struct e
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	int r;
 
-	if (it->st.size > CHUNK)
+	if (it->st.size > OBJECTS_WHOLE_MAX)
 		return store_stream(h, it, reterr);
 	r = read_whole(h, it, &b, reterr);
 	return r < 0 ? r : store(h, it, &b, reterr);
@@ -137,14 +142,15 @@ static int store_lfs(struct worktree_hash *h, struct worktree_item *it, struct e
 		it->path);
 }
 
-int worktree_hash(struct worktree_hash *h, struct worktree_item *it, struct err *reterr)
+/* 1: the content is stored as it is, which is left to be done. */
+static int hash_converted(struct worktree_hash *h, struct worktree_item *it, struct err *reterr)
 {
 	enum clean_kind kind = CLEAN_RAW;
 	const char *filter = "";
 	int r;
 
 	if (it->to.mode == GIT_FILEMODE_LINK)
-		return store_raw(h, it, reterr);
+		return 1;
 	r = cleaner_kind(h->cleaner, it->path, &kind, &filter, reterr);
 	if (r < 0)
 		return r;
@@ -166,5 +172,110 @@ int worktree_hash(struct worktree_hash *h, struct worktree_item *it, struct err 
 				it->path, filter);
 		break;
 	}
-	return store_raw(h, it, reterr);
+	return it->st.size > OBJECTS_WHOLE_MAX ? store_stream(h, it, reterr) : 1;
+}
+
+/* --- several at once ---------------------------------------------------------------------------
+ * What is left after the questions to libgit2, which are one thread's: reading, hashing, deflating.
+ */
+
+struct crowd {
+	struct worktree_hash *h;
+	struct worktree_item **items;
+	size_t n;
+	_Atomic size_t next, done;
+	pthread_mutex_t lock; /* guards the rest */
+	int failed;
+	struct err err;
+};
+
+static void crowd_failed(struct crowd *c, int r, struct err *e)
+{
+	pthread_mutex_lock(&c->lock);
+	if (!c->failed) {
+		c->failed = r;
+		c->err = *e;
+		*e = ERR_INIT;
+	}
+	pthread_mutex_unlock(&c->lock);
+	err_release(e);
+}
+
+static void crowd_work(struct crowd *c, bool tell)
+{
+	struct err e = ERR_INIT;
+	size_t i, told = 0;
+	int r = 0;
+
+	while (r == 0 && (i = atomic_fetch_add(&c->next, 1)) < c->n) {
+		r = store_raw(c->h, c->items[i], &e);
+		if (r < 0)
+			crowd_failed(c, r, &e);
+		if (atomic_fetch_add(&c->done, 1) - told >= PROGRESS_STEP && tell) {
+			told = atomic_load(&c->done);
+			worker_progress("storing changed files", told, c->n);
+		}
+	}
+	if (r < 0)
+		atomic_store(&c->next, c->n);
+}
+
+static void *crowd_thread(void *user)
+{
+	crowd_work(user, false);
+	return NULL;
+}
+
+/* One thread per PER_THREAD bytes, and no more than there are processors. */
+static unsigned helpers_for(const struct crowd *c)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t bytes = 0,
+		 most = cpus < THREADS_MAX ? (uint64_t)(cpus > 0 ? cpus : 1) : THREADS_MAX;
+
+	for (size_t i = 0; i < c->n; i++)
+		bytes += c->items[i]->st.size;
+	bytes = bytes / PER_THREAD + 1;
+	return (unsigned)(bytes < most ? bytes : most) - 1;
+}
+
+static int store_all(struct crowd *c, struct err *reterr)
+{
+	pthread_t threads[THREADS_MAX];
+	unsigned wanted = helpers_for(c), n = 0;
+
+	(void)pthread_mutex_init(&c->lock, NULL);
+	while (n < wanted && pthread_create(&threads[n], NULL, crowd_thread, c) == 0)
+		n++;
+	crowd_work(c, true);
+	while (n)
+		(void)pthread_join(threads[--n], NULL);
+	(void)pthread_mutex_destroy(&c->lock);
+	if (c->failed && reterr)
+		*reterr = c->err;
+	else
+		err_release(&c->err);
+	return c->failed;
+}
+
+int worktree_hash(struct worktree_hash *h, struct worktree_item *items, size_t n,
+		  struct err *reterr)
+{
+	_cleanup_free_ struct worktree_item **raw =
+		calloc(n ? n : 1, sizeof(struct worktree_item *));
+	struct crowd c = {.h = h, .items = raw, .err = ERR_INIT};
+
+	if (!raw)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct worktree_item *it = &items[i];
+		int r = it->take && it->to.mode && !it->same_as_base ? hash_converted(h, it, reterr)
+								     : 0;
+
+		if (r < 0)
+			return r;
+		if (r > 0)
+			raw[c.n++] = it;
+	}
+	return store_all(&c, reterr);
 }

@@ -14,6 +14,7 @@ struct worktree_hash {
 	bool strict; /* worktree_options */
 };
 
-/* Stores the file's or symlink's content as a blob, converted as git add would: it->to.oid. Errors:
- * Unsupported naming path and filter, TooLarge, -EIO, -errno. */
-int worktree_hash(struct worktree_hash *h, struct worktree_item *it, struct err *reterr);
+/* Stores the content of the files and symlinks that are taken as blobs, converted as git add would:
+ * their to.oid. Errors: Unsupported naming path and filter, TooLarge, -EIO, -errno. */
+int worktree_hash(struct worktree_hash *h, struct worktree_item *items, size_t n,
+		  struct err *reterr);

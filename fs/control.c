@@ -69,7 +69,7 @@ static int do_status(struct fs *fs, struct buf *text)
 static int do_snapshot(struct fs *fs, struct record *ret)
 {
 	struct view_info i;
-	int r = helper_run("--helper-syncfs", fs->mount, SYNCFS_MS);
+	int r = helper_run(HELPER_SYNCFS, fs->mount, SYNCFS_MS);
 
 	if (r < 0)
 		(void)log_warning(r, "write out mapped pages before a snapshot, ignoring");
@@ -96,7 +96,7 @@ static void poke(struct fs *fs, const char *path)
 
 	if (asprintf(&full, "%s/%s", fs->mount, path) < 0)
 		return;
-	(void)helper_run("--helper-poke", full, POKE_MS); /* a watcher told late is no failure */
+	(void)helper_run(HELPER_POKE, full, POKE_MS); /* a watcher told late is no failure */
 }
 
 static int do_put(struct fs *fs, const struct record *msg, const char *path, int fd,

@@ -4,15 +4,16 @@
 /*
  * What must be done through the mount, from outside the server: a process that serves a mount must never
  * wait for it (a thread in such a wait cannot be killed, and keeps /dev/fuse open). So the server
- * runs itself anew with one of these, waits a bounded time and kills it.
+ * forks a child for one of these, waits a bounded time and kills it.
  */
+enum helper { HELPER_SYNCFS, HELPER_POKE };
 
-/* `agentfs --helper-syncfs PATH`: dirty pages of shared mappings are written out (trap 7). */
+/* HELPER_SYNCFS: dirty pages of shared mappings are written out (trap 7). */
 int helper_syncfs(const char *path);
 
-/* `agentfs --helper-poke PATH`: the file is truncated to its own size, which wakes inotify watchers as
+/* HELPER_POKE: the file is truncated to its own size, which wakes inotify watchers as
  * an invalidation does not (trap 10). */
 int helper_poke(const char *path);
 
 /* Runs one of them, at most timeout_ms. Errors: -ETIMEDOUT, -EIO. */
-int helper_run(const char *what, const char *path, int timeout_ms);
+int helper_run(enum helper what, const char *path, int timeout_ms);

@@ -26,7 +26,6 @@
 #include "cleanup.h"
 #include "control.h"
 #include "fs.h"
-#include "helper.h"
 #include "io.h"
 #include "log.h"
 #include "loop.h"
@@ -40,16 +39,10 @@ struct options {
 };
 
 static const struct option long_options[] = {
-	{"view", required_argument, NULL, 'v'},
-	{"state", required_argument, NULL, 's'},
-	{"socket", required_argument, NULL, 'c'},
-	{"ready-fd", required_argument, NULL, 'r'},
-	{"log", required_argument, NULL, 'l'},
-	{"helper-syncfs", required_argument, NULL, 'S'},
-	{"helper-poke", required_argument, NULL, 'P'},
-	{"version", no_argument, NULL, 'V'},
-	{"help", no_argument, NULL, 'h'},
-	{0},
+	{"view", required_argument, NULL, 'v'},	  {"state", required_argument, NULL, 's'},
+	{"socket", required_argument, NULL, 'c'}, {"ready-fd", required_argument, NULL, 'r'},
+	{"log", required_argument, NULL, 'l'},	  {"version", no_argument, NULL, 'V'},
+	{"help", no_argument, NULL, 'h'},	  {0},
 };
 
 static void usage(FILE *f)
@@ -116,12 +109,6 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_exit
 		case 'l':
 			o->log = optarg;
 			break;
-		case 'S':
-			*ret_exit = helper_syncfs(optarg) < 0;
-			return 1;
-		case 'P':
-			*ret_exit = helper_poke(optarg) < 0;
-			return 1;
 		case 'V':
 			puts("agentfs " AGENTFS_VERSION);
 			return 1;

@@ -52,7 +52,7 @@ static git_oid apply(const git_oid *onto, size_t n, const char *const *what)
 		edits[i] = (struct tree_edit){
 			what[i] + 1, what[i][0] == '+' ? blob(what[i]) : (struct tree_entry){0}};
 	qsort(edits, n, sizeof(*edits), tree_path_order);
-	assert_int_equal(tree_apply(git, onto, edits, n, &oid), 0);
+	assert_int_equal(tree_apply(git, NULL, onto, edits, n, &oid), 0);
 	return oid;
 }
 
