@@ -20,6 +20,7 @@
 
 #include "audit_source.h"
 #include "cleanup.h"
+#include "recover.h"
 #include "viewconf.h"
 
 #define NS UINT64_C(1000000000)
@@ -289,7 +290,7 @@ static struct audit_source *source_new(const char *agent, const char *view_id)
 
 	if (!s)
 		return NULL;
-	s->dir = -1;
+	s->dir = s->images_dir = -1;
 	s->agent = strdup(agent);
 	(void)snprintf(s->view, sizeof(s->view), "%s", view_id);
 	if (s->agent)
@@ -311,6 +312,8 @@ static int open_tree(struct audit_source *s, int view_dir, int images_dir, struc
 	r = image_open(images_dir, conf.image, &s->image, reterr);
 	if (r == 0) {
 		r = tree_init(&s->tree, s->image, conf.uid, conf.gid);
+		s->images_dir = fcntl(images_dir, F_DUPFD_CLOEXEC, 3);
+		s->tree.images = recover_images(&s->images_dir);
 		if (r < 0) {
 			image_close(s->image);
 			s->image = NULL;

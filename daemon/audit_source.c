@@ -92,6 +92,12 @@ static int apply(struct audit_source *s, const struct record *rec, struct err *r
 {
 	int r = s->image ? apply_replay(&s->tree, rec) : 0;
 
+	if (r == -ENOENT && rec->type == RECORD_SYNC) { /* no image, no paths */
+		tree_release(&s->tree);
+		image_close(s->image);
+		s->image = NULL;
+		r = 0;
+	}
 	if (r < 0)
 		return err_set_id(reterr, r, r == -EBADMSG ? "Damaged" : "Internal",
 				  "record %" PRIu64
@@ -168,6 +174,7 @@ void audit_source_free(struct audit_source *s)
 	image_close(s->image);
 	policy_free(s->policy);
 	(void)safe_close(s->dir);
+	(void)safe_close(s->images_dir);
 	free(s->agent);
 	free(s);
 }

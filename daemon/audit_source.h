@@ -44,6 +44,7 @@ struct audit_source {
 	char view[33];		       /* "" for the control plane */
 	int dir;		       /* journal */
 	struct journal_reader *reader; /* NULL: there is none yet */
+	int images_dir;		       /* for those of later bases */
 	struct image *image;	       /* NULL: gone; paths are then what the record itself says */
 	struct tree tree;
 	struct policy *policy; /* in force, or NULL */

@@ -18,6 +18,7 @@
 
 #include "cleanup.h"
 #include "sys.h"
+#include "tree_sync.h"
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE (1 << 1)
@@ -437,6 +438,8 @@ void apply_record(struct tree *t, const struct record *rec)
 		apply_mount(t);
 	else if (rec->type == RECORD_COMPACT)
 		apply_compact(t, rec);
+	else if (rec->type == RECORD_SYNC)
+		tree_next_take(t);
 	t->seq = rec->seq;
 }
 

@@ -13,6 +13,7 @@
 #include "apply.h"
 #include "cleanup.h"
 #include "sys.h"
+#include "tree_sync.h"
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE (1 << 1)
@@ -47,6 +48,7 @@ static void spares_clear(struct tree *t)
 	free(t->spare_copy);
 	t->spare_copy = NULL;
 	t->spare_ncopy = 0;
+	tree_next_free(TAKE_PTR(t->next));
 }
 
 /* Room for one more name in folder d, and a spare entry for it unless there is one already. */
@@ -350,6 +352,8 @@ int apply_prepare(struct tree *t, const struct record *rec)
 	int r;
 
 	spares_clear(t);
+	if (rec->type == RECORD_SYNC)
+		return tree_next_build(t, rec, &t->next);
 	if (rec->type != RECORD_OP && rec->type != RECORD_COMPACT)
 		return 0;
 	r = dirty_reserve(t, rec->name.n + rec->name2.n + rec->name.n + rec->name2.n);

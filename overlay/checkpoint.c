@@ -5,7 +5,7 @@
  *     0   8  magic "AFSCKPT\0"
  *     8   2  version (1)            10  2  header size (96)
  *    12   4  compatible feature bits (ignored where unknown)
- *    16   4  incompatible feature bits (refused where unknown)
+ *    16   4  incompatible feature bits (refused where unknown): 1 = the view was synced to another base
  *    20   4  hash algorithm (1 = XXH3-64)
  *    24  16  view id
  *    40   8  seq: the last journal record whose effect is in here
@@ -16,6 +16,9 @@
  *    80   8  chain: checksum of the last record (seeded with 0)
  *    88   8  XXH3-64 of bytes 0..87
  *    96      records in the encoding of record.c, their `type` one of enum ckpt_type
+ *
+ * After a sync (tree_sync.h) a full one begins with the base: image, numbers of its places, content of
+ * older bases that is still used. The deltas behind it are on that base; a sync makes the next one full.
  *
  * A file is written beside, synced, renamed into place and its folder synced, so that it is whole or
  * not there; a crash at any step leaves the older chain. A delta is applied onto the one before it:
@@ -39,7 +42,7 @@
 #include "record.h"
 #include "sys.h"
 
-enum { EXTENTS_PER_RECORD = 1024, NODE_FLAGS_KEPT = ~NODE_F_DIRTY };
+enum { EXTENTS_PER_RECORD = 1024, RUNS_PER_RECORD = 1024, NODE_FLAGS_KEPT = ~NODE_F_DIRTY };
 
 struct writer {
 	struct buf *b;
@@ -129,11 +132,56 @@ static int put_name(struct writer *w, uint64_t dir, struct bytes name, const str
 	return put(w, &rec, CKPT_NAME);
 }
 
+static int put_runs(struct writer *w, const struct tree *t)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < t->base.n; i += RUNS_PER_RECORD) {
+		uint32_t k = t->base.n - i;
+		struct record rec = {0};
+
+		if (k > RUNS_PER_RECORD)
+			k = RUNS_PER_RECORD;
+		RECORD_SET(&rec, value, F_VALUE,
+			   ((struct bytes){(const char *)&t->base.runs[i],
+					   k * sizeof(struct base_run)}));
+		r = put(w, &rec, CKPT_RUNS);
+	}
+	return r;
+}
+
+static int put_base(struct writer *w, const struct tree *t)
+{
+	struct record rec = {0};
+	const struct kept *k;
+	size_t pos = 0;
+	int r;
+
+	if (!t->image_name)
+		return 0;
+	RECORD_SET(&rec, name, F_NAME, ((struct bytes){t->image_name, strlen(t->image_name)}));
+	RECORD_SET(&rec, name2, F_NAME2, ((struct bytes){t->base_commit, strlen(t->base_commit)}));
+	RECORD_SET(&rec, count, F_COUNT, t->layer);
+	r = put(w, &rec, CKPT_BASE);
+	if (r == 0)
+		r = put_runs(w, t);
+	while (r == 0 && (k = table_next(&t->kept, &pos))) {
+		struct record kr = {0};
+
+		RECORD_SET(&kr, node, F_NODE, k->id);
+		RECORD_SET(&kr, size, F_SIZE, k->size);
+		RECORD_SET(&kr, value, F_VALUE,
+			   ((struct bytes){(const char *)k->oid, sizeof(k->oid)}));
+		r = put(w, &kr, CKPT_KEPT);
+	}
+	return r;
+}
+
 static int put_all(struct writer *w, const struct tree *t)
 {
 	const struct node *n;
 	size_t pos = 0;
-	int r = 0;
+	int r = put_base(w, t);
 
 	while (r == 0 && (n = table_next(&t->nodes, &pos)))
 		r = put_node(w, n);
@@ -197,7 +245,7 @@ static void put_header(char *h, const struct tree *t, const uint8_t view_id[16],
 	store(h + 8, 1, 2);
 	store(h + 10, CKPT_HEADER_SIZE, 2);
 	store(h + 12, 0, 4);
-	store(h + 16, 0, 4);
+	store(h + 16, t->image_name ? CKPT_INCOMPAT_SYNCED : 0, 4);
 	store(h + 20, 1, 4);
 	memcpy(h + 24, view_id, 16);
 	store(h + 40, t->seq, 8);

@@ -102,16 +102,19 @@ bool tree_name_ok(const char *name, size_t len)
 
 bool tree_base_has(const struct tree *t, uint64_t dir, const char *name, size_t len, uint64_t *ret)
 {
-	const struct image_node *b = tree_base(t, dir);
+	const struct image_node *b;
+	uint32_t at;
 	int64_t place;
 
+	if (!tree_place(t, dir, &at))
+		return false;
+	b = image_node(t->image, at);
 	if (!b || !b->children)
 		return false;
-	place = image_lookup(
-		t->image, (uint32_t)(dir == NODE_ROOT ? 0 : (dir & 0xffffffffffff) - 2), name, len);
+	place = image_lookup(t->image, at, name, len);
 	if (place < 0)
 		return false;
-	*ret = NODE_BASE((uint32_t)place);
+	*ret = tree_number(t, (uint32_t)place);
 	return true;
 }
 
@@ -231,7 +234,7 @@ int tree_readdir(const struct tree *t, uint64_t dir, uint64_t cookie, uint64_t *
 			*ret_name = image_name(t->image, c, ret_len);
 			if (d && d->dir.entries && tree_entry(t, dir, *ret_name, *ret_len))
 				continue;
-			*ret_id = NODE_BASE(b->first_child + (uint32_t)k);
+			*ret_id = tree_number(t, b->first_child + (uint32_t)k);
 			*ret_cookie = COOKIE_BASE + k;
 			return 1;
 		}

@@ -15,11 +15,23 @@
 #include "cleanup.h"
 #include "sys.h"
 #include "tree.h"
+#include "tree_sync.h"
 
 int tree_init(struct tree *t, const struct image *img, uint32_t uid, uint32_t gid)
 {
-	*t = (struct tree){.image = img, .uid = uid, .gid = gid, .next_upper = NODE_UPPER_FIRST};
-	return tree_names_reserve(t, 1);
+	const struct base_run all = {0, image_count(img), NODE_LAYERED(1, 0),
+				     (int64_t)image_time_ns(img)};
+	int r;
+
+	*t = (struct tree){.image = img,
+			   .layer = 1,
+			   .uid = uid,
+			   .gid = gid,
+			   .next_upper = NODE_UPPER_FIRST};
+	r = base_map_add(&t->base, &all);
+	if (r == 0)
+		r = base_map_finish(&t->base, all.len);
+	return r < 0 ? r : tree_names_reserve(t, 1);
 }
 
 static void xattrs_free(struct xattr *x)
@@ -59,6 +71,7 @@ void tree_node_drop(struct tree *t, struct node *n)
 void tree_release(struct tree *t)
 {
 	struct node *n;
+	struct kept *k;
 	size_t pos = 0;
 
 	while ((n = table_next(&t->nodes, &pos)))
@@ -76,6 +89,17 @@ void tree_release(struct tree *t)
 		free(t->spare_entries[i]);
 	xattrs_free(t->spare_xattr);
 	free(t->spare_copy);
+	tree_next_free(TAKE_PTR(t->next));
+	pos = 0;
+	while ((k = table_next(&t->kept, &pos)))
+		free(k);
+	table_release(&t->kept);
+	base_map_release(&t->base);
+	if (t->image_opened)
+		t->images.close(t->image, t->images.user);
+	free(t->image_name);
+	free(t->base_commit);
+	free(t->base_lookups);
 	free(t->policy);
 	buf_release(&t->dirty_nodes);
 	buf_release(&t->dirty_names);
@@ -87,21 +111,59 @@ struct node *tree_node(const struct tree *t, uint64_t id)
 	return id ? table_get(&t->nodes, id) : NULL;
 }
 
+bool tree_place(const struct tree *t, uint64_t id, uint32_t *ret)
+{
+	uint32_t len;
+
+	return base_map_place(&t->base, id, ret, &len);
+}
+
+uint64_t tree_number(const struct tree *t, uint32_t place)
+{
+	return base_map_number(&t->base, place);
+}
+
 const struct image_node *tree_base(const struct tree *t, uint64_t id)
 {
-	uint64_t place = id & ((UINT64_C(1) << NODE_LAYER_SHIFT) - 1);
+	uint32_t place;
 
-	if (id == NODE_ROOT)
-		return image_node(t->image, 0);
-	if (id >> NODE_LAYER_SHIFT != 1 || place < 3 || place - 2 > UINT32_MAX)
-		return NULL;
-	return image_node(t->image, (uint32_t)(place - 2));
+	return tree_place(t, id, &place) ? image_node(t->image, place) : NULL;
+}
+
+int tree_content(const struct tree *t, uint64_t id, struct base_content *ret)
+{
+	const struct kept *k = table_get(&t->kept, id);
+	const struct image_node *b = k ? NULL : tree_base(t, id);
+
+	if (!k && (!b || S_ISDIR(b->mode)))
+		return -ENOENT;
+	ret->size = k ? k->size : b->size;
+	memcpy(ret->oid, k ? k->oid : b->oid, sizeof(ret->oid));
+	return 0;
+}
+
+bool tree_has_base_content(const struct tree *t, const struct node *n)
+{
+	const struct image_node *b = tree_base(t, n->id);
+	struct base_content c;
+	uint64_t from = n->id;
+
+	if (!b || !S_ISREG(b->mode) || n->size != b->size)
+		return false;
+	if (!n->size)
+		return true;
+	return extent_is_base(&n->extents, n->size, &from) && tree_content(t, from, &c) == 0 &&
+	       c.size == b->size && memcmp(c.oid, b->oid, sizeof(c.oid)) == 0;
 }
 
 uint64_t node_ino(uint64_t id)
 {
-	if (id >> NODE_LAYER_SHIFT)
-		return id & ((UINT64_C(1) << NODE_LAYER_SHIFT) - 1);
+	uint64_t layer = id >> NODE_LAYER_SHIFT, low = id & ((UINT64_C(1) << NODE_LAYER_SHIFT) - 1);
+
+	if (layer > NODE_LAYERS_MAX)
+		return low;
+	if (layer)
+		return (layer - 1) << 32 | low;
 	return id == NODE_ROOT ? 1 : (UINT64_C(1) << 31) + id;
 }
 
@@ -128,6 +190,7 @@ int tree_attr(const struct tree *t, uint64_t id, struct node_attr *ret)
 {
 	const struct node *n = tree_node(t, id);
 	const struct image_node *b;
+	uint32_t place;
 	int64_t when;
 
 	if (n) {
@@ -154,10 +217,12 @@ int tree_attr(const struct tree *t, uint64_t id, struct node_attr *ret)
 		ret->blocks = (ret->size + 511) / 512;
 		return 0;
 	}
-	b = tree_base(t, id);
+	if (!tree_place(t, id, &place))
+		return -ENOENT;
+	b = image_node(t->image, place);
 	if (!b)
 		return -ENOENT;
-	when = (int64_t)image_time_ns(t->image);
+	when = base_map_run(&t->base, place)->time;
 	*ret = (struct node_attr){
 		.id = id,
 		.ino = node_ino(id),
@@ -239,9 +304,9 @@ int tree_copy_up(struct tree *t, uint64_t id, struct node **ret)
 	return 0;
 }
 
-static uint64_t base_parent(const struct image_node *b)
+static uint64_t base_parent(const struct tree *t, const struct image_node *b)
 {
-	return NODE_BASE(b->parent);
+	return tree_number(t, b->parent);
 }
 
 int tree_parent(const struct tree *t, uint64_t id, uint64_t *ret_parent, const char **ret_name,
@@ -253,7 +318,7 @@ int tree_parent(const struct tree *t, uint64_t id, uint64_t *ret_parent, const c
 	if (id == NODE_ROOT)
 		return -ENOENT;
 	if (b && (!n || (n->flags & NODE_F_BASE_NAME))) {
-		*ret_parent = base_parent(b);
+		*ret_parent = base_parent(t, b);
 		*ret_name = image_name(t->image, b, ret_len);
 		return 0;
 	}
@@ -320,7 +385,7 @@ int tree_each_name(const struct tree *t, uint64_t id,
 		size_t len;
 		const char *name = image_name(t->image, b, &len);
 
-		r = fn(base_parent(b), name, len, user);
+		r = fn(base_parent(t, b), name, len, user);
 	}
 	for (const struct entry *e = n ? n->names : NULL; e && r == 0; e = e->link_next)
 		r = fn(e->dir, e->name, e->len, user);

@@ -19,7 +19,7 @@ enum record_type {
 		3, /* refused for another reason worth keeping (ENOSPC, EDQUOT, device node) */
 	RECORD_MOUNT = 4,      /* a connection begins: its id; orphans of the last one go */
 	RECORD_POLICY = 5,     /* the policy in force from here on: hash and text (value) */
-	RECORD_SYNC = 6,       /* the base moved to another image (reserved, data plane) */
+	RECORD_SYNC = 6,       /* the base moved to another image: tree_sync.c has its fields */
 	RECORD_FOLD = 7,       /* reserved */
 	RECORD_SEAL = 8,       /* reserved: hash chain and tag of what precedes */
 	RECORD_CHECKPOINT = 9, /* a checkpoint up to `length` (a sequence number) is on disk */

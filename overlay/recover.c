@@ -66,6 +66,30 @@ static int replay_fn(const struct record *rec, void *user)
 	return rp->mark_error;
 }
 
+/* --- images of later bases --- */
+
+static int open_image(const char *name, const struct image **ret, void *user)
+{
+	const int *dir = user;
+	struct image *img = NULL;
+	int r = image_open(*dir, name, &img, NULL);
+
+	if (r == 0)
+		*ret = img;
+	return r;
+}
+
+static void close_image(const struct image *img, void *user)
+{
+	(void)user;
+	image_close((struct image *)img);
+}
+
+struct image_source recover_images(const int *images_dir)
+{
+	return (struct image_source){open_image, close_image, (void *)images_dir};
+}
+
 static int open_dir(int parent, const char *name, bool make)
 {
 	int fd, r;
@@ -84,7 +108,12 @@ static int open_files(int view_dir, int images_dir, const struct viewconf *conf,
 {
 	int r;
 
-	*ret = (struct recovered){.journal_dir = -1, .data_dir = -1, .checkpoint_dir = -1};
+	*ret = (struct recovered){.journal_dir = -1,
+				  .data_dir = -1,
+				  .checkpoint_dir = -1,
+				  .images_dir = fcntl(images_dir, F_DUPFD_CLOEXEC, 3)};
+	if (ret->images_dir < 0)
+		return err_set(reterr, -errno, "open the folder of base images");
 	ret->journal_dir = open_dir(view_dir, "journal", write);
 	ret->data_dir = open_dir(view_dir, "data", write);
 	ret->checkpoint_dir = open_dir(view_dir, "checkpoint", write);
@@ -100,7 +129,9 @@ static int open_files(int view_dir, int images_dir, const struct viewconf *conf,
 	r = data_open(ret->data_dir, conf->view_id, !write, &ret->data, reterr);
 	if (r < 0)
 		return r;
-	return tree_init(&ret->tree, ret->image, conf->uid, conf->gid);
+	r = tree_init(&ret->tree, ret->image, conf->uid, conf->gid);
+	ret->tree.images = recover_images(&ret->images_dir);
+	return r;
 }
 
 static int load_checkpoint(const struct viewconf *conf, uint64_t max_seq, struct replay *rp,
@@ -217,4 +248,5 @@ void recovered_release(struct recovered *r)
 	r->journal_dir = safe_close(r->journal_dir);
 	r->data_dir = safe_close(r->data_dir);
 	r->checkpoint_dir = safe_close(r->checkpoint_dir);
+	r->images_dir = safe_close(r->images_dir);
 }

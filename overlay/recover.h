@@ -12,7 +12,8 @@
 
 /* A view's state as its files hold it: newest whole checkpoint plus the journal behind it. */
 struct recovered {
-	struct image *image;
+	struct image *image; /* view.conf's, on which the journal begins; tree.image is the current one */
+	int images_dir;
 	struct tree tree;
 	struct data *data;
 	struct journal *journal; /* NULL when read-only */
@@ -32,5 +33,8 @@ int recover_open(int view_dir, int images_dir, const struct viewconf *conf, stru
 /* For readers beside a running server: up to record `seq` (0: all there are), nothing is changed. */
 int recover_read(int view_dir, int images_dir, const struct viewconf *conf, uint64_t seq,
 		 struct recovered *ret, struct err *reterr);
+
+/* Where a tree's syncs find their images; the descriptor is borrowed with the pointer. */
+struct image_source recover_images(const int *images_dir);
 
 void recovered_release(struct recovered *r);

@@ -55,7 +55,7 @@ int snapshot_open(int view_dir, int state_dir, uint64_t seq, struct snapshot **r
 	if (!s)
 		return err_set(reterr, -ENOMEM, "open a snapshot");
 	s->index_fd = s->content_dir = -1;
-	s->rec.journal_dir = s->rec.data_dir = s->rec.checkpoint_dir = -1;
+	s->rec.journal_dir = s->rec.data_dir = s->rec.checkpoint_dir = s->rec.images_dir = -1;
 	r = viewconf_read(view_dir, &s->conf, reterr);
 	if (r < 0)
 		return r;
@@ -87,7 +87,7 @@ uint64_t snapshot_seq(const struct snapshot *s)
 
 const struct image *snapshot_image(const struct snapshot *s)
 {
-	return s->rec.image;
+	return s->rec.tree.image;
 }
 
 const struct policy *snapshot_policy(const struct snapshot *s)
@@ -105,14 +105,16 @@ static const struct image_node *same_as(const struct tree *t, uint64_t id)
 	if (!n)
 		return tree_base(t, id);
 	if (S_ISLNK(n->mode))
-		return n->target ? NULL : tree_base(t, id);
+		return n->target || table_get(&t->kept, id) ? NULL : tree_base(t, id);
 	if (!S_ISREG(n->mode))
 		return NULL;
+	if (tree_has_base_content(t, n))
+		return tree_base(t, id);
 	if (!n->size) /* nothing says where nothing came from */
 		base = id;
 	else if (!extent_is_base(&n->extents, n->size, &base))
 		return NULL;
-	b = tree_base(t, base);
+	b = table_get(&t->kept, base) ? NULL : tree_base(t, base);
 	return b && S_ISREG(b->mode) && b->size == n->size ? b : NULL;
 }
 
@@ -163,17 +165,16 @@ int snapshot_lookup(struct snapshot *s, const char *path, struct snapshot_stat *
 
 static int read_extent(struct snapshot *s, const struct extent *e, uint64_t skip, char *p, size_t n)
 {
-	const struct image_node *b;
+	struct base_content c;
 	ssize_t k;
 
 	if (e->node == EXTENT_DATA)
 		return data_pread(s->rec.data, e->place + skip, p, n);
 	if (e->node == EXTENT_INDEX)
 		return s->index_fd < 0 ? -EIO : io_pread_full(s->index_fd, p, n, e->place + skip);
-	b = tree_base(&s->rec.tree, e->node);
-	if (!b)
+	if (tree_content(&s->rec.tree, e->node, &c) < 0)
 		return -EIO;
-	k = content_read(s->content, b->oid, b->size, e->place + skip, p, n);
+	k = content_read(s->content, c.oid, c.size, e->place + skip, p, n);
 	return k < 0 ? (int)k : (size_t)k == n ? 0 : -EIO;
 }
 
@@ -202,6 +203,7 @@ ssize_t snapshot_read(struct snapshot *s, uint64_t node, uint64_t off, void *buf
 {
 	const struct node *c = tree_node(&s->rec.tree, node);
 	const struct image_node *b = tree_base(&s->rec.tree, node);
+	struct base_content from;
 
 	if (c && S_ISLNK(c->mode) && c->target) {
 		if (off >= c->size)
@@ -213,9 +215,11 @@ ssize_t snapshot_read(struct snapshot *s, uint64_t node, uint64_t off, void *buf
 	}
 	if (c && S_ISREG(c->mode))
 		return read_changed(s, c, off, buf, n);
-	if (!b || S_ISDIR(b->mode) || (c && !S_ISLNK(c->mode)))
+	if ((!b && !c) || (b && S_ISDIR(b->mode)) || (c && !S_ISLNK(c->mode)))
 		return c && !S_ISDIR(c->mode) ? -EINVAL : -EISDIR;
-	return content_read(s->content, b->oid, b->size, off, buf, n);
+	if (tree_content(&s->rec.tree, node, &from) < 0)
+		return -EIO;
+	return content_read(s->content, from.oid, from.size, off, buf, n);
 }
 
 /* --- names in order --- */
@@ -358,7 +362,7 @@ static void pop(struct changes *c, size_t old)
 /* Everything of the base below `place` is gone from here. */
 static int emit_deleted(struct changes *c, const struct image_node *b)
 {
-	const struct image *img = c->s->rec.image;
+	const struct image *img = c->s->rec.tree.image;
 	int r = 0;
 
 	if (!S_ISDIR(b->mode))
@@ -420,7 +424,7 @@ static bool is_own_git(uint64_t dir, const char *name)
  * in or below it changed is passed over whole. */
 static int compare_dir(struct changes *c, uint64_t dir, const struct image_node *b)
 {
-	const struct image *img = c->s->rec.image;
+	const struct image *img = c->s->rec.tree.image;
 	bool in_place = b && tree_base(&c->s->rec.tree, dir) == b;
 	_cleanup_(names_release) struct names l = {0};
 	uint32_t k = 0;
@@ -513,7 +517,7 @@ int snapshot_changes(struct snapshot *s, snapshot_change_fn fn, void *user)
 	if (r == 0)
 		r = buf_add(&c.path, "", 0);
 	if (r == 0)
-		r = compare_dir(&c, NODE_ROOT, image_node(s->rec.image, 0));
+		r = compare_dir(&c, NODE_ROOT, image_node(s->rec.tree.image, 0));
 	table_release(&c.interesting);
 	buf_release(&c.path);
 	return r;

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base_map.h"
 #include "buf.h"
 #include "extent.h"
 #include "image.h"
@@ -15,7 +16,9 @@
  * serialises (view.h has the lock table). Changed by apply.c alone.
  *
  * Node numbers: layer << 48 | place + 2; the root is 1. Layer 0 holds what the view made (`place` is a
- * counter), layer 1 the nodes of the base image. Never reused, the same after a restart.
+ * counter), layer 1 the nodes of the first base image, layer n + 1 what the nth sync brought (tree_sync.h);
+ * what a sync left as it was keeps its number, so a number's place in the current image is asked of
+ * base_map.h. Never reused, the same after a restart.
  */
 #define NODE_ROOT	   UINT64_C(1)
 #define NODE_AGENTFS	   UINT64_C(2) /* /.agentfs where the base has none */
@@ -23,8 +26,10 @@
 #define NODE_UPPER_FIRST   UINT64_C(64) /* what the view makes */
 #define NODE_LAYER_SHIFT   48
 #define NODE_CONTROL_LAYER (UINT64_C(0xffff) << NODE_LAYER_SHIFT) /* virtual files */
-#define NODE_BASE(place)                                                                           \
-	((place) ? (UINT64_C(1) << NODE_LAYER_SHIFT | ((uint64_t)(place) + 2)) : NODE_ROOT)
+#define NODE_LAYERS_MAX	   UINT32_C(0xfffe)
+/* The number that a place gets when layer `layer` brings it; the root's is never used. */
+#define NODE_LAYERED(layer, place)                                                                 \
+	((uint64_t)(layer) << NODE_LAYER_SHIFT | ((uint64_t)(place) + 2))
 
 /* Paths may be long, since a folder is made in a folder: beyond these, a path is -ENAMETOOLONG. */
 enum { TREE_PATH_MAX = 65535, TREE_DEPTH_MAX = 2048 };
@@ -55,7 +60,7 @@ struct xattr {
 enum node_flags {
 	NODE_F_BASE_NAME = 1 << 0,   /* still reached by its name in the base */
 	NODE_F_DIRTY = 1 << 1,	     /* changed since the last checkpoint */
-	NODE_F_BASE_TARGET = 1 << 2, /* symlink whose target is the base's blob */
+	NODE_F_BASE_TARGET = 1 << 2, /* symlink whose target is the base's blob (tree_content()) */
 };
 
 struct node {
@@ -66,7 +71,7 @@ struct node {
 	int64_t atime, mtime, ctime, btime; /* ns */
 	struct entry *names;		    /* names other than the one in the base */
 	struct xattr *xattrs;
-	uint64_t lookups; /* the kernel's, upper nodes only */
+	uint64_t lookups; /* the kernel's, of nodes that are not in the image */
 	union {
 		struct extent_map extents; /* regular files */
 		char *target;		   /* symlinks (size is its length) */
@@ -79,9 +84,32 @@ struct node {
 	};
 };
 
+/* Content of a base that is gone, which extents and symlinks still name by its old number. */
+struct kept {
+	uint64_t id, size;
+	uint8_t oid[IMAGE_OID_MAX];
+};
+
+/* Where a sync finds its image (a name in STATE/images). */
+struct image_source {
+	int (*open)(const char *name, const struct image **ret, void *user);
+	void (*close)(const struct image *img, void *user);
+	void *user;
+};
+
 struct tree {
-	const struct image *image; /* borrowed */
-	uint32_t uid, gid;	   /* what base nodes show */
+	const struct image *image; /* borrowed, or `images`' where a sync has brought it */
+	bool image_opened;
+	struct image_source images;
+	struct base_map base;	/* the image's places and their numbers */
+	struct table kept;	/* struct kept by number */
+	uint32_t layer;		/* 1, and one more for each sync */
+	char *image_name;	/* of the last sync; NULL: there was none */
+	char *base_commit;	/* the same, hex */
+	uint16_t *base_lookups; /* the kernel's, by place of the image, or NULL: not counted. Sticky at
+				   the maximum: kept too long, never dropped early */
+	struct tree_next *next; /* prepared for the next apply: what a sync makes of this tree */
+	uint32_t uid, gid;	/* what base nodes show */
 	struct table nodes;	   /* changed nodes by number */
 	struct entry **buckets;	   /* changed names by (folder, name) */
 	size_t nbuckets, nentries;
@@ -114,8 +142,22 @@ void tree_release(struct tree *t);
 /* The changed node, or NULL (an unchanged base node, or none). */
 struct node *tree_node(const struct tree *t, uint64_t id);
 
-/* The image node of a number of layer 1 (the root's included), or NULL. */
+/* The node of the current image that has this number (the root's included), or NULL. */
 const struct image_node *tree_base(const struct tree *t, uint64_t id);
+
+/* Its place, and the number of a place. */
+bool tree_place(const struct tree *t, uint64_t id, uint32_t *ret);
+uint64_t tree_number(const struct tree *t, uint32_t place);
+
+/* Content that extents name by the number of a base node: of the current base, or of an earlier one. */
+struct base_content {
+	uint8_t oid[IMAGE_OID_MAX];
+	uint64_t size;
+};
+int tree_content(const struct tree *t, uint64_t id, struct base_content *ret);
+
+/* Has the file the very bytes that the base node with its number has? */
+bool tree_has_base_content(const struct tree *t, const struct node *n);
 
 /* Errors: -ENOENT (-ESTALE is the caller's to say). */
 int tree_attr(const struct tree *t, uint64_t id, struct node_attr *ret);
@@ -164,7 +206,8 @@ struct xattr *tree_xattr(const struct tree *t, uint64_t id, const char *name, si
 /* The mode that a base node shows. */
 uint32_t node_base_mode(const struct image_node *b);
 
-/* st_ino of a number: 1, place + 2 for the base, 2^31 + … for what the view made. */
+/* st_ino of a number: 1; place + 2 in the image that brought it, with the layers above the first in the
+ * upper half; 2^31 + … for what the view made. */
 uint64_t node_ino(uint64_t id);
 
 /* --- for apply.c and checkpoint.c --- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A view's life: opening, committing records, syncing, checkpoints, closing. Its operations are in
- * view_name.c, view_attr.c, view_data.c; policy in view_policy.c; /.agentfs/control in
+ * view_name.c, view_attr.c, view_data.c; moving its base in view_base.c; policy in view_policy.c; /.agentfs/control in
  * view_control.c.
  *
  * Invariants: (1) what was answered with success is in the journal; (2) the tree in memory is always
@@ -75,6 +75,8 @@ int view_commit(struct view *v, struct record *rec)
 		return r;
 	apply_record(&v->rec.tree, rec);
 	view_note_change(v, rec);
+	if (rec->type == RECORD_OP || rec->type == RECORD_SYNC)
+		v->last_op = rec->seq;
 	if (!v->first_unsynced)
 		v->first_unsynced = (int64_t)rec->time;
 	return 0;
@@ -335,7 +337,7 @@ static struct view *view_new(void)
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_mutex_init(&v->checkpoint_lock, NULL);
 	v->content_dir = v->index_fd = v->state_dir = -1;
-	v->rec.journal_dir = v->rec.data_dir = v->rec.checkpoint_dir = -1;
+	v->rec.journal_dir = v->rec.data_dir = v->rec.checkpoint_dir = v->rec.images_dir = -1;
 	v->started = (int64_t)sys_now_ns();
 	return v;
 }
@@ -360,7 +362,6 @@ static void view_free(struct view *v)
 	origin_free(v->origin);
 	table_release(&v->stale);
 	table_release(&v->written);
-	free(v->base_lookups);
 	(void)safe_close(v->content_dir);
 	(void)safe_close(v->index_fd);
 	(void)safe_close(v->state_dir);
@@ -385,8 +386,9 @@ int view_open(int view_dir, int state_dir, const struct view_notify *notify, str
 	if (r < 0)
 		return r;
 	v->comms = comm_cache_new();
-	v->base_lookups = calloc(image_count(v->rec.image), sizeof(*v->base_lookups));
-	if (!v->comms || !v->base_lookups)
+	v->rec.tree.base_lookups =
+		calloc(image_count(v->rec.tree.image), sizeof(*v->rec.tree.base_lookups));
+	if (!v->comms || !v->rec.tree.base_lookups)
 		return err_set(reterr, -ENOMEM, "open the view");
 	v->last_checkpoint = v->rec.checkpoint_seq;
 	v->last_full = v->rec.checkpoint.full_seq;
@@ -438,14 +440,12 @@ const struct viewconf *view_conf(const struct view *v)
 static bool same_as_base(const struct tree *t, const struct node *n)
 {
 	const struct image_node *b = tree_base(t, n->id);
-	uint64_t from = n->id;
 
 	if (!b || !(n->flags & NODE_F_BASE_NAME))
 		return false;
 	if (S_ISLNK(n->mode))
 		return true;
-	return S_ISREG(n->mode) && n->size == b->size && !(n->mode & 0100) == !(b->mode & 0100) &&
-	       (!n->size || (extent_is_base(&n->extents, n->size, &from) && from == n->id));
+	return !(n->mode & 0100) == !(b->mode & 0100) && tree_has_base_content(t, n);
 }
 
 /* Counts what differs from the base, the view's own .git left out: by number, not by content. */

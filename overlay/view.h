@@ -145,6 +145,24 @@ int view_path_put(struct view *v, const char *path, uint32_t mode, int fd, struc
 int view_path_unlink(struct view *v, const char *path);
 int view_set_policy(struct view *v, const char *text, struct err *reterr);
 
+/* Moves it to another base image (tree_sync.h): `image` in STATE/images, sought out by whoever looked at
+ * the view as it was after record `seq`; time: what changed files show. The places of `actions` are
+ * offsets in fd. *ret_kept: contents of older bases that the view still uses. Errors: -EAGAIN the view
+ * has changed since, -ENOENT no such image, -E2BIG, -EFBIG, -EBADMSG, -EMLINK, -ENOSPC, -errno: nothing has happened. */
+struct view_move {
+	const char *image, *commit;
+	int64_t time;
+	uint64_t seq;
+};
+int view_move_base(struct view *v, const struct view_move *m, int fd, struct bytes actions,
+		   uint64_t *ret_kept);
+
+/* The base image and commit that it is on; appended. */
+void view_base(struct view *v, struct buf *ret_image, struct buf *ret_commit);
+
+/* A frozen view refuses every change but the server's own (-EROFS), and journals each refusal. */
+void view_freeze(struct view *v, bool frozen);
+
 /* The view moved to another task: what /.agentfs/control shows from now on. */
 int view_set_task(struct view *v, const char *branch, const char *task);
 

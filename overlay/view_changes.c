@@ -88,7 +88,8 @@ int view_changes(struct view *v, const char *token, struct buf *ret)
 		a.r = buf_addc(ret, '\0');
 	if (a.r < 0)
 		return a.r;
-	if (strcmp(token, IMAGE_INDEX_TOKEN) == 0)
+	/* A prepared index says what the view began with: nothing of a base that a sync has brought. */
+	if (strcmp(token, IMAGE_INDEX_TOKEN) == 0 && v->rec.tree.layer == 1)
 		add_all(&a);
 	else if (sscanf(token, "agentfs1:%16" SCNx64 ":%" SCNu64 "%n", &connection, &since, &end) ==
 			 2 &&

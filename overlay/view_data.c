@@ -26,7 +26,7 @@ enum { PIECES = 64, RECORD_ROOM = 1024, READ_TRIES = 3 };
 /* --- reading --- */
 
 /* Damaged or missing content is EIO for the reader and one line, with the object's id, in the log. */
-static void tell_damage(struct view *v, uint64_t node, const struct image_node *b, int r)
+static void tell_damage(struct view *v, uint64_t node, const struct base_content *b, int r)
 {
 	char hex[2 * IMAGE_OID_MAX + 1];
 	size_t n = image_oid_size(v->rec.image);
@@ -48,56 +48,68 @@ static void tell_damage(struct view *v, uint64_t node, const struct image_node *
 			path.data, hex);
 }
 
-ssize_t view_read_base(struct view *v, uint64_t base_node, uint64_t off, void *buf, size_t n)
+static ssize_t read_base(struct view *v, uint64_t node, const struct base_content *b, uint64_t off,
+			 void *buf, size_t n)
 {
-	const struct image_node *b = tree_base(&v->rec.tree, base_node);
-	ssize_t r;
+	ssize_t r = content_read(v->content, b->oid, b->size, off, buf, n);
 
-	if (!b)
-		return -EIO;
-	r = content_read(v->content, b->oid, b->size, off, buf, n);
 	if (r == -ENOMEM || r >= 0)
 		return r;
-	tell_damage(v, base_node, b, (int)r);
+	tell_damage(v, node, b, (int)r);
 	return -EIO;
 }
 
-static int read_piece(struct view *v, const struct extent *e, char *p)
+/* A part of a file: the content of a base is looked up under the lock, as a sync may take the base away
+ * while the bytes are read. */
+struct piece {
+	struct extent e;
+	struct base_content base;
+};
+
+static int read_piece(struct view *v, const struct piece *pc, char *p)
 {
+	const struct extent *e = &pc->e;
 	ssize_t k;
 
 	if (e->node == EXTENT_DATA)
 		return data_pread(v->rec.data, e->place, p, e->len);
 	if (e->node == EXTENT_INDEX)
 		return v->index_fd < 0 ? -EIO : io_pread_full(v->index_fd, p, e->len, e->place);
-	k = view_read_base(v, e->node, e->place, p, e->len);
+	k = read_base(v, e->node, &pc->base, e->place, p, e->len);
 	if (k < 0)
 		return (int)k;
 	return (size_t)k == e->len ? 0 : -EIO;
 }
 
 /* The same without waiting: -EAGAIN where it would have to. */
-static int read_piece_cached(struct view *v, const struct extent *e, char *p)
+static int read_piece_cached(struct view *v, const struct piece *pc, char *p)
 {
-	const struct image_node *b;
+	const struct extent *e = &pc->e;
 	ssize_t k;
 
 	if (e->node == EXTENT_DATA)
 		return data_pread_cached(v->rec.data, e->place, p, e->len);
 	if (e->node == EXTENT_INDEX)
 		return v->index_fd < 0 ? -EIO : io_pread_cached(v->index_fd, p, e->len, e->place);
-	b = tree_base(&v->rec.tree, e->node);
-	k = b ? content_read_cached(v->content, b->oid, b->size, e->place, p, e->len) : -EAGAIN;
+	k = content_read_cached(v->content, pc->base.oid, pc->base.size, e->place, p, e->len);
 	return k == (ssize_t)e->len ? 0 : -EAGAIN;
+}
+
+static int set_piece(struct view *v, struct piece *pc, struct extent e)
+{
+	pc->e = e;
+	if (e.node == EXTENT_DATA || e.node == EXTENT_INDEX)
+		return 0;
+	return tree_content(&v->rec.tree, e.node, &pc->base) < 0 ? -EIO : 0;
 }
 
 /* The parts of the node's extents that lie in [off, off + n), at most PIECES; *ret_n becomes shorter
  * where there are more. */
-static int gather(struct view *v, uint64_t id, uint64_t off, size_t *ret_n, struct extent *pieces)
+static int gather(struct view *v, uint64_t id, uint64_t off, size_t *ret_n, struct piece *pieces)
 {
 	const struct node *n = tree_node(&v->rec.tree, id);
 	uint64_t end;
-	int k = 0;
+	int k = 0, r = 0;
 
 	if (!n) {
 		const struct image_node *b = tree_base(&v->rec.tree, id);
@@ -110,8 +122,8 @@ static int gather(struct view *v, uint64_t id, uint64_t off, size_t *ret_n, stru
 			*ret_n = 0;
 		else if (*ret_n > b->size - off)
 			*ret_n = b->size - off;
-		pieces[0] = (struct extent){off, *ret_n, id, off};
-		return *ret_n ? 1 : 0;
+		r = set_piece(v, &pieces[0], (struct extent){off, *ret_n, id, off});
+		return r < 0 ? r : *ret_n ? 1 : 0;
 	}
 	if (!S_ISREG(n->mode))
 		return S_ISDIR(n->mode) ? -EISDIR : -EINVAL;
@@ -134,7 +146,9 @@ static int gather(struct view *v, uint64_t id, uint64_t off, size_t *ret_n, stru
 		e.len -= skip;
 		if (e.off + e.len > end)
 			e.len = end - e.off;
-		pieces[k++] = e;
+		r = set_piece(v, &pieces[k++], e);
+		if (r < 0)
+			return r;
 	}
 	return k;
 }
@@ -142,7 +156,7 @@ static int gather(struct view *v, uint64_t id, uint64_t off, size_t *ret_n, stru
 static ssize_t read_once(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64_t off,
 			 char *buf, size_t n)
 {
-	struct extent pieces[PIECES];
+	struct piece pieces[PIECES];
 	uint64_t at = off;
 	int k, r;
 
@@ -154,12 +168,12 @@ static ssize_t read_once(struct view *v, const struct view_ctx *ctx, uint64_t id
 	if (k < 0)
 		return k;
 	for (int i = 0; i < k; i++) {
-		memset(buf + (at - off), 0, pieces[i].off - at);
+		memset(buf + (at - off), 0, pieces[i].e.off - at);
 		r = (ctx->nowait ? read_piece_cached : read_piece)(v, &pieces[i],
-								   buf + (pieces[i].off - off));
+								   buf + (pieces[i].e.off - off));
 		if (r < 0)
 			return r;
-		at = pieces[i].off + pieces[i].len;
+		at = pieces[i].e.off + pieces[i].e.len;
 	}
 	memset(buf + (at - off), 0, off + n - at);
 	return (ssize_t)n;
@@ -197,30 +211,32 @@ ssize_t view_read(struct view *v, const struct view_ctx *ctx, uint64_t id, uint6
 
 int view_readlink(struct view *v, uint64_t id, struct buf *ret)
 {
-	const struct image_node *b = NULL;
+	struct base_content from = {.size = 0};
 	const struct node *n;
+	struct node_attr a;
 	ssize_t k;
-	int r = 0;
+	int r;
 
 	if (origin_is(id))
 		return view_origin_readlink(v, id, ret);
 	pthread_mutex_lock(&v->lock);
 	n = tree_node(&v->rec.tree, id);
-	if (n && n->target && S_ISLNK(n->mode))
+	r = tree_attr(&v->rec.tree, id, &a);
+	if (r < 0 || !S_ISLNK(a.mode))
+		r = -EINVAL;
+	else if (n && n->target)
 		r = buf_add(ret, n->target, n->size);
-	else
-		b = tree_base(&v->rec.tree, id);
+	else if (tree_content(&v->rec.tree, id, &from) < 0)
+		r = -EIO;
 	pthread_mutex_unlock(&v->lock);
 	if (r < 0 || ret->len)
 		return r;
-	if (!b || !S_ISLNK(b->mode))
-		return -EINVAL;
-	if (b->size > 65535)
+	if (from.size > 65535)
 		return -EIO;
-	r = buf_reserve(ret, b->size + 1);
+	r = buf_reserve(ret, from.size + 1);
 	if (r < 0)
 		return r;
-	k = view_read_base(v, id, 0, ret->data, b->size);
+	k = read_base(v, id, &from, 0, ret->data, from.size);
 	if (k < 0)
 		return (int)k;
 	ret->len = (size_t)k;

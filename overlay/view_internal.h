@@ -66,8 +66,6 @@ struct view {
 	const struct view_notify *notify;
 	struct policy *policy;
 	uint64_t connection;
-	uint16_t *
-		base_lookups; /* by place; sticky at the maximum: kept too long, never dropped early */
 	struct table stale; /* denied nodes whose cached attributes the kernel dropped by itself */
 	struct table written; /* nodes written since the last snapshot */
 	struct denial denials[DENIED_KEPT];
@@ -90,6 +88,8 @@ struct view {
 	struct buf retired; /* struct retired: segments to be removed; guarded by checkpoint_lock */
 	int64_t compacted;  /* ns, when the compactor last made a full checkpoint; same */
 	int64_t first_unsynced; /* ns; 0: all synced */
+	uint64_t last_op;	/* number of the last record that changed the tree */
+	bool frozen;
 	bool making_git;	/* only while opening */
 	bool failed;		/* a sync did: nothing is written any more, reads go on */
 	struct comm_cache *comms;
@@ -249,6 +249,3 @@ void view_quota_flush(struct view *v);
 
 /* --- view_attr.c --- */
 uint32_t view_killed_mode(uint32_t mode);
-
-/* --- view_data.c --- */
-ssize_t view_read_base(struct view *v, uint64_t base_node, uint64_t off, void *buf, size_t n);

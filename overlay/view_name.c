@@ -20,32 +20,23 @@ enum { NAME_BYTES_MAX = 255, RECORD_ROOM = 2048 };
 
 /* --- lookup counts --- */
 
-void view_count_lookup(struct view *v, uint64_t id)
+/* Where the kernel's lookups of a base node are counted, NULL where the node counts its own. */
+static uint16_t *base_count(struct view *v, uint64_t id)
 {
-	struct node *n = tree_node(&v->rec.tree, id);
-	uint64_t place;
+	uint32_t place;
 
-	if (id >> NODE_LAYER_SHIFT == 1) {
-		place = (id & 0xffffffffffff) - 2;
-		if (v->base_lookups[place] < BASE_LOOKUPS_STICKY)
-			v->base_lookups[place]++;
-	} else if (n && id != NODE_ROOT) {
-		n->lookups++;
-	}
+	return tree_place(&v->rec.tree, id, &place) ? &v->rec.tree.base_lookups[place] : NULL;
 }
 
-static bool forget_base(struct view *v, uint64_t id, uint64_t n)
+void view_count_lookup(struct view *v, uint64_t id)
 {
-	uint64_t place = (id & 0xffffffffffff) - 2;
-	uint16_t *c;
+	uint16_t *c = base_count(v, id);
+	struct node *n = c ? NULL : tree_node(&v->rec.tree, id);
 
-	if (!tree_base(&v->rec.tree, id))
-		return false;
-	c = &v->base_lookups[place];
-	if (*c == BASE_LOOKUPS_STICKY)
-		return false;
-	*c = n > *c ? 0 : (uint16_t)(*c - n);
-	return *c == 0;
+	if (c && *c < BASE_LOOKUPS_STICKY)
+		(*c)++;
+	else if (n)
+		n->lookups++;
 }
 
 /* A node without names lives as long as the kernel holds it, and no longer: what the server itself
@@ -53,25 +44,38 @@ static bool forget_base(struct view *v, uint64_t id, uint64_t n)
 void view_drop_if_unheld(struct view *v, uint64_t id)
 {
 	const struct node *n = tree_node(&v->rec.tree, id);
+	const uint16_t *c = base_count(v, id);
 
 	if (!n || n->nlink)
 		return;
-	if (tree_base(&v->rec.tree, id) ? v->base_lookups[(id & 0xffffffffffff) - 2] : n->lookups)
+	if (c ? *c : n->lookups)
 		return;
 	(void)table_remove(&v->written, id);
 	apply_drop_orphan(&v->rec.tree, id);
+}
+
+static bool forget_base(uint16_t *c, uint64_t n)
+{
+	if (*c == BASE_LOOKUPS_STICKY)
+		return false;
+	*c = n > *c ? 0 : (uint16_t)(*c - n);
+	return *c == 0;
 }
 
 void view_forget(struct view *v, uint64_t id, uint64_t n)
 {
 	struct node *node;
 	bool gone = false;
+	uint16_t *c;
 
+	if (id == NODE_ROOT)
+		return;
 	pthread_mutex_lock(&v->lock);
-	node = tree_node(&v->rec.tree, id);
-	if (id >> NODE_LAYER_SHIFT == 1) {
-		gone = forget_base(v, id, n);
-	} else if (node && id != NODE_ROOT) {
+	c = base_count(v, id);
+	node = c ? NULL : tree_node(&v->rec.tree, id);
+	if (c) {
+		gone = forget_base(c, n);
+	} else if (node) {
 		node->lookups = n > node->lookups ? 0 : node->lookups - n;
 		gone = !node->lookups;
 	}

@@ -23,6 +23,9 @@
 #include "sys.h"
 #include "view_internal.h"
 
+/* In place of a rule's number: no rule decided. */
+#define RULE_FROZEN (UINT32_MAX - 1)
+
 /* Does the base have this very path? */
 static bool path_in_base(const struct view *v, const char *path)
 {
@@ -30,7 +33,7 @@ static bool path_in_base(const struct view *v, const char *path)
 
 	while (*path) {
 		size_t n = strcspn(path, "/");
-		int64_t place = image_lookup(v->rec.image, at, path, n);
+		int64_t place = image_lookup(v->rec.tree.image, at, path, n);
 
 		if (place < 0)
 			return false;
@@ -121,7 +124,8 @@ static void journal_denial(struct view *v, const struct view_ctx *ctx, enum reco
 			   const struct place *at, uint64_t node, const char *path, uint32_t rule,
 			   int result, uint16_t flags)
 {
-	const char *text = policy_rule_text(v->policy, rule);
+	const char *text = rule == RULE_FROZEN ? "the view is frozen (agentfsctl thaw)"
+					       : policy_rule_text(v->policy, rule);
 	struct record rec;
 
 	view_record(v, ctx, &rec, rop);
@@ -209,6 +213,10 @@ int view_check(struct view *v, const struct view_ctx *ctx, struct check *c)
 		return 0;
 	if (r < 0)
 		return r;
+	if (v->frozen) {
+		journal_denial(v, ctx, c->rop, &c->at, c->node, path.data, RULE_FROZEN, -EROFS, 0);
+		return -EROFS;
+	}
 	verdict = ask(v, path.data, c->op, c->dir, c->node != 0, &in_base);
 	c->scratch = verdict.result == POLICY_SCRATCH;
 	r = denial_errno(verdict.result);
@@ -249,6 +257,10 @@ int view_check_node(struct view *v, const struct view_ctx *ctx, uint64_t id, enu
 
 	if (ctx->internal)
 		return 0;
+	if (v->frozen && id == NODE_ROOT) {
+		journal_denial(v, ctx, rop, NULL, id, "", RULE_FROZEN, -EROFS, 0);
+		return -EROFS;
+	}
 	if (id != NODE_ROOT)
 		return tree_each_name(&v->rec.tree, id, check_name, &n);
 	verdict = ask(v, "", op, true, true, &in_base);

@@ -64,9 +64,9 @@ void view_policy_changed(struct view *v, const struct policy *old, struct told *
 	while (r == 0 && (n = table_next(&v->rec.tree.nodes, &pos)))
 		if (n->lookups)
 			r = add_node(v, old, n->id, ret);
-	for (uint32_t place = 1; r == 0 && place < image_count(v->rec.image); place++)
-		if (v->base_lookups[place])
-			r = add_node(v, old, NODE_BASE(place), ret);
+	for (uint32_t place = 1; r == 0 && place < image_count(v->rec.tree.image); place++)
+		if (v->rec.tree.base_lookups[place])
+			r = add_node(v, old, tree_number(&v->rec.tree, place), ret);
 }
 
 void view_tell(struct view *v, struct told *t)

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Moving the view to another base, and holding it still.
+ *
+ * Invariants: (1) one record does it, so a crash at any step leaves the old base or the new one, with
+ * everything that belongs to it (merged files, the view's own git's refs and index); its bytes are in
+ * the data segments before; (2) whoever prepared it saw the view as it is: an operation that came after
+ * the snapshot refuses it; (3) requests wait while the tree is built and swapped, no longer; (4) the
+ * kernel is told of exactly the names that lead elsewhere and the nodes that show something else.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "io.h"
+#include "journal.h"
+#include "sys.h"
+#include "tree_sync.h"
+#include "view_internal.h"
+
+enum { RECORD_ROOM = 4096 };
+#define PUT_MAX (UINT64_C(200) << 20)
+
+/* The bytes of SYNC_PUTs, moved from the caller's file to the data segments. */
+struct staging {
+	struct view *v;
+	int fd;
+	struct buf out;
+	struct sync_path last;
+};
+
+static int stage(const char *path, const struct sync_action *a, void *user)
+{
+	struct staging *s = user;
+	_cleanup_free_ char *p = NULL;
+	struct sync_action to = *a;
+	int r = 0;
+
+	if (a->kind == SYNC_PUT && a->size) {
+		if (a->size > PUT_MAX)
+			return -EFBIG;
+		p = sys.malloc(a->size);
+		r = p ? io_pread_full(s->fd, p, a->size, a->place) : -ENOMEM;
+		if (r == 0)
+			r = data_append(s->v->rec.data, p, a->size, &to.place);
+	}
+	return r < 0 ? r : sync_action_add(&s->out, &s->last, path, &to);
+}
+
+/* What was held only by its name in the old base, and is held by nobody. */
+static void drop_unheld(struct view *v)
+{
+	_cleanup_buf_ struct buf ids = BUF_INIT;
+	const struct node *n;
+	size_t pos = 0;
+
+	while ((n = table_next(&v->rec.tree.nodes, &pos)))
+		if (!n->nlink && buf_add(&ids, &n->id, sizeof(n->id)) < 0)
+			break; /* kept until the next connection */
+	for (size_t at = 0; at < ids.len; at += sizeof(uint64_t)) {
+		uint64_t id;
+
+		memcpy(&id, ids.data + at, sizeof(id));
+		view_drop_if_unheld(v, id);
+	}
+}
+
+static int commit_move(struct view *v, const struct view_move *m, struct bytes actions,
+		       struct told *ret)
+{
+	struct record rec = {.type = RECORD_SYNC};
+	int r;
+
+	if (v->last_op > m->seq)
+		return -EAGAIN;
+	RECORD_SET(&rec, name, F_NAME, ((struct bytes){m->image, strlen(m->image)}));
+	RECORD_SET(&rec, name2, F_NAME2, ((struct bytes){m->commit, strlen(m->commit)}));
+	RECORD_SET(&rec, count, F_COUNT, v->rec.tree.layer + 1);
+	RECORD_SET(&rec, mtime, F_MTIME, m->time);
+	RECORD_SET(&rec, value, F_VALUE, actions);
+	r = journal_reserve(v->rec.journal, RECORD_ROOM + actions.n);
+	if (r == 0)
+		r = view_commit(v, &rec);
+	if (r < 0)
+		return r;
+	ret->nodes = v->rec.tree.next->nodes;
+	ret->names = v->rec.tree.next->names;
+	v->rec.tree.next->nodes = v->rec.tree.next->names = BUF_INIT;
+	recent_reset(&v->recent, rec.seq); /* git is answered with everything, once */
+	for (size_t at = 0; at < ret->nodes.len; at += sizeof(uint64_t)) {
+		uint64_t id;
+
+		memcpy(&id, ret->nodes.data + at, sizeof(id));
+		view_mark_stale(v, id);
+	}
+	drop_unheld(v);
+	return 0;
+}
+
+int view_move_base(struct view *v, const struct view_move *m, int fd, struct bytes actions,
+		   uint64_t *ret_kept)
+{
+	struct staging s = {.v = v, .fd = fd};
+	struct told told = {BUF_INIT, BUF_INIT};
+	int r = sync_actions_each(actions, stage, &s);
+
+	if (r == 0) {
+		pthread_mutex_lock(&v->checkpoint_lock); /* no checkpoint is half-way on the old base */
+		pthread_mutex_lock(&v->lock);
+		r = commit_move(v, m, (struct bytes){s.out.data ? s.out.data : "", s.out.len},
+				&told);
+		*ret_kept = v->rec.tree.kept.used;
+		pthread_mutex_unlock(&v->lock);
+		pthread_mutex_unlock(&v->checkpoint_lock);
+	}
+	if (r == 0)
+		view_tell(v, &told);
+	buf_release(&told.nodes);
+	buf_release(&told.names);
+	buf_release(&s.out);
+	buf_release(&s.last.path);
+	return r;
+}
+
+void view_base(struct view *v, struct buf *ret_image, struct buf *ret_commit)
+{
+	const struct tree *t = &v->rec.tree;
+
+	pthread_mutex_lock(&v->lock);
+	(void)buf_adds(ret_image, t->image_name ? t->image_name : v->conf.image);
+	(void)buf_adds(ret_commit, t->base_commit ? t->base_commit : v->conf.base_commit);
+	pthread_mutex_unlock(&v->lock);
+}
+
+void view_freeze(struct view *v, bool frozen)
+{
+	pthread_mutex_lock(&v->lock);
+	v->frozen = frozen;
+	pthread_mutex_unlock(&v->lock);
+}
