@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "record.h"
+#include "tree.h"
+
 /* What writing and reading a checkpoint share; the format is at the head of checkpoint.c. */
 
 enum ckpt_type {
@@ -40,3 +43,12 @@ static inline void checkpoint_file_name(char out[32], uint64_t seq)
 
 /* The folder's checkpoints, newest first. Caller frees. Errors: -ENOMEM, -errno. */
 int checkpoint_list(int dir, uint64_t **ret, size_t *ret_n);
+
+/* One record of these types into a tree that has nothing yet. Errors: -EBADMSG, -ENOMEM, as of opening
+ * the image. */
+int checkpoint_load_base(struct tree *t, const struct record *rec);
+int checkpoint_load_runs(struct tree *t, const struct record *rec);
+int checkpoint_load_kept(struct tree *t, const struct record *rec);
+
+/* Is the number one that the image has or the view gave, and does it go with the node? */
+bool checkpoint_number_ok(const struct tree *t, const struct node *n);

@@ -49,7 +49,8 @@ static int parse_header(const struct buf *b, const uint8_t view_id[16], struct h
 		return -EBADMSG;
 	if (fetch(h + 88, 8) != XXH3_64bits(h, 88))
 		return -EBADMSG;
-	if (fetch(h + 8, 2) != 1 || (fetch(h + 16, 4) & ~(uint64_t)CKPT_INCOMPAT_SYNCED) != 0 || fetch(h + 20, 4) != 1)
+	if (fetch(h + 8, 2) != 1 || (fetch(h + 16, 4) & ~(uint64_t)CKPT_INCOMPAT_SYNCED) != 0 ||
+	    fetch(h + 20, 4) != 1)
 		return -EPROTONOSUPPORT;
 	if (memcmp(h + 24, view_id, 16) != 0)
 		return -EBADMSG;
@@ -124,7 +125,8 @@ static bool source_ok(const struct tree *t, const struct extent *e)
 
 	if (e->node == EXTENT_DATA || e->node == EXTENT_INDEX)
 		return e->place <= INT64_MAX;
-	return tree_content(t, e->node, &c) == 0 && e->place <= c.size && e->len <= c.size - e->place;
+	return tree_content(t, e->node, &c) == 0 && e->place <= c.size &&
+	       e->len <= c.size - e->place;
 }
 
 static int load_extents(struct tree *t, const struct record *rec)
@@ -210,74 +212,6 @@ static int load_name(struct tree *t, const struct record *rec, bool gone)
 	return 0;
 }
 
-/* --- the base, where it is not the first --- */
-
-static int load_base(struct tree *t, const struct record *rec)
-{
-	char name[256];
-	int r;
-
-	if (t->image_opened || t->nodes.used || rec->count < 2 || rec->count > NODE_LAYERS_MAX ||
-	    !rec->name.n || rec->name.n >= sizeof(name) || memchr(rec->name.p, '/', rec->name.n) ||
-	    memchr(rec->name.p, '\0', rec->name.n) || !rec->name2.n || !t->images.open)
-		return -EBADMSG;
-	memcpy(name, rec->name.p, rec->name.n);
-	name[rec->name.n] = '\0';
-	r = t->images.open(name, &t->image, t->images.user);
-	if (r < 0)
-		return r;
-	t->image_opened = true;
-	t->layer = (uint32_t)rec->count;
-	t->image_name = sys_strdup(name);
-	t->base_commit = strndup(rec->name2.p, rec->name2.n);
-	base_map_release(&t->base);
-	return t->image_name && t->base_commit ? 0 : -ENOMEM;
-}
-
-static int load_runs(struct tree *t, const struct record *rec)
-{
-	int r = t->image_opened && !t->base.by_id && rec->value.n % sizeof(struct base_run) == 0
-			? 0
-			: -EBADMSG;
-
-	for (size_t at = 0; r == 0 && at < rec->value.n; at += sizeof(struct base_run)) {
-		struct base_run run;
-
-		memcpy(&run, rec->value.p + at, sizeof(run));
-		if (run.id >> NODE_LAYER_SHIFT > t->layer)
-			return -EBADMSG;
-		r = base_map_add(&t->base, &run);
-	}
-	if (r == 0 && t->base.n) {
-		const struct base_run *last = &t->base.runs[t->base.n - 1];
-
-		if (last->place + last->len == image_count(t->image))
-			r = base_map_finish(&t->base, image_count(t->image));
-	}
-	return r;
-}
-
-static int load_kept(struct tree *t, const struct record *rec)
-{
-	struct kept *k;
-	int r;
-
-	if (!t->image_opened || rec->node <= EXTENT_INDEX || rec->node >> NODE_LAYER_SHIFT == 0 ||
-	    rec->node >> NODE_LAYER_SHIFT > t->layer || rec->size > INT64_MAX ||
-	    rec->value.n != sizeof(k->oid) || table_get(&t->kept, rec->node))
-		return -EBADMSG;
-	k = sys_calloc(1, sizeof(*k));
-	if (!k)
-		return -ENOMEM;
-	k->id = rec->node;
-	k->size = rec->size;
-	memcpy(k->oid, rec->value.p, sizeof(k->oid));
-	r = table_put(&t->kept, k->id, k);
-	if (r < 0)
-		free(k);
-	return r;
-}
-
 static int load_record(struct tree *t, const struct record *rec)
 {
 	struct node *n;
@@ -307,11 +241,11 @@ static int load_record(struct tree *t, const struct record *rec)
 			memcpy(t->policy, rec->value.p, rec->value.n);
 		return 0;
 	case CKPT_BASE:
-		return load_base(t, rec);
+		return checkpoint_load_base(t, rec);
 	case CKPT_RUNS:
-		return load_runs(t, rec);
+		return checkpoint_load_runs(t, rec);
 	case CKPT_KEPT:
-		return load_kept(t, rec);
+		return checkpoint_load_kept(t, rec);
 	}
 	return 0; /* a record that a later compatible version adds */
 }
@@ -381,26 +315,6 @@ static int load_links(struct tree *t)
 }
 
 /* --- what the records cannot say one by one --- */
-
-/* The number, and what the base says of it. */
-static bool number_ok(const struct tree *t, const struct node *n)
-{
-	const struct image_node *b = tree_base(t, n->id);
-
-	struct base_content c;
-
-	if (n->flags & NODE_F_BASE_TARGET &&
-	    (!S_ISLNK(n->mode) || tree_content(t, n->id, &c) < 0))
-		return false;
-	if (b && (n->mode & S_IFMT) != (node_base_mode(b) & S_IFMT))
-		return false;
-	if (!b && n->flags & NODE_F_BASE_NAME)
-		return false;
-	if (n->id >> NODE_LAYER_SHIFT) /* a base's, this one's or an earlier one's */
-		return b || (t->layer > 1 && n->id >> NODE_LAYER_SHIFT <= t->layer);
-	return n->id == NODE_ROOT ||
-	       (n->id < t->next_upper && (n->id >= NODE_UPPER_FIRST || n->id == NODE_AGENTFS));
-}
 
 /* Is the folder reached from the root, name by name? */
 static bool reached(const struct tree *t, uint64_t dir)
@@ -526,7 +440,7 @@ static int check_tree(const struct tree *t)
 	bool good = t->next_upper >= NODE_UPPER_FIRST && !(t->next_upper >> NODE_LAYER_SHIFT);
 
 	while (good && (n = table_next(&t->nodes, &pos)))
-		good = kind_ok(n) && number_ok(t, n) &&
+		good = kind_ok(n) && checkpoint_number_ok(t, n) &&
 		       (!S_ISDIR(n->mode) || reaches_root(t, n->id));
 	for (pos = 0; good && (n = table_next(&t->nodes, &pos));) /* there are no circles now */
 		good = names_ok(t, n);

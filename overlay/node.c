@@ -23,11 +23,8 @@ int tree_init(struct tree *t, const struct image *img, uint32_t uid, uint32_t gi
 				     (int64_t)image_time_ns(img)};
 	int r;
 
-	*t = (struct tree){.image = img,
-			   .layer = 1,
-			   .uid = uid,
-			   .gid = gid,
-			   .next_upper = NODE_UPPER_FIRST};
+	*t = (struct tree){
+		.image = img, .layer = 1, .uid = uid, .gid = gid, .next_upper = NODE_UPPER_FIRST};
 	r = base_map_add(&t->base, &all);
 	if (r == 0)
 		r = base_map_finish(&t->base, all.len);

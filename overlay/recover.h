@@ -12,7 +12,8 @@
 
 /* A view's state as its files hold it: newest whole checkpoint plus the journal behind it. */
 struct recovered {
-	struct image *image; /* view.conf's, on which the journal begins; tree.image is the current one */
+	struct image *
+		image; /* view.conf's, on which the journal begins; tree.image is the current one */
 	int images_dir;
 	struct tree tree;
 	struct data *data;

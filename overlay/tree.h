@@ -28,8 +28,7 @@
 #define NODE_CONTROL_LAYER (UINT64_C(0xffff) << NODE_LAYER_SHIFT) /* virtual files */
 #define NODE_LAYERS_MAX	   UINT32_C(0xfffe)
 /* The number that a place gets when layer `layer` brings it; the root's is never used. */
-#define NODE_LAYERED(layer, place)                                                                 \
-	((uint64_t)(layer) << NODE_LAYER_SHIFT | ((uint64_t)(place) + 2))
+#define NODE_LAYERED(layer, place) ((uint64_t)(layer) << NODE_LAYER_SHIFT | ((uint64_t)(place) + 2))
 
 /* Paths may be long, since a folder is made in a folder: beyond these, a path is -ENAMETOOLONG. */
 enum { TREE_PATH_MAX = 65535, TREE_DEPTH_MAX = 2048 };
@@ -101,17 +100,18 @@ struct tree {
 	const struct image *image; /* borrowed, or `images`' where a sync has brought it */
 	bool image_opened;
 	struct image_source images;
-	struct base_map base;	/* the image's places and their numbers */
-	struct table kept;	/* struct kept by number */
-	uint32_t layer;		/* 1, and one more for each sync */
-	char *image_name;	/* of the last sync; NULL: there was none */
-	char *base_commit;	/* the same, hex */
-	uint16_t *base_lookups; /* the kernel's, by place of the image, or NULL: not counted. Sticky at
+	struct base_map base; /* the image's places and their numbers */
+	struct table kept;    /* struct kept by number */
+	uint32_t layer;	      /* 1, and one more for each sync */
+	char *image_name;     /* of the last sync; NULL: there was none */
+	char *base_commit;    /* the same, hex */
+	uint16_t *
+		base_lookups; /* the kernel's, by place of the image, or NULL: not counted. Sticky at
 				   the maximum: kept too long, never dropped early */
 	struct tree_next *next; /* prepared for the next apply: what a sync makes of this tree */
 	uint32_t uid, gid;	/* what base nodes show */
-	struct table nodes;	   /* changed nodes by number */
-	struct entry **buckets;	   /* changed names by (folder, name) */
+	struct table nodes;	/* changed nodes by number */
+	struct entry **buckets; /* changed names by (folder, name) */
 	size_t nbuckets, nentries;
 	uint64_t next_upper; /* number of the next node made */
 	uint64_t seq;	     /* last record applied */

@@ -33,8 +33,7 @@
 
 #include "cleanup.h"
 #include "sys.h"
-
-enum { LOST_DEPTH_MAX = TREE_PATH_MAX / 2, LOOKUPS_STICKY = UINT16_MAX };
+#include "tree_sync_impl.h"
 
 enum span_kind {
 	SAME, /* equal subtrees in both images */
@@ -49,21 +48,12 @@ struct span {
 	uint64_t id;	    /* PAIR, TAKEN */
 };
 
-struct sync {
-	const struct tree *old;
-	const struct image *from, *to;
-	struct tree_next *next;
-	struct tree *t; /* next->tree */
-	int64_t time;
-	struct buf spans;     /* struct span, a queue */
-	struct table same;    /* nodes of SYNC_SAME */
-	struct table touched; /* folders whose names changed */
-};
-
+/* Neighbours become one span, but for one that is being worked on. */
 static int push(struct sync *s, struct span sp)
 {
-	struct span *last = s->spans.len ? (struct span *)(void *)(s->spans.data + s->spans.len) - 1
-					 : NULL;
+	struct span *last = s->spans.len > s->at + sizeof(sp)
+				    ? (struct span *)(void *)(s->spans.data + s->spans.len) - 1
+				    : NULL;
 
 	if (last && last->kind == sp.kind && sp.kind != PAIR && sp.kind != TAKEN &&
 	    last->n + last->len == sp.n && (sp.kind == FRESH || last->o + last->len == sp.o)) {
@@ -71,29 +61,6 @@ static int push(struct sync *s, struct span sp)
 		return 0;
 	}
 	return buf_add(&s->spans, &sp, sizeof(sp));
-}
-
-static int told_name(struct sync *s, uint64_t dir, const char *name, size_t len)
-{
-	struct buf *b = &s->next->names;
-	uint16_t n = (uint16_t)len;
-	int r = buf_reserve(b, sizeof(dir) + sizeof(n) + len);
-
-	if (r < 0)
-		return r;
-	(void)buf_add(b, &dir, sizeof(dir));
-	(void)buf_add(b, &n, sizeof(n));
-	return buf_add(b, name, len);
-}
-
-static int told_node(struct sync *s, uint64_t id)
-{
-	return buf_add(&s->next->nodes, &id, sizeof(id));
-}
-
-static bool node_is_dir(const struct image_node *b)
-{
-	return S_ISDIR(node_base_mode(b));
 }
 
 static bool same_object(const struct image_node *a, const struct image_node *b)
@@ -146,172 +113,13 @@ static int number_span(struct sync *s, const struct span *sp)
 	case TAKEN:
 		n = tree_node(s->t, sp->id);
 		if (n && s->t->base_lookups)
-			s->t->base_lookups[sp->n] = n->lookups < LOOKUPS_STICKY
-							    ? (uint16_t)n->lookups
-							    : LOOKUPS_STICKY;
+			s->t->base_lookups[sp->n] =
+				n->lookups < LOOKUPS_STICKY ? (uint16_t)n->lookups : LOOKUPS_STICKY;
 		if (n)
 			n->lookups = 0;
 		return add_run(s, sp->n, 1, sp->id, s->time);
 	}
 	return -EBADMSG;
-}
-
-/* --- what the old base loses --- */
-
-static int touch(struct sync *s, uint64_t dir)
-{
-	return table_get(&s->touched, dir) ? 0 : table_put(&s->touched, dir, s);
-}
-
-static int keep_content(struct sync *s, uint64_t id, const struct image_node *b)
-{
-	struct kept *k;
-	int r;
-
-	if (table_get(&s->t->kept, id))
-		return 0;
-	k = sys_calloc(1, sizeof(*k));
-	if (!k)
-		return -ENOMEM;
-	k->id = id;
-	k->size = b->size;
-	memcpy(k->oid, b->oid, sizeof(k->oid));
-	r = table_put(&s->t->kept, id, k);
-	if (r < 0)
-		free(k);
-	return r;
-}
-
-/* From now on the kernel's lookups of it are counted in the node itself. */
-static void move_lookups(struct sync *s, struct node *n, uint32_t place)
-{
-	uint16_t k = s->old->base_lookups ? s->old->base_lookups[place] : 0;
-
-	n->lookups = k == LOOKUPS_STICKY ? UINT64_MAX / 2 : k;
-}
-
-static int hang_lost(struct sync *s, struct node *n, uint64_t dir, const char *name, size_t len)
-{
-	struct node *d;
-	int r = tree_clone_node(s->old, dir, s->t, &d);
-
-	if (r == 0)
-		r = tree_hang(s->t, d, name, len, n);
-	n->flags &= ~(uint32_t)NODE_F_BASE_NAME;
-	return r < 0 ? r : touch(s, dir);
-}
-
-/* Has the view left the file as the old base had it? */
-static bool untouched(const struct sync *s, const struct node *n, const struct image_node *b)
-{
-	if (S_ISLNK(n->mode))
-		return !n->target;
-	return S_ISREG(n->mode) && !(n->mode & 0100) == !(b->mode & 0100) &&
-	       tree_has_base_content(s->old, n);
-}
-
-static int lose_name(struct sync *s, struct node *n, uint64_t dir, const char *name, size_t len)
-{
-	n->flags &= ~(uint32_t)NODE_F_BASE_NAME;
-	n->nlink = S_ISDIR(n->mode) ? 0 : n->nlink - 1;
-	n->ctime = s->time;
-	return told_name(s, dir, name, len);
-}
-
-/* What becomes of what the view has not touched in a folder: it goes with the base; it stays, as the view
- * has moved the folder; it was gone already, with the folder. */
-enum fate { FATE_FOLLOW, FATE_STAY, FATE_GONE };
-
-/* What is lost at a place. */
-struct lost {
-	uint32_t place;
-	uint64_t id, dir;
-	const struct image_node *b;
-	const char *name;
-	size_t len;
-	struct node *n; /* in the new tree, or NULL */
-	bool here;	/* the view still shows it under its base's name */
-	enum fate fate;
-};
-
-static int lose_file(struct sync *s, struct lost *l, bool *ret_lives)
-{
-	int r = keep_content(s, l->id, l->b);
-
-	if (r == 0 && (l->n || l->here))
-		r = tree_clone_node(s->old, l->id, s->t, &l->n);
-	if (r < 0 || !l->n)
-		return r;
-	move_lookups(s, l->n, l->place);
-	if (!l->here)
-		return 0;
-	*ret_lives = l->fate == FATE_STAY || !untouched(s, l->n, l->b);
-	r = *ret_lives ? hang_lost(s, l->n, l->dir, l->name, l->len)
-		       : lose_name(s, l->n, l->dir, l->name, l->len);
-	return r < 0 ? r : told_node(s, l->id);
-}
-
-static int lose(struct sync *s, uint32_t place, enum fate fate, unsigned depth, bool *ret_lives);
-
-static int lose_children(struct sync *s, struct lost *l, enum fate fate, unsigned depth,
-			 bool *ret_any)
-{
-	int r = 0;
-
-	for (uint32_t i = 0; r == 0 && i < l->b->children; i++) {
-		const struct image_node *c = image_node(s->from, l->b->first_child + i);
-		bool lives = false;
-		struct entry *e;
-		const char *name;
-		size_t len;
-
-		if (!c)
-			return -EBADMSG;
-		r = lose(s, l->b->first_child + i, fate, depth + 1, &lives);
-		*ret_any |= lives;
-		name = image_name(s->from, c, &len);
-		e = r == 0 ? tree_entry(s->t, l->id, name, len) : NULL;
-		if (e && !e->child)
-			tree_unhang(s->t, tree_node(s->t, l->id), e);
-	}
-	return r;
-}
-
-static int lose_dir(struct sync *s, struct lost *l, unsigned depth, bool *ret_lives)
-{
-	enum fate fate = l->here ? l->fate : l->n && l->n->nlink ? FATE_STAY : FATE_GONE;
-	bool any = false;
-	int r = lose_children(s, l, fate, depth, &any);
-
-	if (r == 0 && (l->n || l->here))
-		r = tree_clone_node(s->old, l->id, s->t, &l->n);
-	if (r < 0 || !l->n)
-		return r;
-	move_lookups(s, l->n, l->place);
-	*ret_lives = l->here && (fate == FATE_STAY || any || l->n->dir.live);
-	if (*ret_lives)
-		r = hang_lost(s, l->n, l->dir, l->name, l->len);
-	else if (l->here)
-		r = lose_name(s, l->n, l->dir, l->name, l->len);
-	if (r == 0 && l->n->nlink)
-		r = touch(s, l->id);
-	return r < 0 ? r : told_node(s, l->id);
-}
-
-/* The old base's node at `place` is not in the new one. */
-static int lose(struct sync *s, uint32_t place, enum fate fate, unsigned depth, bool *ret_lives)
-{
-	struct lost l = {.place = place, .fate = fate, .b = image_node(s->from, place)};
-
-	if (!l.b || depth > LOST_DEPTH_MAX)
-		return -EBADMSG;
-	l.id = tree_number(s->old, place);
-	l.dir = tree_number(s->old, l.b->parent);
-	l.name = image_name(s->from, l.b, &l.len);
-	l.n = tree_node(s->t, l.id);
-	l.here = l.n ? (l.n->flags & NODE_F_BASE_NAME) != 0
-		     : fate != FATE_GONE && !tree_entry(s->old, l.dir, l.name, l.len);
-	return node_is_dir(l.b) ? lose_dir(s, &l, depth, ret_lives) : lose_file(s, &l, ret_lives);
 }
 
 /* --- what the new base brings --- */
@@ -339,7 +147,7 @@ static int take_file(struct sync *s, uint64_t id, uint32_t place, const struct i
 {
 	uint64_t content = NODE_LAYERED(s->t->layer, place);
 	struct node *n = tree_node(s->t, id);
-	int r = keep_content(s, content, b);
+	int r = sync_keep_content(s, content, b);
 
 	if (r < 0)
 		return r;
@@ -365,7 +173,7 @@ static int take(struct sync *s, uint64_t dir, const char *name, size_t len, uint
 		tree_unhang(s->t, d, e);
 	n->flags |= NODE_F_BASE_NAME;
 	if (r == 0 && S_ISDIR(n->mode))
-		r = touch(s, id);
+		r = sync_touch(s, id);
 	return r < 0 ? r : push(s, (struct span){TAKEN, place, 0, 1, id});
 }
 
@@ -378,34 +186,13 @@ static int bring(struct sync *s, uint64_t dir, uint32_t place)
 	int r;
 
 	name = image_name(s->to, b, &len);
-	r = touch(s, dir);
+	r = sync_touch(s, dir);
 	id = takes_over(s, dir, name, len, b);
 	if (r == 0 && id)
 		return take(s, dir, name, len, id, place, b);
 	if (r == 0 && !tree_entry(s->t, dir, name, len))
-		r = told_name(s, dir, name, len);
+		r = sync_told_name(s, dir, name, len);
 	return r < 0 ? r : push(s, (struct span){FRESH, place, 0, 1, 0});
-}
-
-/* The old base has something under that name in the folder, the new one does not, or something else. */
-static int drop(struct sync *s, uint64_t dir, uint32_t place, bool replaced)
-{
-	const struct image_node *b = image_node(s->from, place);
-	bool lives = false;
-	struct entry *e;
-	const char *name;
-	size_t len;
-	int r = touch(s, dir);
-
-	if (r == 0)
-		r = lose(s, place, FATE_FOLLOW, 0, &lives);
-	if (r < 0 || replaced)
-		return r;
-	name = image_name(s->from, b, &len);
-	e = tree_entry(s->t, dir, name, len);
-	if (e && !e->child)
-		tree_unhang(s->t, tree_node(s->t, dir), e);
-	return 0;
 }
 
 /* --- folders --- */
@@ -435,11 +222,11 @@ static int match(struct sync *s, uint64_t dir, uint32_t n, uint32_t o)
 	name = image_name(s->to, a, &len);
 	id = takes_over(s, dir, name, len, a);
 	if (id && id == tree_number(s->old, o)) {
-		move_lookups(s, tree_node(s->t, id), o);
-		r = keep_content(s, id, b);
+		sync_move_lookups(s, tree_node(s->t, id), o);
+		r = sync_keep_content(s, id, b);
 		return r < 0 ? r : take(s, dir, name, len, id, n, a);
 	}
-	r = drop(s, dir, o, true);
+	r = sync_lose(s, dir, o, node_is_dir(a) == node_is_dir(b));
 	return r < 0 ? r : bring(s, dir, n);
 }
 
@@ -452,7 +239,8 @@ static int merge_children(struct sync *s, uint64_t dir, const struct image_node 
 
 	while (r == 0 && (i < nn || k < on)) {
 		const struct image_node *a = i < nn ? image_node(s->to, n->first_child + i) : NULL;
-		const struct image_node *b = k < on ? image_node(s->from, o->first_child + k) : NULL;
+		const struct image_node *b =
+			k < on ? image_node(s->from, o->first_child + k) : NULL;
 		int c;
 
 		if ((i < nn && !a) || (k < on && !b))
@@ -461,7 +249,7 @@ static int merge_children(struct sync *s, uint64_t dir, const struct image_node 
 		if (c < 0)
 			r = bring(s, dir, n->first_child + i);
 		else if (c > 0)
-			r = drop(s, dir, o->first_child + k, false);
+			r = sync_lose(s, dir, o->first_child + k, false);
 		else
 			r = match(s, dir, n->first_child + i, o->first_child + k);
 		i += c <= 0;
@@ -523,10 +311,10 @@ static int walk(struct sync *s)
 	if (same_object(a, b))
 		root.kind = SAME;
 	r = push(s, root);
-	for (size_t at = 0; r == 0 && at < s->spans.len; at += sizeof(struct span)) {
+	for (; r == 0 && s->at < s->spans.len; s->at += sizeof(struct span)) {
 		struct span sp;
 
-		memcpy(&sp, s->spans.data + at, sizeof(sp));
+		memcpy(&sp, s->spans.data + s->at, sizeof(sp));
 		r = number_span(s, &sp);
 		if (r == 0)
 			r = descend(s, &sp);
@@ -558,7 +346,7 @@ static int finish_dirs(struct sync *s)
 		d->nlink = 2;
 		while (tree_readdir(s->t, id, cookie, &cookie, &child, &name, &len) > 0)
 			d->nlink += tree_is_dir(s->t, child);
-		r = told_node(s, id);
+		r = sync_told_node(s, id);
 	}
 	return r;
 }
@@ -568,8 +356,7 @@ static int use(struct table *used, uint64_t id)
 	return id > EXTENT_INDEX && !table_get(used, id) ? table_put(used, id, used) : 0;
 }
 
-/* Content of old bases that nothing names is forgotten. */
-static int sweep_kept(struct tree *t)
+int tree_sweep_kept(struct tree *t)
 {
 	struct table used = {0};
 	_cleanup_buf_ struct buf gone = BUF_INIT;
@@ -629,8 +416,7 @@ static int build(struct sync *s, const struct record *rec)
 			r = -ENOMEM;
 	}
 	if (r == 0 && s->old->base_lookups) {
-		s->t->base_lookups =
-			sys_calloc(image_count(s->to), sizeof(*s->t->base_lookups));
+		s->t->base_lookups = sys_calloc(image_count(s->to), sizeof(*s->t->base_lookups));
 		r = s->t->base_lookups ? 0 : -ENOMEM;
 	}
 	if (r == 0)
@@ -642,7 +428,7 @@ static int build(struct sync *s, const struct record *rec)
 	if (r == 0)
 		r = sync_actions_apply(s->next, rec);
 	if (r == 0)
-		r = sweep_kept(s->t);
+		r = tree_sweep_kept(s->t);
 	s->t->notes_lost = 1; /* only a full checkpoint says all this */
 	return r;
 }
@@ -699,8 +485,8 @@ static void tell_live(const struct tree *t, const struct extent_live *live, int 
 	while (live->fn && (n = table_next(&t->nodes, &pos)))
 		for (uint32_t i = 0; S_ISREG(n->mode) && i < n->extents.n; i++)
 			if (n->extents.v[i].node == EXTENT_DATA)
-				live->fn(n->extents.v[i].place,
-					 sign * (int64_t)n->extents.v[i].len, live->user);
+				live->fn(n->extents.v[i].place, sign * (int64_t)n->extents.v[i].len,
+					 live->user);
 }
 
 void tree_next_take(struct tree *t)

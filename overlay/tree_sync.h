@@ -23,6 +23,9 @@ int tree_next_build(const struct tree *old, const struct record *rec, struct tre
 void tree_next_take(struct tree *t);
 void tree_next_free(struct tree_next *n);
 
+/* Content of older bases that nothing names any more is forgotten. Errors: -ENOMEM (nothing is then). */
+int tree_sweep_kept(struct tree *t);
+
 /* A tree equal to `old`, noting no changes, its extents not told of. Errors: -ENOMEM; *ret is then to be
  * released all the same. */
 int tree_clone(const struct tree *old, struct tree *ret);
@@ -41,7 +44,8 @@ void tree_unhang(struct tree *t, struct node *dir, struct entry *e);
 enum sync_kind {
 	SYNC_SAME = 1, /* the view's file has what the new base has: its node becomes the base's */
 	SYNC_DROP = 2, /* the view's own name goes: the base's shows, where it has one */
-	SYNC_PUT = 3,  /* a new file of the view's: mode, size, place of its bytes; folders are made */
+	SYNC_PUT =
+		3, /* a new file of the view's: mode, size, place of its bytes; folders are made */
 };
 
 struct sync_action {

@@ -94,6 +94,7 @@ static int commit_move(struct view *v, const struct view_move *m, struct bytes a
 		view_mark_stale(v, id);
 	}
 	drop_unheld(v);
+	(void)tree_sweep_kept(&v->rec.tree); /* without memory the next sync does */
 	return 0;
 }
 
@@ -105,7 +106,8 @@ int view_move_base(struct view *v, const struct view_move *m, int fd, struct byt
 	int r = sync_actions_each(actions, stage, &s);
 
 	if (r == 0) {
-		pthread_mutex_lock(&v->checkpoint_lock); /* no checkpoint is half-way on the old base */
+		pthread_mutex_lock(
+			&v->checkpoint_lock); /* no checkpoint is half-way on the old base */
 		pthread_mutex_lock(&v->lock);
 		r = commit_move(v, m, (struct bytes){s.out.data ? s.out.data : "", s.out.len},
 				&told);

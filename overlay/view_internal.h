@@ -90,8 +90,8 @@ struct view {
 	int64_t first_unsynced; /* ns; 0: all synced */
 	uint64_t last_op;	/* number of the last record that changed the tree */
 	bool frozen;
-	bool making_git;	/* only while opening */
-	bool failed;		/* a sync did: nothing is written any more, reads go on */
+	bool making_git; /* only while opening */
+	bool failed;	 /* a sync did: nothing is written any more, reads go on */
 	struct comm_cache *comms;
 	uint64_t damage_told[8]; /* nodes whose damaged content is in the log already */
 	unsigned int ndamage;
