@@ -134,18 +134,21 @@ static int put_name(struct writer *w, uint64_t dir, struct bytes name, const str
 
 static int put_runs(struct writer *w, const struct tree *t)
 {
+	_cleanup_buf_ struct buf b = BUF_INIT;
 	int r = 0;
 
-	for (uint32_t i = 0; r == 0 && i < t->base.n; i += RUNS_PER_RECORD) {
-		uint32_t k = t->base.n - i;
+	for (uint32_t i = 0; r == 0 && i < t->base.n; i++) {
+		const struct base_run *run = &t->base.runs[i];
+		const uint64_t v[3] = {htole64((uint64_t)run->len << 32 | run->place),
+				       htole64(run->id), htole64((uint64_t)run->time)};
 		struct record rec = {0};
 
-		if (k > RUNS_PER_RECORD)
-			k = RUNS_PER_RECORD;
-		RECORD_SET(&rec, value, F_VALUE,
-			   ((struct bytes){(const char *)&t->base.runs[i],
-					   k * sizeof(struct base_run)}));
+		r = buf_add(&b, v, sizeof(v));
+		if (r < 0 || ((i + 1) % RUNS_PER_RECORD && i + 1 < t->base.n))
+			continue;
+		RECORD_SET(&rec, value, F_VALUE, ((struct bytes){b.data, b.len}));
 		r = put(w, &rec, CKPT_RUNS);
+		buf_clear(&b);
 	}
 	return r;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading the base of a checkpoint, where a sync has moved the view off its first one. */
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,14 +33,18 @@ int checkpoint_load_base(struct tree *t, const struct record *rec)
 
 int checkpoint_load_runs(struct tree *t, const struct record *rec)
 {
-	int r = t->image_opened && !t->base.by_id && rec->value.n % sizeof(struct base_run) == 0
-			? 0
-			: -EBADMSG;
+	int r = t->image_opened && !t->base.by_id && rec->value.n % CKPT_RUN_SIZE == 0 ? 0
+										       : -EBADMSG;
 
-	for (size_t at = 0; r == 0 && at < rec->value.n; at += sizeof(struct base_run)) {
+	for (size_t at = 0; r == 0 && at < rec->value.n; at += CKPT_RUN_SIZE) {
 		struct base_run run;
+		uint64_t v[3];
 
-		memcpy(&run, rec->value.p + at, sizeof(run));
+		memcpy(v, rec->value.p + at, sizeof(v));
+		run = (struct base_run){.place = (uint32_t)le64toh(v[0]),
+					.len = (uint32_t)(le64toh(v[0]) >> 32),
+					.id = le64toh(v[1]),
+					.time = (int64_t)le64toh(v[2])};
 		if (run.id >> NODE_LAYER_SHIFT > t->layer)
 			return -EBADMSG;
 		r = base_map_add(&t->base, &run);

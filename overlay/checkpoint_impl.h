@@ -22,11 +22,11 @@ enum ckpt_type {
 	CKPT_NAME_GONE = 69, /* parent, name */
 	CKPT_POLICY = 70,    /* value */
 	CKPT_BASE = 71,	     /* after a sync: name = image, name2 = base commit, count = layer */
-	CKPT_RUNS = 72,	     /* value = struct base_run[], little-endian; several go on */
+	CKPT_RUNS = 72,	     /* value = {u32 place, u32 len, u64 id, i64 time}[]; several go on */
 	CKPT_KEPT = 73,	     /* node, size, value = object id (32 bytes) */
 };
 
-enum { CKPT_HEADER_SIZE = 96 };
+enum { CKPT_HEADER_SIZE = 96, CKPT_RUN_SIZE = 24 };
 enum { CKPT_INCOMPAT_SYNCED = 1 }; /* the base is not view.conf's: CKPT_BASE and what follows it */
 
 /* struct extent of extent.h, little-endian. */

@@ -27,6 +27,7 @@ struct staging {
 	int fd;
 	struct buf out;
 	struct sync_path last;
+	struct buf ranges; /* {uint64_t address, int64_t length}: in use until they are told back */
 };
 
 static int stage(const char *path, const struct sync_action *a, void *user)
@@ -42,9 +43,28 @@ static int stage(const char *path, const struct sync_action *a, void *user)
 		p = sys.malloc(a->size);
 		r = p ? io_pread_full(s->fd, p, a->size, a->place) : -ENOMEM;
 		if (r == 0)
-			r = data_append(s->v->rec.data, p, a->size, &to.place);
+			r = buf_reserve(&s->ranges, 16);
+		if (r == 0)
+			r = data_append(s->v->rec.data,
+					strncmp(path, ".git/", 5) == 0 ? DATA_GIT : DATA_FILES, p,
+					a->size, &to.place);
+		if (r == 0) {
+			(void)buf_add(&s->ranges, &to.place, 8);
+			(void)buf_add(&s->ranges, &a->size, 8);
+		}
 	}
 	return r < 0 ? r : sync_action_add(&s->out, &s->last, path, &to);
+}
+
+static void give_back(struct staging *s)
+{
+	for (size_t at = 0; at < s->ranges.len; at += 16) {
+		uint64_t v[2];
+
+		memcpy(v, s->ranges.data + at, sizeof(v));
+		data_live(s->v->rec.data, v[0], -(int64_t)v[1]);
+	}
+	buf_release(&s->ranges);
 }
 
 /* What was held only by its name in the old base, and is held by nobody. */
@@ -115,6 +135,7 @@ int view_move_base(struct view *v, const struct view_move *m, int fd, struct byt
 		pthread_mutex_unlock(&v->lock);
 		pthread_mutex_unlock(&v->checkpoint_lock);
 	}
+	give_back(&s);
 	if (r == 0)
 		view_tell(v, &told);
 	buf_release(&told.nodes);
