@@ -5,6 +5,7 @@
 
 #include "cleanup.h"
 #include "methods.h"
+#include "mountpoint.h"
 #include "op.h"
 #include "record.h"
 #include "sys.h"
@@ -139,10 +140,34 @@ void method_rollback(struct daemon *d, struct call *c)
 
 /* ---- apply: materialized first, then the branch's change since its base ---- */
 
+/* The worktree that is asked for; NULL: the repository's main one, also for who stands in a view. */
+static const char *apply_worktree(struct op *op)
+{
+	const char *asked = arg_str(op->call, "worktree");
+	struct view *v;
+
+	for (v = asked ? views_next(op->d->views, NULL) : NULL; v; v = views_next(op->d->views, v))
+		if (path_is_below(asked, v->row.mount))
+			return NULL;
+	return asked;
+}
+
+static void on_applied(struct op *op, json_t *ok, struct fault *f)
+{
+	struct view *v = views_get(op->d->views, op->key);
+	json_t *notes = json_object_get(ok, "notes");
+
+	if (v && json_is_array(notes) && arg_str(op->call, "worktree") && !apply_worktree(op))
+		(void)json_array_append_new(
+			notes, json_sprintf("you stand in a view: '%s' is what was changed",
+					    v->row.worktree));
+	op_end(op, json_incref(ok), f);
+}
+
 static void on_apply_materialized(struct op *op, json_t *ok, struct fault *f)
 {
 	struct view *v = views_get(op->d->views, op->key);
-	const char *tree = arg_str(op->call, "worktree");
+	const char *tree = apply_worktree(op);
 	json_t *q, *tip = json_object_get(ok, "tip");
 
 	if (!ok || !v) {
@@ -154,7 +179,7 @@ static void on_apply_materialized(struct op *op, json_t *ok, struct fault *f)
 	(void)json_object_set_new(
 		q, "source", json_is_string(tip) ? json_incref(tip) : json_string(v->row.branch));
 	(void)json_object_set_new(q, "base", json_string(v->row.base));
-	op_task(op, q, pass_on);
+	op_task(op, q, on_applied);
 }
 
 static void apply_start(struct op *op)
@@ -164,7 +189,7 @@ static void apply_start(struct op *op)
 
 	if (!v)
 		return;
-	if (!arg_str(op->call, "worktree") && !*v->row.worktree) {
+	if (!apply_worktree(op) && !*v->row.worktree) {
 		op_fail(op, "Invalid", "the repository '%s' is bare and has no worktree: name one",
 			v->row.repository);
 		return;

@@ -313,8 +313,8 @@ static void show_form(const json_t *v)
 		show_line(&t, plain[i], jstr(v, plain[i]));
 	json_array_foreach (json_object_get(v, "scope"), i, s)
 		show_line(&t, i ? "" : "scope", json_string_value(s));
-	(void)snprintf(text, sizeof(text), "%lld paths, %s", jint(v, "changed"),
-		       out_bytes(jint(v, "bytes"), number));
+	(void)snprintf(text, sizeof(text), "%lld path%s, %s", jint(v, "changed"),
+		       jint(v, "changed") == 1 ? "" : "s", out_bytes(jint(v, "bytes"), number));
 	show_line(&t, "changed", text);
 	show_quota(&t, v);
 	(void)snprintf(text, sizeof(text), "%lld ahead, %lld behind", jint(v, "ahead"),

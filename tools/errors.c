@@ -40,7 +40,7 @@ const struct error_info errors[] = {
 	 "and try again.",
 	 1},
 	{"Denied", "The role, the policy or the socket's permissions do not allow it.",
-	 "`agentfsctl why AGENT PATH` names the rule that decided.", 1},
+	 "`agentfsctl why AGENT PATH` names the rule that decided.", 1, true},
 	{"NoSpace", "The disk or the view's quota is full; nothing was half done.",
 	 "Free some space, then try again.", 1},
 	{"Unsupported", "agentfs does not do this for such a repository, file system or kernel.",

@@ -35,6 +35,15 @@ def test_quickstart__on_a_repository(tmp):
     equal(sorted(os.listdir(tmp)), ["repo"], "what is left")
 
 
+def test_quickstart__where_all_new_files_are_ignored(tmp):
+    repo = repos.make(tmp + "/repo", files={".gitignore": "*\n", "a/one.txt": "one\n", "b/c/two.txt": "two\n"})
+    sh("git add -f . && git commit -q --amend --no-edit", cwd=repo, env=repos.IDENTITY)
+    done = quickstart(tmp, repo)
+    for word in ("git add -f a/alice.txt", "seen by bob", "Permission denied", "Done."):
+        assert word in done.stdout, f"'{word}' is not in:\n{done.stdout}"
+    equal(sorted(os.listdir(tmp)), ["repo"], "what is left")
+
+
 def test_quickstart__as_an_ordinary_user(tmp):
     need_root()
     with fuse_for_all():

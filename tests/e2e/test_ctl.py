@@ -581,7 +581,7 @@ class Ctl(unittest.TestCase):
         self.assertIn("Commit, stash or move", self.ctl("show", "zoe", status=1)[1])
 
     def test_error__that_says_itself_what_to_do_is_one_line(self):
-        for i in ("NotFound", "Invalid", "BranchElsewhere", "Locked"):
+        for i in ("NotFound", "Invalid", "BranchElsewhere", "Locked", "Denied"):
             self.server.answers["Show"] = ("error", "org.agentfs." + i, {"message": "it is so: do this"})
             self.assertEqual(self.ctl("show", "zoe", status=1)[1], "agentfsctl: it is so: do this\n")
             self.assertTrue(json.loads(self.ctl("--json", "show", "zoe", status=1)[0])["remedy"])

@@ -125,6 +125,19 @@ def test_brief_and_policy_check(system):
     fails(errno.EROFS, put, system.path("a1", "README"), "x") if ROOT else None
 
 
+def test_apply__from_within_a_view_goes_to_the_main_worktree(system):
+    p, q = system.create("a1"), system.create("b1", "--git", "worktree")
+    for i, where in enumerate((p, q)):
+        put(os.path.join(p, f"new{i}"), "x\n")
+        done = system.ctl("apply", "a1", cwd=where)
+        assert system.repo in done.stderr, done.stderr
+        assert os.path.exists(os.path.join(system.repo, f"new{i}"))
+        os.unlink(os.path.join(system.repo, f"new{i}"))
+        if i == 0:
+            system.ctl("next", "a1", "--task", "two")
+    assert not os.path.exists(os.path.join(q, "new1")), "a view was changed"
+
+
 def test_doctor__names_what_is_missing(system):
     done = system.json("doctor")
     assert done["checks"] and all(c["state"] in ("ok", "warning", "problem") for c in done["checks"]), done
