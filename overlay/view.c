@@ -198,7 +198,7 @@ void view_tick(struct view *v)
 	bool failed;
 	int r;
 
-	origin_trim(v->origin);
+	view_origin_trim(v);
 	pthread_mutex_lock(&v->lock);
 	if (v->flood.count && (int64_t)sys_now_ns() - v->flood.first > FLOOD_WRITE_NS)
 		view_denials_flush(v);

@@ -77,7 +77,7 @@ struct view {
 	struct buf changes[CHANGES_SLOTS]; /* answers that were looked up and may be read now */
 	struct origin *origin;		   /* thread-safe */
 	struct origin_slot {
-		uint64_t id; /* 0: free */
+		uint64_t id, used; /* 0: free; when it was looked up last, ns */
 		struct buf text;
 	} origin_texts[ORIGIN_SLOTS]; /* the same of origin.git */
 	struct recent recent;
@@ -214,6 +214,8 @@ int view_origin_lookup(struct view *v, const struct view_ctx *ctx, uint64_t pare
 int view_origin_attr(struct view *v, uint64_t id, struct node_attr *ret);
 int view_origin_readlink(struct view *v, uint64_t id, struct buf *ret);
 ssize_t view_origin_read(struct view *v, uint64_t id, uint64_t off, void *p, size_t n);
+/* Forgets texts and closes files that nobody has asked for in a minute. */
+void view_origin_trim(struct view *v);
 int view_origin_readdir(struct view *v, uint64_t id, uint64_t cookie, view_dir_fn fn, void *user);
 
 /* --- view_changes.c, lock held --- */

@@ -14,7 +14,7 @@
  * him. Nothing below can be written.
  *
  * Numbers: NODE_CONTROL_LAYER | payload << 8 | enum origin_node; the payload is the lookup's count for
- * texts (a new number each time, so that no page of an older text is shown), the first byte of the
+ * texts (a new number for a new text, so that no page of an older one is shown), the first byte of the
  * ids for a folder of loose objects, the key for object files. They mean the same after a restart, but
  * for texts, which are then made anew. Names and attributes are not cached (reply.c).
  *
@@ -31,6 +31,8 @@
 #include "origin.h"
 #include "sys.h"
 #include "view_internal.h"
+
+#define TEXT_IDLE_NS (UINT64_C(60) * 1000000000)
 
 enum origin_node {
 	NODE_ORIGIN = 0x80,
@@ -106,6 +108,19 @@ static const char *object_folder(uint64_t id, char room[8])
 
 /* --- texts --- */
 
+/* The slot that holds just this text, for that file; NULL: none does. Lock held. */
+static struct origin_slot *find_text(struct view *v, enum origin_text what, const struct buf *b)
+{
+	for (size_t i = 0; i < ORIGIN_SLOTS; i++) {
+		struct origin_slot *s = &v->origin_texts[i];
+
+		if (s->id && kind_of(s->id) == (unsigned)NODE_TEXT + what &&
+		    s->text.len == b->len && (!b->len || !memcmp(s->text.data, b->data, b->len)))
+			return s;
+	}
+	return NULL;
+}
+
 static int make_text(struct view *v, enum origin_text what, uint64_t *ret_id, size_t *ret_len)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
@@ -116,14 +131,35 @@ static int make_text(struct view *v, enum origin_text what, uint64_t *ret_id, si
 		return r;
 	*ret_len = b.len;
 	pthread_mutex_lock(&v->lock);
-	*ret_id = number(NODE_TEXT + what, ++v->control_lookups);
-	slot = &v->origin_texts[v->control_lookups % ORIGIN_SLOTS];
-	buf_release(&slot->text);
-	slot->id = *ret_id;
-	slot->text = b;
-	b = BUF_INIT;
+	slot = find_text(v, what, &b);
+	if (!slot) {
+		slot = &v->origin_texts[++v->control_lookups % ORIGIN_SLOTS];
+		buf_release(&slot->text);
+		slot->id = number(NODE_TEXT + what, v->control_lookups);
+		slot->text = b;
+		b = BUF_INIT;
+	}
+	slot->used = sys_now_ns();
+	*ret_id = slot->id;
 	pthread_mutex_unlock(&v->lock);
 	return 0;
+}
+
+void view_origin_trim(struct view *v)
+{
+	uint64_t now = sys_now_ns();
+
+	origin_trim(v->origin);
+	pthread_mutex_lock(&v->lock);
+	for (size_t i = 0; i < ORIGIN_SLOTS; i++) {
+		struct origin_slot *s = &v->origin_texts[i];
+
+		if (!s->id || now - s->used < TEXT_IDLE_NS)
+			continue;
+		buf_release(&s->text);
+		s->id = 0;
+	}
+	pthread_mutex_unlock(&v->lock);
 }
 
 /* Appends at most n bytes from off on of a text that was looked up; one that has left its slot since
