@@ -196,6 +196,7 @@ void config_release(struct config *c)
 	}
 	config_list_release(&c->iron);
 	config_list_release(&c->redirect);
+	config_list_release(&c->seed);
 	free(c->roles);
 	free(c->departments);
 	free(c->repositories);
@@ -261,6 +262,13 @@ const char *config_user_email(const struct config *c, const char *repository)
 	const struct config *part = config_part(c, repository);
 
 	return part && part->user_email ? part->user_email : c->user_email;
+}
+
+const struct config_list *config_seed(const struct config *c, const char *repository)
+{
+	const struct config *part = config_part(c, repository);
+
+	return part && part->seed.set ? &part->seed : &c->seed;
 }
 
 bool config_has_role(const struct config *c, const char *repository, const char *role)

@@ -62,6 +62,7 @@ struct config {
 	struct config_role *roles;
 	size_t nroles;
 	struct config_list iron, redirect;
+	struct config_list seed; /* gitignore patterns */
 	struct config_quota quota;
 	struct config_department *departments;
 	size_t ndepartments;
@@ -98,6 +99,7 @@ const char *config_branch(const struct config *c, const char *repository);
 const char *config_mount(const struct config *c, const char *repository);
 const char *config_user_name(const struct config *c, const char *repository);
 const char *config_user_email(const struct config *c, const char *repository);
+const struct config_list *config_seed(const struct config *c, const char *repository);
 
 /* Is there such a role? Does it have `method` in its `may`? Does it take mail from role `from`? An
  * empty accepts-from takes it from all. */

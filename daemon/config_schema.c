@@ -368,6 +368,11 @@ static int read_redirect(struct reader *rd, const struct cfgnode *v, void *targe
 	return read_list(rd, v, &rd->c->redirect, check_pattern);
 }
 
+static int read_seed(struct reader *rd, const struct cfgnode *v, void *target)
+{
+	return read_list(rd, v, &rd->c->seed, check_pattern);
+}
+
 static int read_scope(struct reader *rd, const struct cfgnode *v, void *target)
 {
 	return read_list(rd, v, &((struct config_department *)target)->scope, check_pattern);
@@ -404,8 +409,8 @@ static int read_departments(struct reader *rd, const struct cfgnode *v, void *ta
 #define COMMON_KEYS                                                                                \
 	{"branch", read_branch}, {"mount", read_mount}, {"user", read_user},                       \
 		{"roles", read_roles}, {"iron", read_iron}, {"departments", read_departments},     \
-		{"shares", NULL}, {"redirect", read_redirect}, {"seed", NULL}, {"verify", NULL},   \
-		{"journal", NULL}, {"quotas", read_quotas}, {"merge", NULL},                       \
+		{"shares", NULL}, {"redirect", read_redirect}, {"seed", read_seed},                \
+		{"verify", NULL}, {"journal", NULL}, {"quotas", read_quotas}, {"merge", NULL},     \
 	{                                                                                          \
 		"cooldown", NULL                                                                   \
 	}
@@ -528,7 +533,7 @@ static int read_narrow(struct reader *rd, const struct cfgnode *v)
 		{"repositories", only_narrower},
 		{"shares", NULL},
 		{"redirect", only_narrower},
-		{"seed", NULL},
+		{"seed", only_narrower},
 		{"verify", NULL},
 		{"journal", NULL},
 		{"quotas", only_narrower},
@@ -588,9 +593,7 @@ int config_read(const char *path, bool must_exist, struct config *ret, struct er
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	int r = io_read_file(AT_FDCWD, path, FILE_MAX, &b);
 
-	if (r == -ENOENT && !must_exist)
-		r = 0;
-	if (r < 0)
+	if (r < 0 && (r != -ENOENT || must_exist))
 		return err_set(reterr, r, "cannot read configuration '%s': %s", path, strerror(-r));
 	return config_parse(b.data ? b.data : "", b.len, path, ret, reterr);
 }

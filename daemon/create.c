@@ -370,6 +370,8 @@ int op_create(struct worker *w, json_t *ret, struct err *reterr)
 	opt.branch = c->branch;
 	r = make_git(w, &opt, ret, reterr);
 	if (r >= 0)
+		r = create_untracked(&w->repo, c->img, json_object_get(w->req, "seed"), ret);
+	if (r >= 0)
 		r = describe(w, ret, &made);
 	if (r < 0)
 		goto undo_branch;

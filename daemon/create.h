@@ -40,6 +40,11 @@ bool create_has_worktree_config(struct repo *repo);
  * submodules, and attributes that convert content; and an index that merges cannot update. */
 int create_notes(struct repo *repo, const struct image *img, json_t *ret);
 
+/* Which untracked files of the main worktree the view is to show: `seed_from` and `seed_paths` of the
+ * answer, and what a person should know of it in its notes. `config`: patterns, an array or NULL.
+ * Errors: -ENOMEM, -EIO. */
+int create_untracked(struct repo *repo, const struct image *img, const json_t *config, json_t *ret);
+
 /* In a partial clone, which is said in a note: are all files of the image there? Errors: -ENOENT (NotFetched). */
 int create_check_fetched(struct repo *repo, const struct image *img, json_t *ret,
 			 struct err *reterr);

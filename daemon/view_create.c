@@ -299,6 +299,17 @@ static void on_created(struct op *op, json_t *ok, struct fault *f)
 	check_mount(op);
 }
 
+/* `seed:` of the configuration, as it holds in the repository. */
+static json_t *seed_patterns(struct daemon *d, const char *repository)
+{
+	const struct config_list *l = config_seed(&d->config, repository);
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < l->n; i++)
+		(void)json_array_append_new(a, json_string(l->v[i].text));
+	return a;
+}
+
 static void begin_making(struct op *op)
 {
 	struct creation *c = op->data;
@@ -329,6 +340,7 @@ static void begin_making(struct op *op)
 			     (json_int_t)c->row.gid, "base",
 			     *c->row.asked_base ? c->row.asked_base : NULL, "user_name", name,
 			     "user_email", email));
+	(void)json_object_set_new(q, "seed", seed_patterns(op->d, c->row.asked_repository));
 	op_task(op, q, on_created);
 }
 

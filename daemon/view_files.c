@@ -103,10 +103,30 @@ static int hex_id(const char *hex, uint8_t out[16])
 	return 0;
 }
 
-/* Borrows from row and seeds, all but the array of seeds itself. */
-static int fill_conf(const struct view_row *row, const char *policy, const char *objects,
-		     json_t *seeds, struct viewconf *c)
+/* The untracked files that it shows; absent where there are none. */
+static int fill_seed_paths(json_t *made, struct viewconf *c)
 {
+	json_t *paths = json_object_get(made, "seed_paths"), *p;
+	size_t i;
+
+	if (!json_array_size(paths))
+		return 0;
+	c->seed_from = (char *)json_string_value(json_object_get(made, "seed_from"));
+	c->seed_paths = sys_calloc(json_array_size(paths), sizeof(*c->seed_paths));
+	if (!c->seed_paths)
+		return -ENOMEM;
+	json_array_foreach (paths, i, p)
+		if (json_is_string(p))
+			c->seed_paths[c->nseed_paths++] = (char *)json_string_value(p);
+	return 0;
+}
+
+/* Borrows from row and made, all but the arrays of seeds and paths themselves. */
+static int fill_conf(const struct view_row *row, const char *policy, json_t *made,
+		     struct viewconf *c)
+{
+	const char *objects = json_string_value(json_object_get(made, "objects"));
+	json_t *seeds = json_object_get(made, "seeds");
 	json_t *s;
 	size_t i;
 
@@ -143,7 +163,7 @@ static int fill_conf(const struct view_row *row, const char *policy, const char 
 		if (!to->path)
 			return -EBADMSG;
 	}
-	return 0;
+	return fill_seed_paths(made, c);
 }
 
 static int write_json(int dir, const struct view *v)
@@ -179,14 +199,12 @@ int view_files_write(struct daemon *d, struct view *v, json_t *made, struct faul
 	if (r < 0)
 		return r;
 	dir = open_view_dir(d, v);
-	r = dir < 0 ? dir
-		    : fill_conf(&v->row, policy,
-				json_string_value(json_object_get(made, "objects")),
-				json_object_get(made, "seeds"), &conf);
+	r = dir < 0 ? dir : fill_conf(&v->row, policy, made, &conf);
 	if (dir >= 0) {
 		if (r == 0)
 			r = viewconf_write(dir, &conf);
 		free(conf.seeds);
+		free(conf.seed_paths);
 	}
 	if (r == 0)
 		r = write_json(dir, v);

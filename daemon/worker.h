@@ -25,7 +25,7 @@
  *
  * op "create": repo, agent, task, view_id (hex), base (revision, or absent: HEAD), branch (name after
  *   the template), git ("private" or "worktree"), mount (where the view will be, or absent: its git gets
- *   no remote), uid, gid, user_name, user_email (committer)
+ *   no remote), uid, gid, user_name, user_email (committer), seed [pattern]
  *   → repository (common git folder), worktree (main worktree or null), objects, base_commit, tree,
  *     branch, target (branch the base was taken from, or ""), owner_uid, image, image_tmp, index,
  *     index_tmp (names in STATE/images; *_tmp is null: the worker has put the files in place, and
@@ -34,6 +34,8 @@
  *     view's own .git, paths from there: HEAD, config, packed-refs, info/exclude,
  *     objects/info/alternates, description, shallow; folders too; with git "worktree" one of the path
  *     ".git", index is then "": the worktree's administrative folder has a copy),
+ *     seed_from, seed_paths [path] (the main worktree, and untracked files and folders of it that the
+ *     view is to show; absent where there are none to look for),
  *     notes [text]; made: refs/agentfs/base/<view-id>, the branch at the base commit.
  *     Errors: NotFound (revision, repository), NameTaken, BranchElsewhere, Unsupported (SHA-256,
  *     empty), NotFetched (partial clone lacks objects), Damaged, NoSpace, Denied.

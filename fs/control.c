@@ -74,6 +74,9 @@ static int do_snapshot(struct fs *fs, struct record *ret)
 	if (r < 0)
 		(void)log_warning(r, "write out mapped pages before a snapshot, ignoring");
 	(void)loop_wait_idle(fs, IDLE_MS);
+	r = view_seed_settle(fs->view);
+	if (r < 0)
+		return r;
 	view_info(fs->view, &i); /* what is cut: everything applied by now */
 	r = view_sync(fs->view);
 	if (r < 0)

@@ -160,10 +160,19 @@ static int start_session(struct fs *fs, struct err *reterr)
 	return 0;
 }
 
+static void let_others(void *user)
+{
+	(void)user;
+	loop_yield();
+}
+
 static int run(const struct options *o, struct fs *fs, struct err *reterr)
 {
 	_cleanup_close_ int view_dir = -1, state_dir = -1;
-	struct view_notify callbacks = {.entry = notify_entry, .inode = notify_inode};
+	struct view_notify callbacks = {.entry = notify_entry,
+					.inode = notify_inode,
+					.attr = notify_attr,
+					.slow = let_others};
 	struct control *control = NULL;
 	struct view_info info;
 	int r;

@@ -148,6 +148,18 @@ void notify_inode(uint64_t node, uint64_t off, int64_t len, void *user)
 	enqueue(user, node, off, len, "", 0);
 }
 
+void notify_attr(uint64_t node, void *user)
+{
+	const struct message m = {.node = node, .off = UINT64_MAX};
+	struct notify *n = user;
+	struct fuse_session *se;
+
+	pthread_mutex_lock(&n->lock);
+	se = n->se;
+	pthread_mutex_unlock(&n->lock);
+	send_message(se, &m);
+}
+
 void notify_flush(struct notify *n)
 {
 	uint64_t until;

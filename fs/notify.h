@@ -20,5 +20,8 @@ void notify_free(struct notify *n);
 void notify_entry(uint64_t parent, const char *name, size_t len, void *user);
 void notify_inode(uint64_t node, uint64_t off, int64_t len, void *user);
 
+/* Attributes alone, at once. From a handler too: the kernel marks them as old and waits for nothing. */
+void notify_attr(uint64_t node, void *user);
+
 /* Returns when everything queued before the call was sent. Never from a handler. */
 void notify_flush(struct notify *n);

@@ -16,7 +16,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "apply_impl.h"
 #include "cleanup.h"
+#include "seed.h"
 #include "sys.h"
 #include "tree_sync.h"
 
@@ -26,7 +28,7 @@
 
 /* --- what changed since the last checkpoint --- */
 
-static void mark_node(struct tree *t, struct node *n)
+void apply_mark_node(struct tree *t, struct node *n)
 {
 	if (!t->track || (n->flags & NODE_F_DIRTY))
 		return;
@@ -36,7 +38,7 @@ static void mark_node(struct tree *t, struct node *n)
 		n->flags |= NODE_F_DIRTY;
 }
 
-static void mark_name(struct tree *t, uint64_t dir, const char *name, size_t len)
+void apply_mark_name(struct tree *t, uint64_t dir, const char *name, size_t len)
 {
 	uint16_t n = (uint16_t)len;
 
@@ -80,7 +82,7 @@ static void remove_name(struct tree *t, struct node *d, struct bytes name, struc
 	struct entry *e = tree_entry(t, d->id, name.p, name.n);
 	uint64_t base;
 
-	mark_name(t, d->id, name.p, name.n);
+	apply_mark_name(t, d->id, name.p, name.n);
 	if (!e) { /* only the base's name: cover it */
 		e = take_entry(t, d->id, name);
 		assert(e);
@@ -108,7 +110,7 @@ static void add_name(struct tree *t, struct node *d, struct bytes name, struct n
 {
 	struct entry *e = tree_entry(t, d->id, name.p, name.n);
 
-	mark_name(t, d->id, name.p, name.n);
+	apply_mark_name(t, d->id, name.p, name.n);
 	if (!e) {
 		e = take_entry(t, d->id, name);
 		assert(e);
@@ -125,7 +127,7 @@ static void add_name(struct tree *t, struct node *d, struct bytes name, struct n
 static void touch_dir(struct tree *t, struct node *d, const struct record *rec)
 {
 	d->mtime = d->ctime = (int64_t)rec->time;
-	mark_node(t, d);
+	apply_mark_node(t, d);
 }
 
 /* --- apply --- */
@@ -151,7 +153,7 @@ static void apply_create(struct tree *t, const struct record *rec)
 	else
 		t->nchanged++;
 	add_name(t, d, rec->name, n, rec->flags & RECORD_F_SCRATCH);
-	mark_node(t, n);
+	apply_mark_node(t, n);
 	touch_dir(t, d, rec);
 }
 
@@ -162,7 +164,8 @@ static void apply_link(struct tree *t, const struct record *rec)
 	add_name(t, d, rec->name2, n, rec->flags & RECORD_F_SCRATCH);
 	n->nlink++;
 	n->ctime = (int64_t)rec->time;
-	mark_node(t, n);
+	seed_unflag(t, n);
+	apply_mark_node(t, n);
 	touch_dir(t, d, rec);
 }
 
@@ -176,7 +179,7 @@ static void lose_link(struct tree *t, struct node *d, struct node *n, const stru
 		n->nlink--;
 	}
 	n->ctime = (int64_t)rec->time;
-	mark_node(t, n);
+	apply_mark_node(t, n);
 }
 
 static void apply_remove(struct tree *t, const struct record *rec)
@@ -222,10 +225,12 @@ static void apply_rename(struct tree *t, const struct record *rec)
 			d1->nlink++;
 		}
 		over->ctime = (int64_t)rec->time;
-		mark_node(t, over);
+		seed_unflag(t, over);
+		apply_mark_node(t, over);
 	}
 	n->ctime = (int64_t)rec->time;
-	mark_node(t, n);
+	seed_unflag(t, n);
+	apply_mark_node(t, n);
 	touch_dir(t, d1, rec);
 	touch_dir(t, d2, rec);
 }
@@ -249,13 +254,14 @@ static void modified(struct tree *t, struct node *n, const struct record *rec)
 {
 	n->mtime = (int64_t)rec->time;
 	apply_attrs(n, rec);
-	mark_node(t, n);
+	apply_mark_node(t, n);
 }
 
 static void apply_write(struct tree *t, const struct record *rec)
 {
 	struct node *n = tree_node(t, rec->node);
 
+	seed_unflag(t, n);
 	extent_set(&n->extents, rec->offset, rec->length, EXTENT_DATA, rec->place, &t->live);
 	if (rec->offset + rec->length > n->size)
 		n->size = rec->offset + rec->length;
@@ -268,16 +274,19 @@ static void apply_compact(struct tree *t, const struct record *rec)
 	struct node *n = tree_node(t, rec->node);
 
 	extent_set(&n->extents, rec->offset, rec->length, EXTENT_DATA, rec->place, &t->live);
-	mark_node(t, n);
+	apply_mark_node(t, n);
 }
 
 static void apply_truncate(struct tree *t, const struct record *rec)
 {
 	struct node *n = tree_node(t, rec->node);
 
+	seed_unflag(t, n);
 	if (rec->size < n->size)
 		extent_punch(&n->extents, rec->size, UINT64_MAX - rec->size, &t->live);
 	n->size = rec->size;
+	seed_free(n->seed); /* cut to nothing: no byte of the main worktree is left */
+	n->seed = NULL;
 	modified(t, n, rec);
 }
 
@@ -285,6 +294,7 @@ static void apply_fallocate(struct tree *t, const struct record *rec)
 {
 	struct node *n = tree_node(t, rec->node);
 
+	seed_unflag(t, n);
 	if (rec->mask & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		extent_punch(&n->extents, rec->offset, rec->length, &t->live);
 	if (!(rec->mask & FALLOC_FL_KEEP_SIZE) && rec->offset + rec->length > n->size)
@@ -296,6 +306,7 @@ static void apply_copy(struct tree *t, const struct record *rec)
 {
 	struct node *n = tree_node(t, rec->node);
 
+	seed_unflag(t, n);
 	/* The source's ranges come into use before the destination's old ones go: they may be the
 	 * same ones, and must not be thought dead in between. */
 	for (uint32_t i = 0; i < t->spare_ncopy; i++)
@@ -331,7 +342,7 @@ static void apply_xattr(struct tree *t, const struct record *rec)
 		n->xattrs = TAKE_PTR(t->spare_xattr);
 	}
 	n->ctime = (int64_t)rec->time;
-	mark_node(t, n);
+	apply_mark_node(t, n);
 }
 
 static void apply_op(struct tree *t, const struct record *rec)
@@ -368,16 +379,23 @@ static void apply_op(struct tree *t, const struct record *rec)
 		break;
 	case OP_SETATTR:
 		n = tree_node(t, rec->node);
+		if (RECORD_HAS(rec, F_MODE) && !S_ISDIR(n->mode))
+			seed_unflag(t, n);
 		apply_attrs(n, rec);
-		mark_node(t, n);
+		apply_mark_node(t, n);
 		break;
 	case OP_SETXATTR:
 	case OP_REMOVEXATTR:
 		apply_xattr(t, rec);
 		break;
+	case OP_SEED:
+		seed_apply(t, rec);
+		break;
 	case OP_NONE:
 	case OP_PUT:
 	case OP_OPEN:
+	case OP_COMPACT:
+	case OP_REDIRECT:
 	case OP_MAX:
 		assert(!"prepared records only");
 	}
@@ -399,7 +417,7 @@ static void drop_whiteouts(struct tree *t, struct node *n)
 		e = tree_entry(t, n->id, name, len);
 		if (!e)
 			continue;
-		mark_name(t, n->id, name, len);
+		apply_mark_name(t, n->id, name, len);
 		tree_entry_unhash(t, e);
 		free(e);
 	}
@@ -411,7 +429,7 @@ void apply_drop_orphan(struct tree *t, uint64_t id)
 
 	if (!n || n->nlink)
 		return;
-	mark_node(t, n);
+	apply_mark_node(t, n);
 	drop_whiteouts(t, n);
 	tree_node_drop(t, n);
 }

@@ -11,7 +11,9 @@
 #include <sys/stat.h>
 
 #include "apply.h"
+#include "apply_impl.h"
 #include "cleanup.h"
+#include "seed.h"
 #include "sys.h"
 #include "tree_sync.h"
 
@@ -19,14 +21,14 @@
 #define RENAME_EXCHANGE (1 << 1)
 #endif
 
-static int dirty_reserve(struct tree *t, size_t names_bytes)
+int apply_need_marks(struct tree *t, size_t nodes, size_t name_bytes)
 {
 	int r;
 
 	if (!t->track)
 		return 0;
-	r = buf_reserve(&t->dirty_nodes, 8 * sizeof(uint64_t));
-	return r < 0 ? r : buf_reserve(&t->dirty_names, names_bytes + 4 * 10);
+	r = buf_reserve(&t->dirty_nodes, nodes * sizeof(uint64_t));
+	return r < 0 ? r : buf_reserve(&t->dirty_names, name_bytes);
 }
 
 /* --- spares --- */
@@ -49,6 +51,7 @@ static void spares_clear(struct tree *t)
 	t->spare_copy = NULL;
 	t->spare_ncopy = 0;
 	tree_next_free(TAKE_PTR(t->next));
+	seed_spares_clear(t);
 }
 
 /* Room for one more name in folder d, and a spare entry for it unless there is one already. */
@@ -77,7 +80,7 @@ static bool name_ok(struct bytes n)
 	return tree_name_ok(n.p, n.n);
 }
 
-static int prepare_dir(struct tree *t, uint64_t id, struct node **ret)
+int apply_need_dir(struct tree *t, uint64_t id, struct node **ret)
 {
 	int r = tree_copy_up(t, id, ret);
 
@@ -102,6 +105,14 @@ static int prepare_file(struct tree *t, uint64_t id, struct node **ret)
 	return r < 0 ? r : S_ISREG((*ret)->mode) ? 0 : -EBADMSG;
 }
 
+/* A file that becomes the agent's own has taken over its bytes before. */
+static int prepare_own(struct tree *t, uint64_t id, struct node **ret)
+{
+	int r = prepare_node(t, id, ret);
+
+	return r < 0 ? r : seed_is_file(*ret) ? -EBADMSG : 0;
+}
+
 static int prepare_create(struct tree *t, const struct record *rec)
 {
 	struct node *d, *n;
@@ -116,7 +127,7 @@ static int prepare_create(struct tree *t, const struct record *rec)
 	if (!name_ok(rec->name) || tree_node(t, rec->node) || rec->node >> NODE_LAYER_SHIFT ||
 	    (rec->node < NODE_UPPER_FIRST && rec->node != NODE_AGENTFS))
 		return -EBADMSG;
-	r = prepare_dir(t, rec->parent, &d);
+	r = apply_need_dir(t, rec->parent, &d);
 	if (r < 0)
 		return r;
 	if (tree_lookup(t, rec->parent, rec->name.p, rec->name.n, &there) == 0)
@@ -146,7 +157,7 @@ static int prepare_old_name(struct tree *t, uint64_t dir, struct bytes name, uin
 
 	if (!name_ok(name))
 		return -EBADMSG;
-	r = prepare_dir(t, dir, ret_dir);
+	r = apply_need_dir(t, dir, ret_dir);
 	if (r < 0)
 		return r;
 	if (tree_lookup(t, dir, name.p, name.n, &there) < 0 || there != node)
@@ -171,13 +182,13 @@ static int prepare_link(struct tree *t, const struct record *rec)
 {
 	struct node *d, *n;
 	uint64_t there;
-	int r = prepare_node(t, rec->node, &n);
+	int r = prepare_own(t, rec->node, &n);
 
 	if (r < 0)
 		return r;
 	if (!name_ok(rec->name2) || S_ISDIR(n->mode) || !n->nlink)
 		return -EBADMSG;
-	r = prepare_dir(t, rec->parent2, &d);
+	r = apply_need_dir(t, rec->parent2, &d);
 	if (r < 0)
 		return r;
 	if (tree_lookup(t, rec->parent2, rec->name2.p, rec->name2.n, &there) == 0)
@@ -196,7 +207,9 @@ static int prepare_rename(struct tree *t, const struct record *rec)
 	r = prepare_old_name(t, rec->parent, rec->name, rec->node, &d1, &n);
 	if (r < 0)
 		return r;
-	r = prepare_dir(t, rec->parent2, &d2);
+	if (seed_is_file(n))
+		return -EBADMSG;
+	r = apply_need_dir(t, rec->parent2, &d2);
 	if (r < 0)
 		return r;
 	if (S_ISDIR(n->mode) && tree_is_below(t, rec->parent2, n->id))
@@ -210,6 +223,8 @@ static int prepare_rename(struct tree *t, const struct record *rec)
 	if (r < 0)
 		return r;
 	if (rec->mask & RENAME_EXCHANGE) {
+		if (seed_is_file(over))
+			return -EBADMSG;
 		if (S_ISDIR(over->mode) && tree_is_below(t, rec->parent, over->id))
 			return -EBADMSG;
 	} else if (S_ISDIR(over->mode) != S_ISDIR(n->mode) ||
@@ -226,7 +241,7 @@ static int prepare_data(struct tree *t, const struct record *rec)
 
 	if (r < 0)
 		return r;
-	if (rec->offset > INT64_MAX || rec->length > INT64_MAX - rec->offset)
+	if (seed_is_file(n) || rec->offset > INT64_MAX || rec->length > INT64_MAX - rec->offset)
 		return -EBADMSG;
 	return extent_reserve(&n->extents, 2);
 }
@@ -260,7 +275,8 @@ static int prepare_copy(struct tree *t, const struct record *rec)
 		r = prepare_node(t, rec->node, &n);
 	if (r < 0)
 		return r;
-	if (__builtin_add_overflow(rec->offset2, rec->length, &end) || end > src->size)
+	if (seed_is_file(src) || __builtin_add_overflow(rec->offset2, rec->length, &end) ||
+	    end > src->size)
 		return -EBADMSG;
 	t->spare_copy = sys_calloc(src->extents.n + 1, sizeof(struct extent));
 	if (!t->spare_copy)
@@ -329,18 +345,22 @@ static int prepare_op(struct tree *t, const struct record *rec)
 	case OP_TRUNCATE: {
 		int r = prepare_file(t, rec->node, &n);
 
-		return r < 0		       ? r
-		       : rec->size > INT64_MAX ? -EBADMSG
-					       : extent_reserve(&n->extents, 2);
+		if (r == 0 && (rec->size > INT64_MAX || (rec->size && seed_is_file(n))))
+			r = -EBADMSG;
+		return r < 0 ? r : extent_reserve(&n->extents, 2);
 	}
 	case OP_SETATTR:
-		return prepare_node(t, rec->node, &n);
+		return (RECORD_HAS(rec, F_MODE) ? prepare_own : prepare_node)(t, rec->node, &n);
+	case OP_SEED:
+		return seed_prepare(t, rec);
 	case OP_SETXATTR:
 	case OP_REMOVEXATTR:
 		return prepare_xattr(t, rec);
 	case OP_NONE:
 	case OP_PUT:
 	case OP_OPEN:
+	case OP_COMPACT:
+	case OP_REDIRECT:
 	case OP_MAX:
 		break;
 	}
@@ -356,7 +376,7 @@ int apply_prepare(struct tree *t, const struct record *rec)
 		return tree_next_build(t, rec, &t->next);
 	if (rec->type != RECORD_OP && rec->type != RECORD_COMPACT)
 		return 0;
-	r = dirty_reserve(t, rec->name.n + rec->name2.n + rec->name.n + rec->name2.n);
+	r = apply_need_marks(t, 8, 2 * (rec->name.n + rec->name2.n) + 4 * 10);
 	if (r == 0)
 		r = rec->type == RECORD_COMPACT ? prepare_data(t, rec) : prepare_op(t, rec);
 	if (r < 0)

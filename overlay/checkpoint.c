@@ -5,7 +5,8 @@
  *     0   8  magic "AFSCKPT\0"
  *     8   2  version (1)            10  2  header size (96)
  *    12   4  compatible feature bits (ignored where unknown)
- *    16   4  incompatible feature bits (refused where unknown): 1 = the view was synced to another base
+ *    16   4  incompatible feature bits (refused where unknown): 1 = the view was synced to another base,
+ *           2 = there are seeds (CKPT_SEED)
  *    20   4  hash algorithm (1 = XXH3-64)
  *    24  16  view id
  *    40   8  seq: the last journal record whose effect is in here
@@ -40,6 +41,7 @@
 #include "cleanup.h"
 #include "io.h"
 #include "record.h"
+#include "seed.h"
 #include "sys.h"
 
 enum { EXTENTS_PER_RECORD = 1024, RUNS_PER_RECORD = 1024, NODE_FLAGS_KEPT = ~NODE_F_DIRTY };
@@ -83,6 +85,20 @@ static int put_extents(struct writer *w, const struct node *n)
 	return 0;
 }
 
+static int put_seed(struct writer *w, const struct node *n)
+{
+	const struct seed *s = n->seed;
+	struct record rec = {0};
+
+	RECORD_SET(&rec, node, F_NODE, n->id);
+	RECORD_SET(&rec, path, F_PATH, ((struct bytes){s->dir->path, s->dir->len}));
+	RECORD_SET(&rec, name, F_NAME, ((struct bytes){s->name, strlen(s->name)}));
+	RECORD_SET(&rec, count, F_COUNT, s->ino);
+	RECORD_SET(&rec, mtime, F_MTIME, s->mtime);
+	RECORD_SET(&rec, offset, F_OFFSET, (uint64_t)s->ctime);
+	return put(w, &rec, CKPT_SEED);
+}
+
 static int put_node(struct writer *w, const struct node *n)
 {
 	struct record rec = {0};
@@ -105,7 +121,9 @@ static int put_node(struct writer *w, const struct node *n)
 	if (S_ISLNK(n->mode) && n->target)
 		RECORD_SET(&rec, value, F_VALUE, ((struct bytes){n->target, n->size}));
 	r = put(w, &rec, CKPT_NODE);
-	if (r == 0 && S_ISREG(n->mode))
+	if (r == 0 && n->seed)
+		r = put_seed(w, n);
+	else if (r == 0 && S_ISREG(n->mode))
 		r = put_extents(w, n);
 	for (const struct xattr *x = n->xattrs; x && r == 0; x = x->next) {
 		struct record xr = {0};
@@ -241,6 +259,12 @@ static void store(char *p, uint64_t v, size_t n)
 	memcpy(p, &v, n);
 }
 
+static uint64_t features(const struct tree *t)
+{
+	return (t->image_name ? CKPT_INCOMPAT_SYNCED : 0u) |
+	       (t->seeded || t->seed_dirs ? CKPT_INCOMPAT_SEEDS : 0u);
+}
+
 static void put_header(char *h, const struct tree *t, const uint8_t view_id[16], uint64_t prev,
 		       const struct writer *w)
 {
@@ -248,7 +272,7 @@ static void put_header(char *h, const struct tree *t, const uint8_t view_id[16],
 	store(h + 8, 1, 2);
 	store(h + 10, CKPT_HEADER_SIZE, 2);
 	store(h + 12, 0, 4);
-	store(h + 16, t->image_name ? CKPT_INCOMPAT_SYNCED : 0, 4);
+	store(h + 16, features(t), 4);
 	store(h + 20, 1, 4);
 	memcpy(h + 24, view_id, 16);
 	store(h + 40, t->seq, 8);
@@ -289,6 +313,11 @@ int checkpoint_collect(struct tree *t, const uint8_t view_id[16], uint64_t prev_
 		r = put_changed_nodes(&w, t);
 	if (r == 0 && !full)
 		r = put_changed_names(&w, t);
+	if (r == 0 && t->seeded) {
+		struct record rec = {0};
+
+		r = put(&w, &rec, CKPT_SEEDED);
+	}
 	if (r == 0 && t->policy) {
 		struct record rec = {0};
 

@@ -87,6 +87,8 @@ bool checkpoint_number_ok(const struct tree *t, const struct node *n)
 
 	if (n->flags & NODE_F_BASE_TARGET && (!S_ISLNK(n->mode) || tree_content(t, n->id, &c) < 0))
 		return false;
+	if (b && n->flags & NODE_F_SEED)
+		return false;
 	if (b && (n->mode & S_IFMT) != (node_base_mode(b) & S_IFMT))
 		return false;
 	if (!b && n->flags & NODE_F_BASE_NAME)

@@ -24,10 +24,17 @@ enum ckpt_type {
 	CKPT_BASE = 71,	     /* after a sync: name = image, name2 = base commit, count = layer */
 	CKPT_RUNS = 72,	     /* value = {u32 place, u32 len, u64 id, i64 time}[]; several go on */
 	CKPT_KEPT = 73,	     /* node, size, value = object id (32 bytes) */
+	CKPT_SEED = 74,	  /* node, path = folder in the main worktree, name, count = inode, mtime,
+				offset = ctime: where it still comes from (seed.h); no extents */
+	CKPT_SEEDED = 75, /* all that view.conf names of the main worktree is in */
 };
 
 enum { CKPT_HEADER_SIZE = 96, CKPT_RUN_SIZE = 24 };
-enum { CKPT_INCOMPAT_SYNCED = 1 }; /* the base is not view.conf's: CKPT_BASE and what follows it */
+enum {
+	CKPT_INCOMPAT_SYNCED = 1, /* the base is not view.conf's: CKPT_BASE and what follows it */
+	CKPT_INCOMPAT_SEEDS = 2,  /* CKPT_SEED, CKPT_SEEDED */
+	CKPT_INCOMPAT_KNOWN = CKPT_INCOMPAT_SYNCED | CKPT_INCOMPAT_SEEDS,
+};
 
 /* struct extent of extent.h, little-endian. */
 struct ckpt_extent {
@@ -40,6 +47,10 @@ static inline void checkpoint_file_name(char out[32], uint64_t seq)
 {
 	(void)snprintf(out, 32, "%020" PRIu64 ".ckp", seq);
 }
+
+/* Is the loaded tree one that a view can have? Errors: -EBADMSG. */
+struct tree;
+int checkpoint_check(const struct tree *t);
 
 /* The folder's checkpoints, newest first. Caller frees. Errors: -ENOMEM, -errno. */
 int checkpoint_list(int dir, uint64_t **ret, size_t *ret_n);

@@ -3,12 +3,8 @@
  * Reading checkpoints. The bytes are checked, not believed: a file whose checksums are right may still
  * be one that nobody wrote by intention.
  *
- * Invariants of a tree that was loaded: (1) each name's folder and node are there, folders have at
- * most one name, and every folder that has one is reached from the root; (2) a file's nlink is the
- * number of its names, and a folder without names holds none; (3) cookies of a folder differ and none
- * is above its next; (4) extents lie within the file and within what they come from; (5) numbers are
- * those that the image has or the view gave. What breaks one is -EBADMSG, and the checkpoint before
- * is taken instead.
+ * What a tree that was loaded must be is checked in checkpoint_check.c; what breaks it is -EBADMSG, and
+ * the checkpoint before is taken instead.
  */
 #include <dirent.h>
 #include <endian.h>
@@ -24,6 +20,7 @@
 #include "cleanup.h"
 #include "io.h"
 #include "record.h"
+#include "seed.h"
 #include "sys.h"
 
 enum { CHAIN_MAX = 1000 };
@@ -49,7 +46,7 @@ static int parse_header(const struct buf *b, const uint8_t view_id[16], struct h
 		return -EBADMSG;
 	if (fetch(h + 88, 8) != XXH3_64bits(h, 88))
 		return -EBADMSG;
-	if (fetch(h + 8, 2) != 1 || (fetch(h + 16, 4) & ~(uint64_t)CKPT_INCOMPAT_SYNCED) != 0 ||
+	if (fetch(h + 8, 2) != 1 || (fetch(h + 16, 4) & ~(uint64_t)CKPT_INCOMPAT_KNOWN) != 0 ||
 	    fetch(h + 20, 4) != 1)
 		return -EPROTONOSUPPORT;
 	if (memcmp(h + 24, view_id, 16) != 0)
@@ -57,6 +54,12 @@ static int parse_header(const struct buf *b, const uint8_t view_id[16], struct h
 	*ret = (struct header){fetch(h + 40, 8), fetch(h + 48, 8), fetch(h + 56, 8),
 			       fetch(h + 64, 8), fetch(h + 72, 8), fetch(h + 80, 8)};
 	return ret->bytes == b->len - CKPT_HEADER_SIZE ? 0 : -EBADMSG;
+}
+
+/* Is it among the changed nodes that are counted? */
+static uint64_t counts(const struct node *n)
+{
+	return !S_ISDIR(n->mode) && !(n->flags & NODE_F_SEED);
 }
 
 static int load_node(struct tree *t, const struct record *rec)
@@ -73,6 +76,9 @@ static int load_node(struct tree *t, const struct record *rec)
 			return -EBADMSG;
 		if (S_ISREG(n->mode))
 			extent_release(&n->extents, &t->live);
+		seed_free(n->seed);
+		n->seed = NULL;
+		t->nchanged -= counts(n);
 		while (n->xattrs) {
 			struct xattr *x = n->xattrs;
 
@@ -91,15 +97,14 @@ static int load_node(struct tree *t, const struct record *rec)
 			free(n);
 			return r;
 		}
-		if (!S_ISDIR(rec->mode))
-			t->nchanged++;
 	}
 	n->mode = rec->mode;
 	n->uid = rec->owner;
 	n->gid = rec->group;
 	n->rdev = rec->rdev;
 	n->nlink = (uint32_t)rec->count;
-	n->flags = rec->mask & (NODE_F_BASE_NAME | NODE_F_BASE_TARGET);
+	n->flags = rec->mask & (NODE_F_BASE_NAME | NODE_F_BASE_TARGET | NODE_F_SEED);
+	t->nchanged += counts(n);
 	n->size = rec->size;
 	n->atime = rec->atime;
 	n->mtime = rec->mtime;
@@ -232,6 +237,11 @@ static int load_record(struct tree *t, const struct record *rec)
 		if (n)
 			tree_node_drop(t, n);
 		return 0;
+	case CKPT_SEED:
+		return seed_load(t, rec);
+	case CKPT_SEEDED:
+		t->seeded = true;
+		return 0;
 	case CKPT_POLICY:
 		free(t->policy);
 		t->policy = sys_calloc(1, rec->value.n + 1);
@@ -308,152 +318,13 @@ static int load_links(struct tree *t)
 			d->dir.list[d->dir.n++] = e;
 			d->dir.live++;
 		}
-	while ((n = table_next(&t->nodes, &pos)))
+	t->nseeds = t->seed_bytes = 0; /* deltas drop what was never counted */
+	while ((n = table_next(&t->nodes, &pos))) {
+		seed_count(t, n);
 		if (S_ISDIR(n->mode) && n->dir.n)
 			qsort(n->dir.list, n->dir.n, sizeof(struct entry *), by_cookie);
+	}
 	return 0;
-}
-
-/* --- what the records cannot say one by one --- */
-
-/* Is the folder reached from the root, name by name? */
-static bool reached(const struct tree *t, uint64_t dir)
-{
-	uint64_t parent, there;
-	const char *name;
-	size_t len;
-
-	for (; dir != NODE_ROOT; dir = parent)
-		if (tree_parent(t, dir, &parent, &name, &len) < 0 ||
-		    tree_lookup(t, parent, name, len, &there) < 0 || there != dir)
-			return false;
-	return true;
-}
-
-/* What a base node says of its name in the base must be what its folder says. A folder that was
- * removed and forgotten says nothing any more. */
-static bool base_name_ok(const struct tree *t, const struct node *n)
-{
-	const struct image_node *b = tree_base(t, n->id);
-	const char *name;
-	size_t len;
-
-	if (!b || n->id == NODE_ROOT)
-		return true;
-	name = image_name(t->image, b, &len);
-	if (tree_entry(t, tree_number(t, b->parent), name, len))
-		return !(n->flags & NODE_F_BASE_NAME);
-	return (n->flags & NODE_F_BASE_NAME) || !reached(t, tree_number(t, b->parent));
-}
-
-static bool names_ok(const struct tree *t, const struct node *n)
-{
-	uint64_t k = n->flags & NODE_F_BASE_NAME ? 1 : 0;
-
-	for (const struct entry *e = n->names; e; e = e->link_next)
-		k++;
-	if (!base_name_ok(t, n))
-		return false;
-	if (!S_ISDIR(n->mode))
-		return k == n->nlink;
-	if (n->id == NODE_ROOT)
-		return n->nlink && !n->names && k;
-	return k <= 1 && !k == !n->nlink && (k || !n->dir.live);
-}
-
-static bool cookies_ok(const struct node *n)
-{
-	uint64_t last = COOKIE_UPPER;
-
-	for (uint32_t i = 0; i < n->dir.n; i++) {
-		if (n->dir.list[i]->cookie <= last)
-			return false;
-		last = n->dir.list[i]->cookie;
-	}
-	return last - COOKIE_UPPER <= n->dir.next_cookie;
-}
-
-static bool kind_ok(const struct node *n)
-{
-	switch (n->mode & S_IFMT) {
-	case S_IFREG:
-	case S_IFIFO:
-	case S_IFSOCK:
-	case S_IFCHR:
-		return true;
-	case S_IFLNK:
-		return n->target || (n->flags & NODE_F_BASE_TARGET);
-	case S_IFDIR:
-		return cookies_ok(n);
-	default:
-		return false;
-	}
-}
-
-enum { ROAD_HERE = 1, ROAD_GOOD = 2 }; /* in node.lookups, which nobody counts yet */
-
-static void pave(const struct tree *t, uint64_t id, uint64_t from, uint64_t to)
-{
-	const char *name;
-	size_t len;
-
-	for (;;) {
-		struct node *n = tree_node(t, id);
-
-		if (n && n->lookups != from)
-			return;
-		if (n)
-			n->lookups = to;
-		if (tree_parent(t, id, &id, &name, &len) < 0)
-			return;
-	}
-}
-
-/* From folder `id` up: at the root, or at one from which the root was reached before? A circle must
- * go through a changed folder, so only those are marked. */
-static bool reaches_root(const struct tree *t, uint64_t id)
-{
-	uint64_t at = id;
-	const char *name;
-	size_t len;
-
-	for (;;) {
-		struct node *n = tree_node(t, at);
-
-		if (at == NODE_ROOT || (n && n->lookups == ROAD_GOOD))
-			break;
-		if (n && n->lookups == ROAD_HERE)
-			return false;
-		if (n)
-			n->lookups = ROAD_HERE;
-		if (tree_parent(t, at, &at, &name, &len) < 0)
-			break; /* a folder that was removed */
-	}
-	pave(t, id, ROAD_HERE, ROAD_GOOD);
-	return true;
-}
-
-static int check_tree(const struct tree *t)
-{
-	struct node *n;
-	size_t pos = 0;
-	bool good = t->next_upper >= NODE_UPPER_FIRST && !(t->next_upper >> NODE_LAYER_SHIFT);
-
-	while (good && (n = table_next(&t->nodes, &pos)))
-		good = kind_ok(n) && checkpoint_number_ok(t, n) &&
-		       (!S_ISDIR(n->mode) || reaches_root(t, n->id));
-	for (pos = 0; good && (n = table_next(&t->nodes, &pos));) /* there are no circles now */
-		good = names_ok(t, n);
-	for (size_t i = 0; good && i < t->nbuckets; i++)
-		for (const struct entry *e = t->buckets[i]; e && good; e = e->hash_next) {
-			uint64_t base;
-
-			good = e->child || tree_base_has(t, e->dir, e->name, e->len, &base);
-		}
-	pos = 0;
-	while ((n = table_next(&t->nodes, &pos)))
-		n->lookups = 0;
-	return good ? 0 : -EBADMSG;
 }
 
 /* --- files --- */
@@ -565,7 +436,7 @@ int checkpoint_load(int dir, const uint8_t view_id[16], uint64_t max_seq, struct
 		if (r == 0)
 			r = load_links(t);
 		if (r == 0)
-			r = check_tree(t);
+			r = checkpoint_check(t);
 		if (r == 0)
 			return 0;
 		if (r == -EPROTONOSUPPORT)

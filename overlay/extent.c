@@ -147,7 +147,7 @@ bool extent_is_base(const struct extent_map *m, uint64_t size, uint64_t *ret_nod
 	const struct extent *e = m->v;
 
 	if (m->n != 1 || e->off != 0 || e->len != size || e->place != 0 || e->node == EXTENT_DATA ||
-	    e->node == EXTENT_INDEX)
+	    e->node == EXTENT_INDEX || e->node == EXTENT_SEED)
 		return false;
 	*ret_node = e->node;
 	return true;

@@ -12,13 +12,14 @@
 struct extent {
 	uint64_t off;	/* in the file */
 	uint64_t len;	/* > 0 */
-	uint64_t node;	/* EXTENT_DATA, EXTENT_INDEX, or the base node whose content it is */
+	uint64_t node;	/* EXTENT_…, or the base node whose content it is */
 	uint64_t place; /* data address, or offset in the base node's content or the index file */
 };
 
 enum {
 	EXTENT_DATA = 0,  /* `place` is a data address (data.h) */
 	EXTENT_INDEX = 1, /* the prepared git index of the base image */
+	EXTENT_SEED = 2,  /* still in the main worktree (seed.h) */
 };
 
 /* Told of data ranges that come into use (+len) and go out of it (-len). May be NULL. */

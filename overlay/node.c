@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "seed.h"
 #include "sys.h"
 #include "tree.h"
 #include "tree_sync.h"
@@ -48,6 +49,7 @@ void tree_node_free(struct node *n, const struct extent_live *live)
 	if (!n)
 		return;
 	xattrs_free(n->xattrs);
+	seed_free(n->seed);
 	if (S_ISREG(n->mode))
 		extent_release(&n->extents, live);
 	else if (S_ISLNK(n->mode))
@@ -60,7 +62,8 @@ void tree_node_free(struct node *n, const struct extent_live *live)
 void tree_node_drop(struct tree *t, struct node *n)
 {
 	(void)table_remove(&t->nodes, n->id);
-	if (!S_ISDIR(n->mode))
+	seed_uncount(t, n);
+	if (!S_ISDIR(n->mode) && !(n->flags & NODE_F_SEED))
 		t->nchanged--;
 	tree_node_free(n, &t->live);
 }
@@ -97,6 +100,10 @@ void tree_release(struct tree *t)
 	free(t->image_name);
 	free(t->base_commit);
 	free(t->base_lookups);
+	seed_spares_clear(t);
+	if (t->seed_dirs)
+		table_release(t->seed_dirs);
+	free(t->seed_dirs);
 	free(t->policy);
 	buf_release(&t->dirty_nodes);
 	buf_release(&t->dirty_names);
@@ -207,6 +214,8 @@ int tree_attr(const struct tree *t, uint64_t id, struct node_attr *ret)
 		};
 		if (S_ISDIR(n->mode)) {
 			ret->size = 4096;
+			if (n->nlink && (n->flags & NODE_F_SEED))
+				ret->nlink = 1; /* nobody has counted its folders: as btrfs says */
 		} else if (S_ISREG(n->mode)) {
 			ret->blocks = (n->extents.covered + 511) / 512;
 			return 0;

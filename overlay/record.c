@@ -398,6 +398,9 @@ static const char *const op_names[OP_MAX] = {
 	[OP_COPY] = "copy",
 	[OP_PUT] = "put",
 	[OP_OPEN] = "open",
+	[OP_COMPACT] = "compact",
+	[OP_REDIRECT] = "redirect",
+	[OP_SEED] = "seed",
 };
 
 const char *record_op_name(uint32_t op)

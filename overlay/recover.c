@@ -15,6 +15,7 @@
 #include "apply.h"
 #include "cleanup.h"
 #include "io.h"
+#include "seed.h"
 #include "sys.h"
 
 struct replay {
@@ -47,18 +48,24 @@ static void live_and_mark_fn(uint64_t addr, int64_t delta, void *user)
 	live_fn(addr, delta, rp->rec);
 }
 
+static int mark_piece(uint64_t place, uint64_t len, void *user)
+{
+	return data_mark_used(user, place, len);
+}
+
 /* A write whose bytes never reached the disk (power failed before anything was synced) ends the
  * journal: journal_open() tells whether that is a torn tail or damage. */
 static int replay_fn(const struct record *rec, void *user)
 {
 	struct replay *rp = user;
-	int r;
+	int r = 0;
 
-	if (rec->type == RECORD_COMPACT || (rec->type == RECORD_OP && rec->op == OP_WRITE)) {
+	if (rec->type == RECORD_COMPACT || (rec->type == RECORD_OP && rec->op == OP_WRITE))
 		r = data_mark_used(rp->rec->data, rec->place, rec->length);
-		if (r < 0)
-			return r == -EBADMSG ? JOURNAL_CUT : r;
-	}
+	else if (rec->type == RECORD_OP)
+		r = seed_each_piece(rec, mark_piece, rp->rec->data);
+	if (r < 0)
+		return r == -EBADMSG ? JOURNAL_CUT : r;
 	r = apply_replay(&rp->rec->tree, rec);
 	if (r < 0)
 		return r;

@@ -4,7 +4,8 @@
  *
  * Invariants: (1) nothing of the view is changed; (2) snapshot_changes() costs what changed: it walks
  * the changed nodes' folders and whiteouts, and whole base folders only where one was moved or
- * covered; (3) the view's own .git and .agentfs/control are never among the changes.
+ * covered; (3) the view's own .git and .agentfs/control are never among the changes, nor is what came
+ * from the main worktree and is unchanged (seed.h).
  */
 #include "snapshot.h"
 
@@ -18,6 +19,7 @@
 #include "content.h"
 #include "io.h"
 #include "recover.h"
+#include "seed.h"
 #include "sys.h"
 
 struct snapshot {
@@ -308,6 +310,7 @@ struct changes {
 	void *user;
 	struct buf path;
 	unsigned int depth;
+	bool moved;		  /* below a folder of seeds that the agent moved */
 	struct table interesting; /* folders with something changed in or below them */
 };
 
@@ -380,6 +383,14 @@ static int emit_deleted(struct changes *c, const struct image_node *b)
 	return r;
 }
 
+/* Unchanged since it came from the main worktree, and where it was put. */
+static bool is_seed(const struct changes *c, uint64_t id)
+{
+	const struct node *n = tree_node(&c->s->rec.tree, id);
+
+	return n && !c->moved && (n->flags & NODE_F_SEED);
+}
+
 static int compare_dir(struct changes *c, uint64_t dir, const struct image_node *b);
 
 /* What stands at the path now (id, may be 0) against what the base has there (b, may be NULL). */
@@ -394,6 +405,8 @@ static int compare(struct changes *c, uint64_t id, bool scratch, const struct im
 	if (r < 0)
 		return r;
 	st.scratch = scratch;
+	if (is_seed(c, id) && !S_ISDIR(st.mode))
+		return 0;
 	if (S_ISDIR(st.mode)) {
 		if (b && !S_ISDIR(b->mode)) {
 			if ((b->mode & S_IFMT) != 0160000)
@@ -425,16 +438,18 @@ static bool is_own_git(uint64_t dir, const char *name)
 static int compare_dir(struct changes *c, uint64_t dir, const struct image_node *b)
 {
 	const struct image *img = c->s->rec.tree.image;
-	bool in_place = b && tree_base(&c->s->rec.tree, dir) == b;
+	bool in_place = b && tree_base(&c->s->rec.tree, dir) == b, moved = c->moved;
 	_cleanup_(names_release) struct names l = {0};
 	uint32_t k = 0;
 	int r;
 
-	if (in_place && !table_get(&c->interesting, dir))
+	if ((in_place || is_seed(c, dir)) && !table_get(&c->interesting, dir))
 		return 0;
 	if (c->depth == TREE_DEPTH_MAX || c->path.len > TREE_PATH_MAX)
 		return -ENAMETOOLONG;
 	c->depth++;
+	if (!is_seed(c, dir)) /* what came with a folder of the base stays with it */
+		c->moved = !seed_is_ground(&c->s->rec.tree, dir);
 	r = list(c->s, dir, &l);
 	for (size_t i = 0; r == 0 && (i < l.n || (b && k < b->children));) {
 		const struct image_node *kb = NULL;
@@ -465,6 +480,7 @@ static int compare_dir(struct changes *c, uint64_t dir, const struct image_node 
 		i += cmp <= 0;
 		k += cmp >= 0;
 	}
+	c->moved = moved;
 	c->depth--;
 	return r;
 }
@@ -501,6 +517,8 @@ static int mark_interesting(struct changes *c)
 	int r = 0;
 
 	while (r == 0 && (n = table_next(&t->nodes, &pos))) {
+		if (n->flags & NODE_F_SEED)
+			continue;
 		if (S_ISDIR(n->mode) && n->nlink)
 			r = mark_up(c, n->id);
 		else

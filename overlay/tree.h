@@ -60,6 +60,7 @@ enum node_flags {
 	NODE_F_BASE_NAME = 1 << 0,   /* still reached by its name in the base */
 	NODE_F_DIRTY = 1 << 1,	     /* changed since the last checkpoint */
 	NODE_F_BASE_TARGET = 1 << 2, /* symlink whose target is the base's blob (tree_content()) */
+	NODE_F_SEED = 1 << 3,	     /* from the main worktree, unchanged (seed.h) */
 };
 
 struct node {
@@ -70,7 +71,8 @@ struct node {
 	int64_t atime, mtime, ctime, btime; /* ns */
 	struct entry *names;		    /* names other than the one in the base */
 	struct xattr *xattrs;
-	uint64_t lookups; /* the kernel's, of nodes that are not in the image */
+	struct seed *seed; /* where it still comes from, or NULL */
+	uint64_t lookups;  /* the kernel's, of nodes that are not in the image */
 	union {
 		struct extent_map extents; /* regular files */
 		char *target;		   /* symlinks (size is its length) */
@@ -124,6 +126,10 @@ struct tree {
 	struct xattr *spare_xattr;
 	struct extent *spare_copy; /* OP_COPY: what is copied, offsets in the destination */
 	uint32_t spare_ncopy;
+	struct spare_seeds *spare_seeds;
+	uint64_t nseeds, seed_bytes; /* nodes with NODE_F_SEED, and the data that they refer to */
+	struct table *seed_dirs;     /* folders that `seed` of a node refers to, by hash; or NULL */
+	bool seeded;		     /* what view.conf names of the main worktree is in */
 	uint64_t notes_lost; /* changes that no memory was left to note: only a full one will do */
 	bool track;	     /* note what changes for the next checkpoint */
 	char *policy;	     /* text of the last RECORD_POLICY, or NULL */

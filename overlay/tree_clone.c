@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "seed.h"
 #include "sys.h"
 #include "tree_sync.h"
 
@@ -63,18 +64,22 @@ static int clone_changed(const struct node *from, struct tree *t, struct node **
 	n->flags &= ~(uint32_t)NODE_F_DIRTY;
 	n->names = NULL;
 	n->xattrs = NULL;
+	n->seed = NULL;
 	memset(&n->extents, 0, sizeof(*n) - offsetof(struct node, extents));
 	r = clone_content(from, n);
 	if (r == 0)
 		r = clone_xattrs(from, n);
+	if (r == 0)
+		r = seed_clone(t, from, n);
 	if (r == 0)
 		r = table_put(&t->nodes, n->id, n);
 	if (r < 0) {
 		tree_node_free(n, NULL);
 		return r;
 	}
-	if (!S_ISDIR(n->mode))
+	if (!S_ISDIR(n->mode) && !(n->flags & NODE_F_SEED))
 		t->nchanged++;
+	seed_count(t, n);
 	*ret = n;
 	return 0;
 }
@@ -208,6 +213,7 @@ int tree_clone(const struct tree *old, struct tree *t)
 		.seq = old->seq,
 		.live = {0},
 		.track = old->track,
+		.seeded = old->seeded,
 	};
 	r = tree_names_reserve(t, old->nentries + 1);
 	if (r == 0)

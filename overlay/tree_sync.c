@@ -9,7 +9,7 @@
  *     old number stays as a file without a name (a folder: empty) as long as somebody holds it, so
  *     that open files, mappings and working folders see what they would after git checkout.
  *  3. What the view changed stays at its path, whatever the base does there; SYNC_* actions, which
- *     whoever merged by path has decided on, come after.
+ *     whoever merged by path has decided on, come after. (Unchanged seeds, seed.h, give way.)
  *  4. The same tree, images and record give the same tree: live, in recovery, in a snapshot.
  *  5. Only folders that differ are compared name by name; equal ones are passed over as ranges of
  *     places. Besides, it costs what the view has changed.
@@ -32,6 +32,7 @@
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "seed.h"
 #include "sys.h"
 #include "tree_sync_impl.h"
 
@@ -171,10 +172,29 @@ static int take(struct sync *s, uint64_t dir, const char *name, size_t len, uint
 
 	if (r == 0 && d && e && e->child == id)
 		tree_unhang(s->t, d, e);
+	seed_unflag(s->t, n);
 	n->flags |= NODE_F_BASE_NAME;
 	if (r == 0 && S_ISDIR(n->mode))
 		r = sync_touch(s, id);
 	return r < 0 ? r : push(s, (struct span){TAKEN, place, 0, 1, id});
+}
+
+/* Files of the base are never replaced by those of the main worktree, of a new base neither. */
+static int drop_seed(struct sync *s, uint64_t dir, const char *name, size_t len)
+{
+	struct entry *e = tree_entry(s->t, dir, name, len);
+	struct node *n = e && e->child ? tree_node(s->t, e->child) : NULL;
+	int r;
+
+	if (!n || S_ISDIR(n->mode) || !seed_is_intact(s->t, n))
+		return 0;
+	r = sync_told_node(s, n->id);
+	if (r < 0)
+		return r;
+	tree_unhang(s->t, tree_node(s->t, dir), e);
+	n->nlink--;
+	n->ctime = s->time;
+	return 0;
 }
 
 static int bring(struct sync *s, uint64_t dir, uint32_t place)
@@ -190,6 +210,8 @@ static int bring(struct sync *s, uint64_t dir, uint32_t place)
 	id = takes_over(s, dir, name, len, b);
 	if (r == 0 && id)
 		return take(s, dir, name, len, id, place, b);
+	if (r == 0)
+		r = drop_seed(s, dir, name, len);
 	if (r == 0 && !tree_entry(s->t, dir, name, len))
 		r = sync_told_name(s, dir, name, len);
 	return r < 0 ? r : push(s, (struct span){FRESH, place, 0, 1, 0});
@@ -353,7 +375,7 @@ static int finish_dirs(struct sync *s)
 
 static int use(struct table *used, uint64_t id)
 {
-	return id > EXTENT_INDEX && !table_get(used, id) ? table_put(used, id, used) : 0;
+	return id > EXTENT_SEED && !table_get(used, id) ? table_put(used, id, used) : 0;
 }
 
 int tree_sweep_kept(struct tree *t)

@@ -26,6 +26,7 @@
 #include "sys.h"
 #include "view_compact.h"
 #include "view_internal.h"
+#include "view_seed.h"
 
 enum { SYNC_FDS = 64 };
 
@@ -336,6 +337,7 @@ static struct view *view_new(void)
 		return NULL;
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_mutex_init(&v->checkpoint_lock, NULL);
+	pthread_mutex_init(&v->seed_lock, NULL);
 	v->content_dir = v->index_fd = v->state_dir = -1;
 	v->rec.journal_dir = v->rec.data_dir = v->rec.checkpoint_dir = v->rec.images_dir = -1;
 	v->started = (int64_t)sys_now_ns();
@@ -367,6 +369,7 @@ static void view_free(struct view *v)
 	(void)safe_close(v->state_dir);
 	pthread_mutex_destroy(&v->lock);
 	pthread_mutex_destroy(&v->checkpoint_lock);
+	pthread_mutex_destroy(&v->seed_lock);
 	free(v);
 }
 
@@ -402,6 +405,8 @@ int view_open(int view_dir, int state_dir, const struct view_notify *notify, str
 		return err_set(reterr, r, "journal the new connection: %s", strerror(-r));
 	if (!v->rec.tree.policy || strcmp(v->rec.tree.policy, policy_text(v->policy)) != 0)
 		r = view_set_policy(v, v->conf.policy, reterr);
+	if (r == 0)
+		r = view_seed_plant(v, reterr);
 	if (r == 0)
 		r = view_make_git(v, reterr);
 	if (r < 0)
@@ -448,7 +453,8 @@ static bool same_as_base(const struct tree *t, const struct node *n)
 	return !(n->mode & 0100) == !(b->mode & 0100) && tree_has_base_content(t, n);
 }
 
-/* Counts what differs from the base, the view's own .git left out: by number, not by content. */
+/* Counts what differs from the base, the view's own .git left out: by number, not by content. What
+ * came from the main worktree and is unchanged does not count. */
 static void count_changes(struct view *v, struct view_info *ret)
 {
 	const struct tree *t = &v->rec.tree;
@@ -456,8 +462,8 @@ static void count_changes(struct view *v, struct view_info *ret)
 	size_t pos = 0;
 
 	while ((n = table_next(&t->nodes, &pos))) {
-		if (S_ISDIR(n->mode) || !n->nlink || view_is_git_node(v, n->id) ||
-		    same_as_base(t, n))
+		if (S_ISDIR(n->mode) || !n->nlink || (n->flags & NODE_F_SEED) ||
+		    view_is_git_node(v, n->id) || same_as_base(t, n))
 			continue;
 		ret->changed++;
 	}
@@ -479,7 +485,7 @@ void view_info(struct view *v, struct view_info *ret)
 		.seq = journal_seq(v->rec.journal),
 		.durable = journal_durable(v->rec.journal),
 		.connection = v->connection,
-		.nodes = v->rec.tree.nodes.used,
+		.nodes = v->rec.tree.nodes.used - v->rec.tree.nseeds,
 		.bytes = view_live_bytes(v),
 		.denied = v->denied,
 		.quota_bytes = policy_quota(v->policy).bytes,

@@ -21,6 +21,8 @@
  * no git, no inflating, no sync, no notification of the kernel; the append (a write to the page cache)
  * is. data.c, content.c and journal_sync() have locks of their own, taken with or without it, never
  * the other way round. checkpoint_lock serialises checkpoints; it is taken before view->lock.
+ * seed_lock serialises looks at the main worktree (view_seed.c); it is taken before view->lock, and
+ * neither with nor before checkpoint_lock.
  */
 struct view;
 
@@ -40,6 +42,9 @@ struct view_notify {
 		      void *user); /* the name changed */
 	void (*inode)(uint64_t node, uint64_t off, int64_t len,
 		      void *user); /* content; off -1: attributes only */
+	void (*attr)(uint64_t node,
+		     void *user); /* attributes, before it returns; waits for nothing */
+	void (*slow)(void *user); /* this thread is about to wait for a disk that is not ours */
 	void *user;
 };
 
@@ -171,6 +176,10 @@ int view_set_task(struct view *v, const char *branch, const char *task);
 int view_note_refusal(struct view *v, enum record_op op, const char *path, const char *rule_text,
 		      const char *outcome);
 int view_denied_text(struct view *v, struct buf *ret);
+
+/* Before a snapshot: what the agent moved among its seeds is the view's own, so that the view's files
+ * tell all. Takes no lock of the caller's. Errors: -ENOMEM, -ENOSPC, -EROFS. */
+int view_seed_settle(struct view *v);
 
 /* Numbers of the files that were written since they were last named here: a snapshot has their mapped
  * pages written out first. Caller frees. */

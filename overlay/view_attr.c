@@ -15,6 +15,7 @@
 #include "journal.h"
 #include "sys.h"
 #include "view_internal.h"
+#include "view_seed.h"
 
 enum { XATTR_VALUE_MAX = 65536, XATTR_NAME_BYTES_MAX = 255, RECORD_ROOM = 1024 };
 enum { XATTR_NODE_MAX = XATTR_VALUE_MAX + 1024 }; /* names and values of one node */
@@ -115,8 +116,13 @@ static int do_setattr(struct view *v, const struct view_ctx *ctx, uint64_t id,
 int view_setattr(struct view *v, const struct view_ctx *ctx, uint64_t id,
 		 const struct view_setattr *set, struct node_attr *ret)
 {
-	int r;
+	int r = 0;
 
+	/* Another mode or length makes a seed the agent's own; cut to nothing it needs no bytes. */
+	if (set->set & VIEW_SET_SIZE ? set->size : set->set & VIEW_SET_MODE)
+		r = view_seed_own(v, ctx, id);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&v->lock);
 	r = control_is(v, id) ? -EACCES : do_setattr(v, ctx, id, set, ret);
 	pthread_mutex_unlock(&v->lock);

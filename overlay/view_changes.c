@@ -58,6 +58,15 @@ static int add_name(uint64_t dir, const char *name, size_t len, void *user)
 	return a->r;
 }
 
+/* What came from the main worktree and is unchanged is ignored by git, and no change. (A folder of
+ * such that was moved is named itself.) */
+static bool is_seed(const struct tree *t, uint64_t id)
+{
+	const struct node *n = tree_node(t, id);
+
+	return n && (n->flags & NODE_F_SEED);
+}
+
 /* Every name that is not as in the base: entries, whiteouts among them, and changed files. */
 static void add_all(struct answer *a)
 {
@@ -67,13 +76,16 @@ static void add_all(struct answer *a)
 	uint64_t base;
 
 	for (size_t i = 0; i < t->nbuckets && a->r == 0; i++)
-		for (const struct entry *e = t->buckets[i]; e && a->r == 0; e = e->hash_next)
+		for (const struct entry *e = t->buckets[i]; e && a->r == 0; e = e->hash_next) {
+			if (is_seed(t, e->child))
+				continue;
 			add_path(a, e->dir, e->name, e->len,
 				 (e->child && tree_is_dir(t, e->child)) ||
 					 (tree_base_has(t, e->dir, e->name, e->len, &base) &&
 					  tree_base(t, base)->children));
+		}
 	while (a->r == 0 && (n = table_next(&t->nodes, &pos)))
-		if (!S_ISDIR(n->mode))
+		if (!S_ISDIR(n->mode) && !(n->flags & NODE_F_SEED))
 			a->r = tree_each_name(t, n->id, add_name, a);
 }
 
@@ -112,7 +124,7 @@ void view_note_change(struct view *v, const struct record *rec)
 {
 	bool is_dir = rec->op == OP_MKDIR || rec->op == OP_RMDIR;
 
-	if (rec->type != RECORD_OP || (rec->flags & RECORD_F_GIT))
+	if (rec->type != RECORD_OP || rec->op == OP_SEED || (rec->flags & RECORD_F_GIT))
 		return;
 	if (rec->op == OP_RENAME)
 		is_dir = tree_is_dir(&v->rec.tree, rec->node) ||

@@ -124,7 +124,7 @@ static int add_quota(const struct view *v, struct buf *b)
 		uint64_t used, limit;
 	} rows[] = {
 		{"bytes", view_live_bytes(v), q.bytes},
-		{"nodes", v->rec.tree.nodes.used, q.nodes},
+		{"nodes", v->rec.tree.nodes.used - v->rec.tree.nseeds, q.nodes},
 	};
 	int r = buf_adds(b, ", \"quota\": {");
 

@@ -4,7 +4,8 @@
  *
  * Invariants: (1) bytes are in the data segment before the record that names them is appended; (2) a
  * read takes the extents under the lock and the bytes outside it: base content and data segments are
- * never written over, so they are those of one moment; (3) a read never copies anything up.
+ * never written over, so they are those of one moment; (3) a read never copies anything up, but for a
+ * file of the main worktree, whose bytes it takes over (view_seed_file.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 #include "log.h"
 #include "sys.h"
 #include "view_internal.h"
+#include "view_seed.h"
 
 enum { PIECES = 64, RECORD_ROOM = 1024, READ_TRIES = 3 };
 
@@ -196,7 +198,14 @@ ssize_t view_read(struct view *v, const struct view_ctx *ctx, uint64_t id, uint6
 		return r;
 	}
 	while (done < n) {
-		ssize_t r = read_once(v, ctx, id, off + done, (char *)buf + done, n - done);
+		ssize_t r = -EAGAIN;
+
+		if (v->conf.nseed_paths && ctx->nowait && view_seed_waits(v, id))
+			return -EAGAIN;
+		if (v->conf.nseed_paths && !ctx->nowait)
+			r = view_seed_read(v, ctx, id, off + done, (char *)buf + done, n - done);
+		if (r == -EAGAIN)
+			r = read_once(v, ctx, id, off + done, (char *)buf + done, n - done);
 
 		if (r == -EBADMSG && tries++ < READ_TRIES)
 			continue; /* the compactor moved the bytes meanwhile */
@@ -273,10 +282,12 @@ static int begin_write(struct view *v, const struct view_ctx *ctx, uint64_t id, 
 		       const struct quota_range *range, uint64_t *ret_held,
 		       enum data_class *ret_class)
 {
-	int r;
+	int r = view_seed_own(v, ctx, id);
 
-	pthread_mutex_lock(&v->lock);
 	*ret_held = 0;
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&v->lock);
 	r = writable(v, ctx, id, op);
 	*ret_class = r == 0 && view_is_git_node(v, id) ? DATA_GIT : DATA_FILES;
 	if (r == 0)
@@ -387,6 +398,9 @@ ssize_t view_copy(struct view *v, const struct view_ctx *ctx, uint64_t src, uint
 
 	if (control_is(v, src))
 		return -EXDEV;
+	r = view_seed_own(v, ctx, src);
+	if (r < 0)
+		return r;
 	if (dst_off > INT64_MAX || len > INT64_MAX - dst_off || len > UINT64_MAX - src_off)
 		return -EFBIG;
 	r = begin_write(v, ctx, dst, OP_COPY, &(struct quota_range){dst_off, len, src, src_off},

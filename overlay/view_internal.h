@@ -56,6 +56,8 @@ struct denial {
 struct view {
 	pthread_mutex_t lock; /* guards all below but what says otherwise */
 	pthread_mutex_t checkpoint_lock;
+	pthread_mutex_t seed_lock; /* one look at the main worktree at a time (view_seed.c) */
+	uint64_t seed_wanted;	 /* a folder whose names an operation needs (view_seed_unread()) */
 	struct viewconf conf;	 /* const after open */
 	struct recovered rec;	 /* rec.data, rec.journal have locks of their own */
 	struct odb *odb;	 /* thread-safe */
@@ -122,7 +124,8 @@ int view_check(struct view *v, const struct view_ctx *ctx, struct check *c);
 int view_check_node(struct view *v, const struct view_ctx *ctx, uint64_t id, enum policy_op op,
 		    enum record_op rop);
 
-/* A rename or link moves whole folders: is what is below allowed on both sides? */
+/* A rename or link moves whole folders: is what is below allowed on both sides? -EAGAIN: nobody has
+ * looked into v->seed_wanted yet. */
 int view_check_subtree(struct view *v, const struct view_ctx *ctx, uint64_t dir,
 		       const struct place *from, const struct place *to);
 

@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "journal.h"
 #include "view_internal.h"
+#include "view_seed.h"
 
 enum { NAME_BYTES_MAX = 255, RECORD_ROOM = 2048 };
 
@@ -149,10 +150,12 @@ int view_lookup(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 {
 	struct place at = {parent, name, strlen(name)};
 	uint64_t id;
-	int r;
+	int r = view_seed_ready(v, ctx, parent);
 
 	if (origin_is(parent))
 		return view_origin_lookup(v, ctx, parent, name, ret);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&v->lock);
 	r = control_lookup(v, parent, name, ret);
 	if (r != -ENODATA)
@@ -228,10 +231,12 @@ static int list_names(struct view *v, uint64_t id, uint64_t cookie, bool count, 
 int view_readdir(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64_t cookie,
 		 bool count, view_dir_fn fn, void *user)
 {
-	int r;
+	int r = view_seed_ready(v, ctx, id);
 
 	if (origin_is(id))
 		return view_origin_readdir(v, id, cookie, fn, user);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&v->lock);
 	if (control_is(v, id)) {
 		r = control_readdir(v, id, cookie, fn, user);
@@ -348,8 +353,10 @@ int view_mknod(struct view *v, const struct view_ctx *ctx, uint64_t parent, cons
 	       uint32_t mode, uint32_t rdev, struct node_attr *ret)
 {
 	struct record rec;
-	int r;
+	int r = view_seed_ready(v, ctx, parent);
 
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&v->lock);
 	if (S_ISBLK(mode) || (S_ISCHR(mode) && rdev != 0)) { /* 0/0 is an overlayfs whiteout */
 		r = refuse_device(v, ctx, parent, name, mode, rdev);
@@ -367,7 +374,10 @@ int view_mkdir(struct view *v, const struct view_ctx *ctx, uint64_t parent, cons
 	       uint32_t mode, struct node_attr *ret)
 {
 	struct record rec;
+	int r = view_seed_ready(v, ctx, parent);
 
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&v->lock);
 	view_record(v, ctx, &rec, OP_MKDIR);
 	RECORD_SET(&rec, mode, F_MODE, mode & 07777);
@@ -379,11 +389,15 @@ int view_symlink(struct view *v, const struct view_ctx *ctx, uint64_t parent, co
 {
 	size_t len = strlen(target);
 	struct record rec;
+	int r;
 
 	if (!len)
 		return -ENOENT;
 	if (len > 4095)
 		return -ENAMETOOLONG;
+	r = view_seed_ready(v, ctx, parent);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&v->lock);
 	view_record(v, ctx, &rec, OP_SYMLINK);
 	RECORD_SET(&rec, value, F_VALUE, ((struct bytes){target, len}));
@@ -437,8 +451,12 @@ static int do_link(struct view *v, const struct view_ctx *ctx, uint64_t id, uint
 int view_link(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64_t parent,
 	      const char *name, struct node_attr *ret)
 {
-	int r;
+	int r = view_seed_ready(v, ctx, parent);
 
+	if (r == 0)
+		r = view_seed_own(v, ctx, id);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&v->lock);
 	r = do_link(v, ctx, id, parent, name, ret);
 	pthread_mutex_unlock(&v->lock);
@@ -491,8 +509,10 @@ static int do_remove(struct view *v, const struct view_ctx *ctx, uint64_t parent
 
 int view_unlink(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name)
 {
-	int r;
+	int r = view_seed_ready(v, ctx, parent);
 
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&v->lock);
 	r = do_remove(v, ctx, parent, name, false);
 	pthread_mutex_unlock(&v->lock);
@@ -501,8 +521,10 @@ int view_unlink(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 
 int view_rmdir(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name)
 {
-	int r;
+	int r = view_seed_ready_at(v, ctx, parent, name); /* is it empty? */
 
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&v->lock);
 	r = do_remove(v, ctx, parent, name, true);
 	pthread_mutex_unlock(&v->lock);

@@ -16,6 +16,7 @@
 #include "cleanup.h"
 #include "sys.h"
 #include "view_internal.h"
+#include "view_seed.h"
 
 enum { CHUNK = 256 * 1024 };
 
@@ -44,8 +45,11 @@ static void tell_inode(struct view *v, uint64_t id)
 /* A name that is made or removed here is not counted as looked up by the kernel. */
 static int child(struct view *v, uint64_t dir, const char *name, uint64_t *ret)
 {
-	int r;
+	const struct view_ctx ctx = self_ctx(v);
+	int r = view_seed_ready(v, &ctx, dir);
 
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&v->lock);
 	r = tree_lookup(&v->rec.tree, dir, name, strlen(name), ret);
 	pthread_mutex_unlock(&v->lock);

@@ -22,6 +22,7 @@
 #include "journal.h"
 #include "sys.h"
 #include "view_internal.h"
+#include "view_seed.h"
 
 /* In place of a rule's number: no rule decided. */
 #define RULE_FROZEN (UINT32_MAX - 1)
@@ -324,6 +325,8 @@ static int walk_dir(struct walk *w, uint64_t dir)
 		return 0;
 	if (w->depth == TREE_DEPTH_MAX || w->to.len > TREE_PATH_MAX)
 		return -ENAMETOOLONG;
+	if (view_seed_unread(w->v, dir))
+		return -EAGAIN;
 	w->depth++;
 	while (r == 0 && tree_readdir(&w->v->rec.tree, dir, cookie, &cookie, &id, &name, &len) > 0)
 		r = walk_name(w, dir, id, name, len);

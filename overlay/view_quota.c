@@ -10,7 +10,8 @@
  *
  * Bytes are those that extents refer to (recovered.live): rewriting a file does not add up, content
  * of the base is free, and so is what lies in a redirected folder. Nodes are those held in memory: made
- * here, or changed from what the base has.
+ * here, or changed from what the base has. Seeds (seed.h) count from when the agent changes them; that a
+ * whole folder of them was moved is seen by none.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -106,14 +107,16 @@ int view_quota_node(struct view *v, const struct view_ctx *ctx, enum record_op o
 {
 	uint64_t limit = policy_quota(v->policy).nodes;
 
-	if (!limit || ctx->internal || v->rec.tree.nodes.used < limit)
+	if (!limit || ctx->internal || v->rec.tree.nodes.used - v->rec.tree.nseeds < limit)
 		return 0;
 	return refuse(v, ctx, op, at, 0, nodes_word, limit);
 }
 
 uint64_t view_live_bytes(const struct view *v)
 {
-	return v->rec.live > 0 ? (uint64_t)v->rec.live : 0;
+	uint64_t seeds = v->rec.tree.seed_bytes;
+
+	return v->rec.live > 0 && (uint64_t)v->rec.live > seeds ? (uint64_t)v->rec.live - seeds : 0;
 }
 
 /* Bytes of the view's own that the range refers to. */
@@ -136,6 +139,13 @@ static uint64_t own_bytes(const struct view *v, uint64_t id, uint64_t off, uint6
 	return sum;
 }
 
+static bool is_seed(const struct view *v, uint64_t id)
+{
+	const struct node *n = tree_node(&v->rec.tree, id);
+
+	return n && (n->flags & NODE_F_SEED);
+}
+
 int view_quota_bytes(struct view *v, const struct view_ctx *ctx, uint64_t id, enum record_op op,
 		     const struct quota_range *at, uint64_t *ret_held)
 {
@@ -145,13 +155,18 @@ int view_quota_bytes(struct view *v, const struct view_ctx *ctx, uint64_t id, en
 	*ret_held = 0;
 	if (ctx->internal || !(q.bytes || q.nodes))
 		return 0;
-	if (q.nodes && !tree_node(&v->rec.tree, id) && v->rec.tree.nodes.used >= q.nodes)
+	if (q.nodes && !tree_node(&v->rec.tree, id) &&
+	    v->rec.tree.nodes.used - v->rec.tree.nseeds >= q.nodes)
 		return refuse(v, ctx, op, NULL, id, nodes_word, q.nodes);
 	if (!q.bytes)
 		return 0;
 	if (at->src)
 		growth = own_bytes(v, at->src, at->src_off, at->len);
 	have = own_bytes(v, id, at->off, at->len);
+	if (is_seed(v, id)) { /* all of it will count from now on, what is overwritten never did */
+		growth += own_bytes(v, id, 0, INT64_MAX) - have;
+		have = 0;
+	}
 	if (growth <= have)
 		return 0;
 	growth -= have;
@@ -186,7 +201,7 @@ int view_statfs(struct view *v, struct statvfs *ret)
 	ret->f_namemax = 255;
 	pthread_mutex_lock(&v->lock);
 	q = policy_quota(v->policy);
-	nodes = v->rec.tree.nodes.used;
+	nodes = v->rec.tree.nodes.used - v->rec.tree.nseeds;
 	bytes = view_live_bytes(v);
 	pthread_mutex_unlock(&v->lock);
 	if (q.bytes && ret->f_frsize)

@@ -9,6 +9,7 @@
 
 #include "journal.h"
 #include "view_internal.h"
+#include "view_seed.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE (1 << 0)
@@ -134,6 +135,20 @@ static int do_rename(struct view *v, const struct view_ctx *ctx, struct rename *
 	return 0;
 }
 
+/* Files that get another name are the agent's own; a folder may go only if it is known to be empty. */
+static int rename_seeds(struct view *v, const struct view_ctx *ctx, const struct rename *n)
+{
+	int r = view_seed_ready(v, ctx, n->from.dir);
+
+	if (r == 0)
+		r = view_seed_own_at(v, ctx, n->from.dir, n->from.name);
+	if (r == 0)
+		r = view_seed_ready_at(v, ctx, n->to.dir, n->to.name);
+	if (r == 0 && n->exchange)
+		r = view_seed_own_at(v, ctx, n->to.dir, n->to.name);
+	return r;
+}
+
 int view_rename(struct view *v, const struct view_ctx *ctx, uint64_t parent, const char *name,
 		uint64_t parent2, const char *name2, unsigned int flags)
 {
@@ -142,10 +157,17 @@ int view_rename(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 		.to = {parent2, name2, strlen(name2)},
 		.exchange = flags & RENAME_EXCHANGE,
 	};
-	int r;
+	uint64_t wanted;
+	int r = rename_seeds(v, ctx, &n);
 
-	pthread_mutex_lock(&v->lock);
-	r = do_rename(v, ctx, &n, flags);
-	pthread_mutex_unlock(&v->lock);
+	while (r == 0) {
+		pthread_mutex_lock(&v->lock);
+		r = do_rename(v, ctx, &n, flags);
+		wanted = v->seed_wanted;
+		pthread_mutex_unlock(&v->lock);
+		if (r != -EAGAIN)
+			break;
+		r = view_seed_ready(v, ctx, wanted); /* its names are to be judged, too */
+	}
 	return r;
 }

@@ -6,12 +6,15 @@
  *     KEY VALUE                      each key of the tables below exactly once, in any order
  *     policy LENGTH                  followed by LENGTH bytes (no NUL) and a newline
  *     seed MODE PATH LENGTH          any number; followed by LENGTH bytes (any) and a newline
+ *     seed-from PATH                 at most once; the main worktree that seed-path is of
+ *     seed-path PATH                 any number, in the order in which they are to come
  *     end                            last; what is cut short is thereby seen
  *
  * In VALUE and PATH a newline is written "\n" and a backslash "\\"; nothing else is escaped, and
  * NUL cannot occur. PATH may hold spaces: it ends at the line's last one. MODE is octal, a regular
  * file or folder with permission bits; a folder has LENGTH 0. view-id is 32 hex digits, numbers are
- * decimal. A reader that sees another version says so; within a version an unknown key is damage.
+ * decimal. A reader that sees another version says so; within a version an unknown key is damage: a
+ * program that does not know seed-from and seed-path refuses such a view in a sentence, as it must.
  *
  * Guarantees: whatever viewconf_format() wrote parses back equal; viewconf_parse() never reads past
  * n, keeps nothing after an error, and lets through no name that could lead out of the folder it is
@@ -28,7 +31,7 @@
 #include "io.h"
 #include "sys.h"
 
-enum { VERSION = 1, FILE_MAX = 256 << 20, SEEDS_MAX = 1 << 20 };
+enum { VERSION = 1, FILE_MAX = 256 << 20, SEEDS_MAX = 1 << 20, PATHS_MAX = 1 << 16 };
 
 enum check { ANY, FILLED, ABSOLUTE, HEX, FILE_NAME };
 
@@ -68,7 +71,7 @@ struct reader {
 	const char *p, *end;
 	unsigned line;
 	uint32_t seen;
-	size_t seeds_cap;
+	size_t seeds_cap, paths_cap;
 	struct viewconf *c;
 	struct err *e;
 };
@@ -292,6 +295,46 @@ static int read_seed(struct reader *rd, const char *v, size_t n)
 	return 0;
 }
 
+static int read_seed_from(struct reader *rd, const char *v, size_t n)
+{
+	const char *why;
+	int r;
+
+	if (rd->c->seed_from)
+		return bad(rd, "a key that was given already");
+	rd->c->seed_from = unescape(rd, v, n, &r);
+	if (!rd->c->seed_from)
+		return r;
+	why = *rd->c->seed_from ? check_text(ABSOLUTE, rd->c->seed_from) : "an empty value";
+	return why ? bad(rd, why) : 0;
+}
+
+static int read_seed_path(struct reader *rd, const char *v, size_t n)
+{
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	path = unescape(rd, v, n, &r);
+	if (!path)
+		return r;
+	if (!path_is_plain(path))
+		return bad(rd, "a seed's path must be relative, without empty, '.' and '..' parts");
+	if (rd->c->nseed_paths == rd->paths_cap) {
+		size_t cap = rd->paths_cap ? rd->paths_cap * 2 : 16;
+		char **p;
+
+		if (cap > PATHS_MAX)
+			return bad(rd, "too many seeds");
+		p = sys.realloc(rd->c->seed_paths, cap * sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		rd->c->seed_paths = p;
+		rd->paths_cap = cap;
+	}
+	rd->c->seed_paths[rd->c->nseed_paths++] = TAKE_PTR(path);
+	return 0;
+}
+
 static int read_text(struct reader *rd, size_t i, const char *v, size_t n)
 {
 	char **field = text_field(rd->c, i);
@@ -345,6 +388,10 @@ static int read_key(struct reader *rd, const char *key, size_t klen, const char 
 
 	if (key_is("seed", key, klen))
 		return read_seed(rd, v, n);
+	if (key_is("seed-from", key, klen))
+		return read_seed_from(rd, v, n);
+	if (key_is("seed-path", key, klen))
+		return read_seed_path(rd, v, n);
 	for (size_t i = 0; i < ARRAY_SIZE(text_keys); i++) {
 		if (!key_is(text_keys[i].name, key, klen))
 			continue;
@@ -385,6 +432,8 @@ static int read_end(struct reader *rd)
 {
 	if (rd->p != rd->end)
 		return bad(rd, "something behind 'end'");
+	if (rd->c->nseed_paths && !rd->c->seed_from)
+		return err_set(rd->e, -EBADMSG, "view.conf has seed-path, but no seed-from");
 	if (rd->seen != (1u << SEEN_MAX) - 1) {
 		size_t i = (size_t)__builtin_ctz(~rd->seen);
 
@@ -443,6 +492,15 @@ static int format_seed(const struct viewconf_seed *s, struct buf *b)
 	return r < 0 ? r : buf_addc(b, '\n');
 }
 
+static int format_line(const char *key, const char *v, struct buf *b)
+{
+	int r = buf_addf(b, "%s ", key);
+
+	if (r == 0)
+		r = add_escaped(b, v);
+	return r < 0 ? r : buf_addc(b, '\n');
+}
+
 int viewconf_format(const struct viewconf *c, struct buf *b)
 {
 	const char *policy = c->policy ? c->policy : "";
@@ -466,6 +524,10 @@ int viewconf_format(const struct viewconf *c, struct buf *b)
 		r = buf_addf(b, "policy %zu\n%s\n", strlen(policy), policy);
 	for (size_t i = 0; r == 0 && i < c->nseeds; i++)
 		r = format_seed(&c->seeds[i], b);
+	if (r == 0 && c->seed_from)
+		r = format_line("seed-from", c->seed_from, b);
+	for (size_t i = 0; r == 0 && i < c->nseed_paths; i++)
+		r = format_line("seed-path", c->seed_paths[i], b);
 	return r < 0 ? r : buf_adds(b, "end\n");
 }
 
@@ -498,6 +560,10 @@ void viewconf_release(struct viewconf *c)
 		free(c->seeds[i].data);
 	}
 	free(c->seeds);
+	for (size_t i = 0; i < c->nseed_paths; i++)
+		free(c->seed_paths[i]);
+	free(c->seed_paths);
+	free(c->seed_from);
 	free(c->policy);
 	*c = (struct viewconf){0};
 }

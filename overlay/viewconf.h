@@ -13,7 +13,8 @@
  * is the same for people and tools.) The format is at the head of viewconf.c. Keys: version, view-id, agent, task, role, department, branch,
  * target, repository, objects, base-commit, tree, image, index, uid, gid, mount, created (ns), and
  * any number of `seed MODE PATH LENGTH\n<bytes>\n`, the files of the view's own .git; or one, of the path
- * ".git", which is .git itself.
+ * ".git", which is .git itself. Where untracked files are seeded (seed.h): seed-from, and any number of
+ * seed-path.
  */
 struct viewconf_seed {
 	char *path;
@@ -37,6 +38,9 @@ struct viewconf {
 	uint64_t created;
 	struct viewconf_seed *seeds;
 	size_t nseeds;
+	char *seed_from;   /* the main worktree, absolute; NULL: nothing is seeded */
+	char **seed_paths; /* files and folders in it that the view shows as its own */
+	size_t nseed_paths;
 };
 
 /* The pure half: n bytes of text, which may be hostile, to *ret (caller releases) and back. Errors:

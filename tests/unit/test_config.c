@@ -205,7 +205,7 @@ static void test_config__mistakes_have_place_and_sentence(void **state)
 		{"quotas: {nodes: 5K}\n", "a number, or none, is expected here, not '5K'"},
 		{"roles: {b: {quotas: {nodes: x}}}\n", "not 'x'"},
 		{"shares: {}\n", "'shares' is not supported by this version"},
-		{"seed: []\n", "'seed' is not"},
+		{"seed: ['#x']\n", "pattern '#x'"},
 		{"verify: {}\n", "'verify' is not"},
 		{"journal: {}\n", "'journal' is not"},
 		{"merge: {}\n", "'merge' is not"},

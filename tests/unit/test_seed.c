@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* seed: what is looked at is taken over, replays without the main worktree, and is no change. */
+#include "seed.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "fault.h"
+#include "journal.h"
+#include "snapshot.h"
+#include "view_fixture.h"
+#include "view_seed.h"
+
+static const char FREE_POLICY[] = "agentfs-policy 1\nrole builder\nscratch beside\nwrite *\n";
+
+struct planted {
+	struct view_fixture f;
+	char tree[96]; /* the main worktree */
+};
+
+static void put_file(const struct planted *p, const char *path, const char *text)
+{
+	char full[512];
+	FILE *out;
+
+	(void)snprintf(full, sizeof(full), "%s/%s", p->tree, path);
+	out = fopen(full, "w");
+	assert_non_null(out);
+	assert_true(fputs(text, out) >= 0);
+	assert_int_equal(fclose(out), 0);
+}
+
+static void put_dir(const struct planted *p, const char *path)
+{
+	char full[512];
+
+	(void)snprintf(full, sizeof(full), "%s/%s", p->tree, path);
+	assert_int_equal(io_mkdir_p(full, 0755), 0);
+	assert_int_equal(chmod(full, 0755), 0);
+}
+
+/* The view's second opening is the first one with seeds. */
+static void conf_seeds(struct planted *p)
+{
+	static const char *const paths[] = {".env", "lib", "deep/new/er/file"};
+	struct viewconf c;
+
+	assert_int_equal(viewconf_read(p->f.dir, &c, NULL), 0);
+	c.seed_from = strdup(p->tree);
+	c.seed_paths = calloc(3, sizeof(char *));
+	assert_non_null(c.seed_paths);
+	for (size_t i = 0; i < 3; i++)
+		c.seed_paths[c.nseed_paths++] = strdup(paths[i]);
+	assert_int_equal(viewconf_write(p->f.dir, &c), 0);
+	viewconf_release(&c);
+}
+
+static void init(struct planted *p, const char *policy)
+{
+	view_fixture_init(&p->f, policy);
+	assert_int_equal(chmod(p->f.store.path, 0711), 0); /* the view's user reads in it */
+	(void)snprintf(p->tree, sizeof(p->tree), "%s/main", p->f.store.path);
+	put_dir(p, "");
+	put_dir(p, "lib/a");
+	put_dir(p, "lib/b/c");
+	put_dir(p, "deep/new/er");
+	put_file(p, ".env", "TOKEN=1\n");
+	put_file(p, "lib/one", "first file\n");
+	put_file(p, "lib/empty", "");
+	put_file(p, "lib/a/two", "second file, longer\n");
+	put_file(p, "lib/b/c/three", "third\n");
+	put_file(p, "deep/new/er/file", "held\n");
+	put_file(p, "deep/new/other", "not named\n");
+	(void)nanosleep(&(struct timespec){.tv_nsec = 21000000},
+			NULL); /* old enough to be believed */
+	view_close(p->f.view);
+	conf_seeds(p);
+	view_fixture_open(&p->f);
+}
+
+static void lose_main(const struct planted *p)
+{
+	assert_int_equal(io_rm_rf(AT_FDCWD, p->tree), 0);
+}
+
+static struct node_attr find(struct planted *p, const char *path)
+{
+	struct node_attr a = {.id = NODE_ROOT};
+	char copy[256], *save = NULL;
+
+	(void)snprintf(copy, sizeof(copy), "%s", path);
+	for (char *name = strtok_r(copy, "/", &save); name; name = strtok_r(NULL, "/", &save)) {
+		int r = view_lookup(p->f.view, &OWNER, a.id, name, &a);
+
+		if (r < 0)
+			fail_msg("lookup of '%s' in '%s': %d", name, path, r);
+	}
+	return a;
+}
+
+static void reads(struct planted *p, const char *path, const char *want)
+{
+	char got[256] = {0};
+	ssize_t k = view_read(p->f.view, &OWNER, find(p, path).id, 0, got, sizeof(got) - 1);
+
+	if (k != (ssize_t)strlen(want) || memcmp(got, want, strlen(want)) != 0)
+		fail_msg("'%s' reads %ld '%s', not '%s'", path, (long)k, got, want);
+}
+
+/* --- bytes --- */
+
+static void test_seed__names_go_both_ways_and_damage_is_found(void **state)
+{
+	const struct seed_name names[] = {
+		{.name = {"file", 4}, .mode = S_IFREG | 0644, .size = 7, .ino = 9, .mtime = -1},
+		{.name = {"link", 4}, .target = {"a/b", 3}, .mode = S_IFLNK | 0777, .ctime = 5},
+		{.name = {"dir", 3}, .mode = S_IFDIR | 0755, .holder = true},
+	};
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct seed_name n;
+	struct bytes left;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(seed_encode(&b, &names[i]), 0);
+	left = (struct bytes){b.data, b.len};
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(seed_decode(&left, &n), 1);
+		assert_int_equal(n.mode, names[i].mode);
+		assert_int_equal(n.holder, names[i].holder);
+		assert_int_equal(n.mtime, names[i].mtime);
+		assert_memory_equal(n.name.p, names[i].name.p, names[i].name.n);
+		assert_int_equal(n.target.n, names[i].target.n);
+	}
+	assert_int_equal(seed_decode(&left, &n), 0);
+	for (size_t cut = 1; cut < b.len; cut++) {
+		int r = 1;
+
+		for (left = (struct bytes){b.data, cut}; r > 0;)
+			r = seed_decode(&left, &n);
+		assert_true(r == -EBADMSG || cut == 44 || cut == 91);
+	}
+	for (size_t i = 0; i < b.len; i++) /* hostile: never beyond the end (ASan), never a "/" */
+		for (int bit = 0; bit < 8; bit++) {
+			b.data[i] ^= (char)(1 << bit);
+			left = (struct bytes){b.data, b.len};
+			while (seed_decode(&left, &n) > 0)
+				assert_true(tree_name_ok(n.name.p, n.name.n));
+			b.data[i] ^= (char)(1 << bit);
+		}
+}
+
+/* --- taking over --- */
+
+static void test_seed__costs_what_is_looked_at(void **state)
+{
+	struct planted p;
+	struct tree *t;
+	uint64_t seq;
+
+	(void)state;
+	init(&p, FREE_POLICY);
+	t = &p.f.view->rec.tree;
+	assert_int_equal(t->nseeds, 5); /* .env, lib; new, er, file held by "deep" of the base */
+	assert_true(t->seeded);
+	seq = t->seq;
+	(void)find(&p, "lib");
+	assert_int_equal(t->seq, seq);
+	(void)find(&p, "lib/a");
+	assert_int_equal(t->nseeds, 9);
+	assert_int_equal(t->seq, seq + 1);
+	reads(&p, "lib/one", "first file\n");
+	assert_int_equal(t->seq, seq + 2);
+	reads(&p, "lib/one", "first file\n");
+	assert_int_equal(t->seq, seq + 2);
+	assert_int_equal(t->seed_bytes, 11);
+	assert_int_equal(find(&p, ".env").uid, OWNER_UID);
+	assert_int_equal(view_lookup(p.f.view, &OWNER, find(&p, "deep/new").id, "other",
+				     &(struct node_attr){0}),
+			 -ENOENT);
+	view_fixture_release(&p.f);
+}
+
+static void test_seed__replays_without_the_main_worktree(void **state)
+{
+	(void)state;
+	for (int way = 0; way < 3; way++) { /* journal; full checkpoint; full and delta */
+		struct planted p;
+		char *live, *again;
+
+		init(&p, FREE_POLICY);
+		reads(&p, ".env", "TOKEN=1\n");
+		if (way == 2) {
+			view_close(p.f.view);
+			view_fixture_open(&p.f);
+		}
+		live = view_picture(&p.f); /* reads everything */
+		lose_main(&p);
+		if (way == 1)
+			p.f.view->last_checkpoint = 0;
+		if (way) {
+			assert_int_equal(view_checkpoint(p.f.view, 0), 0);
+		}
+		view_fixture_crash(&p.f);
+		again = view_picture(&p.f);
+		assert_string_equal(again, live);
+		assert_true(p.f.view->rec.tree.seed_bytes > 0);
+		assert_true(p.f.view->rec.tree.seeded);
+		free(live);
+		free(again);
+		view_fixture_release(&p.f);
+	}
+}
+
+/* What was not taken over still is what it was after a restart, and comes from the main worktree. */
+static void test_seed__sources_survive_checkpoints(void **state)
+{
+	struct planted p;
+
+	(void)state;
+	init(&p, FREE_POLICY);
+	(void)find(&p, "lib/one");
+	p.f.view->last_checkpoint = 0;
+	assert_int_equal(view_checkpoint(p.f.view, 0), 0);
+	view_fixture_crash(&p.f);
+	assert_int_equal(p.f.view->rec.checkpoint_seq > 0, 1);
+	reads(&p, "lib/one", "first file\n");
+	reads(&p, "lib/b/c/three", "third\n");
+	view_close(p.f.view);
+	view_fixture_open(&p.f);
+	lose_main(&p);
+	reads(&p, "lib/one", "first file\n");
+	reads(&p, "lib/b/c/three", "third\n");
+	view_fixture_release(&p.f);
+}
+
+static void test_seed__is_the_agents_own_once_changed(void **state)
+{
+	struct view_setattr chmod_it = {.set = VIEW_SET_MODE, .mode = 0755};
+	struct view_setattr cut = {.set = VIEW_SET_SIZE, .size = 5};
+	struct node_attr lib, a;
+	struct planted p;
+
+	(void)state;
+	init(&p, FREE_POLICY);
+	lib = find(&p, "lib");
+	assert_int_equal(view_write(p.f.view, &OWNER, find(&p, ".env").id, 6, "2", 1), 1);
+	reads(&p, ".env", "TOKEN=2\n");
+	assert_int_equal(view_setattr(p.f.view, &OWNER, find(&p, "lib/one").id, &cut, &a), 0);
+	reads(&p, "lib/one", "first");
+	assert_int_equal(view_setattr(p.f.view, &OWNER, find(&p, "lib/a/two").id, &chmod_it, &a),
+			 0);
+	assert_int_equal(
+		view_link(p.f.view, &OWNER, find(&p, "lib/b/c/three").id, lib.id, "three", &a), 0);
+	assert_int_equal(view_rename(p.f.view, &OWNER, find(&p, "deep/new/er").id, "file",
+				     NODE_ROOT, "moved", 0),
+			 0);
+	lose_main(&p);
+	reads(&p, ".env", "TOKEN=2\n");
+	reads(&p, "lib/a/two", "second file, longer\n");
+	reads(&p, "lib/three", "third\n");
+	reads(&p, "moved", "held\n");
+	view_fixture_release(&p.f);
+}
+
+static void test_seed__names_that_are_there_stay(void **state)
+{
+	struct planted p;
+	struct node_attr a;
+
+	(void)state;
+	init(&p, FREE_POLICY);
+	put_dir(&p, "src");
+	put_file(&p, "README", "of the main worktree\n");
+	reads(&p, "README", "read me\n");
+	/* A folder that was emptied and filled before anybody looked: as a crash in the middle. */
+	assert_int_equal(view_unlink(p.f.view, &OWNER, find(&p, "lib").id, "one"), 0);
+	assert_int_equal(view_lookup(p.f.view, &OWNER, find(&p, "lib").id, "one", &a), -ENOENT);
+	put_file(&p, "lib/later", "x");
+	assert_int_equal(view_lookup(p.f.view, &OWNER, find(&p, "lib").id, "later", &a), -ENOENT);
+	assert_int_equal(view_rmdir(p.f.view, &OWNER, NODE_ROOT, "lib"), -ENOTEMPTY);
+	view_fixture_release(&p.f);
+}
+
+/* --- the main worktree changes --- */
+
+static unsigned int corrected;
+
+static void on_attr(uint64_t node, void *user)
+{
+	(void)node;
+	(void)user;
+	corrected++;
+}
+
+static void test_seed__the_newest_bytes_and_their_size(void **state)
+{
+	static const struct view_notify notify = {.attr = on_attr};
+	struct planted p;
+
+	(void)state;
+	init(&p, FREE_POLICY);
+	p.f.view->notify = &notify;
+	assert_int_equal(find(&p, "lib/one").size, 11);
+	put_file(&p, "lib/one", "another content, of another length\n");
+	corrected = 0;
+	reads(&p, "lib/one", "another content, of another length\n");
+	assert_int_equal(corrected, 1);
+	assert_int_equal(find(&p, "lib/one").size, 35);
+	put_file(&p, "lib/one", "too late");
+	reads(&p, "lib/one", "another content, of another length\n");
+	p.f.view->notify = NULL;
+	view_fixture_release(&p.f);
+}
+
+static void test_seed__gone_is_an_error_for_files_and_empty_for_folders(void **state)
+{
+	struct planted p;
+	struct node_attr a;
+	char b[8];
+
+	(void)state;
+	init(&p, FREE_POLICY);
+	a = find(&p, "lib/a");
+	a = find(&p, "lib/one");
+	lose_main(&p);
+	assert_int_equal(view_read(p.f.view, &OWNER, a.id, 0, b, 8), -EIO);
+	assert_int_equal(view_write(p.f.view, &OWNER, a.id, 0, "x", 1), -EIO);
+	assert_int_equal(view_setattr(p.f.view, &OWNER, a.id,
+				      &(struct view_setattr){.set = VIEW_SET_SIZE}, &a),
+			 0); /* cut to nothing it needs nothing */
+	assert_int_equal(view_write(p.f.view, &OWNER, a.id, 0, "mine", 4), 4);
+	reads(&p, "lib/one", "mine");
+	assert_int_equal(
+		view_lookup(p.f.view, &OWNER, find(&p, "lib/a").id, "two", &(struct node_attr){0}),
+		-ENOENT);
+	assert_int_equal(view_rmdir(p.f.view, &OWNER, find(&p, "lib").id, "a"), 0);
+	view_fixture_release(&p.f);
+}
+
+static void make_large(const struct planted *p, char c)
+{
+	char full[160];
+	int fd;
+
+	(void)snprintf(full, sizeof(full), "%s/lib/large", p->tree);
+	fd = open(full, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)(100 << 20) + c), 0);
+	assert_int_equal(pwrite(fd, &c, 1, 90 << 20), 1);
+	(void)close(fd);
+}
+
+static void test_seed__large_files_are_read_through(void **state)
+{
+	struct planted p;
+	uint64_t id, seq;
+	char b = 0;
+
+	(void)state;
+	init(&p, FREE_POLICY);
+	make_large(&p, 'a');
+	id = find(&p, "lib/large").id;
+	seq = p.f.view->rec.tree.seq;
+	assert_int_equal(view_read(p.f.view, &OWNER, id, 90 << 20, &b, 1), 1);
+	assert_int_equal(b, 'a');
+	assert_int_equal(p.f.view->rec.tree.seq, seq);
+	assert_int_equal(p.f.view->rec.tree.seed_bytes, 0);
+	make_large(&p, 'b');
+	assert_int_equal(view_read(p.f.view, &OWNER, id, 90 << 20, &b, 1), -EIO);
+	assert_int_equal(view_read(p.f.view, &OWNER, id, 90 << 20, &b, 1), 1);
+	assert_int_equal(b, 'b');
+	assert_int_equal(find(&p, "lib/large").size, (100 << 20) + 'b');
+	view_fixture_crash(&p.f);
+	assert_int_equal(find(&p, "lib/large").size, (100 << 20) + 'b');
+	view_fixture_release(&p.f);
+}
+
+/* --- no changes --- */
+
+static int collect_change(const struct snapshot_change *c, void *user)
+{
+	return buf_addf(user, "%c %s\n", c->status, c->path);
+}
+
+static char *changes(struct planted *p)
+{
+	struct buf b = BUF_INIT;
+	struct snapshot *s = NULL;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(view_seed_settle(p->f.view), 0);
+	if (snapshot_open(p->f.dir, p->f.state, 0, &s, &e) < 0)
+		fail_msg("%s", err_text(&e));
+	assert_int_equal(snapshot_changes(s, collect_change, &b), 0);
+	snapshot_close(s);
+	return buf_take(&b);
+}
+
+static void changes_are(struct planted *p, const char *want)
+{
+	char *got = changes(p);
+
+	assert_string_equal(got, want);
+	free(got);
+}
+
+static void test_seed__unchanged_is_no_change(void **state)
+{
+	struct view_info info;
+	struct planted p;
+	uint64_t own;
+
+	(void)state;
+	init(&p, FREE_POLICY);
+	view_info(p.f.view, &info);
+	own = info.bytes;
+	free(view_picture(&p.f));
+	changes_are(&p, "");
+	view_info(p.f.view, &info);
+	assert_int_equal(info.changed, 0);
+	assert_int_equal(info.bytes, own);
+	assert_int_equal(p.f.view->rec.tree.nchanged, 0);
+	assert_int_equal(view_write(p.f.view, &OWNER, find(&p, "lib/a/two").id, 0, "X", 1), 1);
+	changes_are(&p, "A lib/a/two\n");
+	view_info(p.f.view, &info);
+	assert_int_equal(info.changed, 1);
+	assert_int_equal(info.bytes, own + 20);
+	assert_int_equal(view_unlink(p.f.view, &OWNER, find(&p, "lib").id, "one"), 0);
+	changes_are(&p, "A lib/a/two\n");
+	view_fixture_release(&p.f);
+}
+
+/* A folder of the base takes what was put into it along; one that was seeded is the agent's when moved,
+ * whether anybody looked into it or not. */
+static void test_seed__moved_folders(void **state)
+{
+	struct planted p;
+
+	(void)state;
+	init(&p, FREE_POLICY);
+	assert_int_equal(view_rename(p.f.view, &OWNER, NODE_ROOT, "lib", NODE_ROOT, "mine", 0), 0);
+	changes_are(&p, "A mine/a/two\nA mine/b/c/three\nA mine/empty\nA mine/one\n");
+	lose_main(&p);
+	reads(&p, "mine/b/c/three", "third\n");
+	view_fixture_crash(&p.f);
+	reads(&p, "mine/a/two", "second file, longer\n");
+	view_fixture_release(&p.f);
+}
+
+static void test_seed__hidden_names_stay_hidden_when_moved(void **state)
+{
+	struct planted p;
+
+	(void)state;
+	init(&p, "agentfs-policy 1\nrole builder\nscratch beside\nhide three\nwrite *\n");
+	assert_int_equal(view_rename(p.f.view, &OWNER, NODE_ROOT, "lib", NODE_ROOT, "mine", 0),
+			 -EACCES);
+	assert_int_equal(view_lookup(p.f.view, &OWNER, find(&p, "lib/b/c").id, "three",
+				     &(struct node_attr){0}),
+			 -ENOENT);
+	view_fixture_release(&p.f);
+}
+
+/* --- failures --- */
+
+static int one_of_all(struct planted *p, int what)
+{
+	struct node_attr a = {0}, lib;
+	char b[32];
+	int r = view_lookup(p->f.view, &OWNER, NODE_ROOT, "lib", &lib);
+
+	if (r < 0)
+		return r;
+	switch (what) {
+	case 0:
+		return view_lookup(p->f.view, &OWNER, lib.id, "one", &a);
+	case 1:
+		r = view_lookup(p->f.view, &OWNER, lib.id, "one", &a);
+		return r < 0 ? r : (int)view_read(p->f.view, &OWNER, a.id, 0, b, sizeof(b));
+	case 2:
+		r = view_lookup(p->f.view, &OWNER, lib.id, "a", &a);
+		if (r == 0)
+			r = view_lookup(p->f.view, &OWNER, a.id, "two", &a);
+		return r < 0 ? r : (int)view_write(p->f.view, &OWNER, a.id, 0, "X", 1);
+	default:
+		return view_rename(p->f.view, &OWNER, NODE_ROOT, ".env", NODE_ROOT, "x", 0);
+	}
+}
+
+/* Each memory request and system call fails once: an error and a tree that can go on, or success. */
+static void test_seed__failed_call_leaves_it_as_it_was(void **state)
+{
+	unsigned int failed = 0;
+
+	(void)state;
+	for (int what = 0; what < 4; what++)
+		for (int n = 1; n < 200; n++) {
+			struct planted p;
+			char *live, *again;
+			bool reached;
+			int r;
+
+			init(&p, FREE_POLICY);
+			fault.memory = true;
+			fault.half = n & 1;
+			fault_arm(n, ENOSPC);
+			r = one_of_all(&p, what);
+			reached = fault_disarm();
+			failed += r < 0;
+			if (r < 0)
+				assert_true(one_of_all(&p, what) >= 0);
+			live = view_picture(&p.f);
+			lose_main(&p);
+			view_fixture_crash(&p.f);
+			again = view_picture(&p.f);
+			assert_string_equal(again, live);
+			free(live);
+			free(again);
+			view_fixture_release(&p.f);
+			if (!reached)
+				break;
+		}
+	assert_true(failed > 40);
+}
+
+/* A folder whose names take several records, and a crash behind the first. */
+static void test_seed__half_a_folder_is_completed(void **state)
+{
+	enum { NAMES = 6000 };
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct record rec;
+	struct planted p;
+	struct node_attr a;
+	char name[64];
+	uint64_t dir, seq;
+
+	(void)state;
+	init(&p, FREE_POLICY);
+	put_dir(&p, "lib/wide");
+	for (int i = 0; i < NAMES; i++) {
+		(void)snprintf(name, sizeof(name), "lib/wide/name-%040d", i);
+		put_file(&p, name, "");
+	}
+	dir = find(&p, "lib/wide").id;
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(name, sizeof(name), "name-%040d", i * 7);
+		assert_int_equal(seed_encode(&b, &(struct seed_name){.name = {name, strlen(name)},
+								     .mode = S_IFREG | 0600}),
+				 0);
+	}
+	view_record(p.f.view, &OWNER, &rec, OP_SEED);
+	RECORD_SET(&rec, mask, F_MASK, (uint32_t)SEED_NAMES | (uint32_t)SEED_MORE);
+	RECORD_SET(&rec, node, F_NODE, dir);
+	RECORD_SET(&rec, node2, F_NODE2, p.f.view->rec.tree.next_upper);
+	RECORD_SET(&rec, path, F_PATH, ((struct bytes){"lib/wide", 8}));
+	RECORD_SET(&rec, value, F_VALUE, ((struct bytes){b.data, b.len}));
+	assert_int_equal(view_commit(p.f.view, &rec), 0);
+	view_fixture_crash(&p.f);
+	assert_true(seed_is_unread(&p.f.view->rec.tree, dir));
+	seq = p.f.view->rec.tree.seq;
+	for (int i = 0; i < NAMES; i += 7) {
+		(void)snprintf(name, sizeof(name), "name-%040d", i);
+		assert_int_equal(view_lookup(p.f.view, &OWNER, dir, name, &a), 0);
+		assert_int_equal(a.mode & 0777, i < 21 ? 0600 : 0644);
+	}
+	assert_true(p.f.view->rec.tree.seq > seq + 1);
+	assert_true(p.f.view->rec.tree.nseeds > NAMES);
+	view_fixture_release(&p.f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_seed__names_go_both_ways_and_damage_is_found),
+		cmocka_unit_test(test_seed__costs_what_is_looked_at),
+		cmocka_unit_test(test_seed__replays_without_the_main_worktree),
+		cmocka_unit_test(test_seed__sources_survive_checkpoints),
+		cmocka_unit_test(test_seed__is_the_agents_own_once_changed),
+		cmocka_unit_test(test_seed__names_that_are_there_stay),
+		cmocka_unit_test(test_seed__the_newest_bytes_and_their_size),
+		cmocka_unit_test(test_seed__gone_is_an_error_for_files_and_empty_for_folders),
+		cmocka_unit_test(test_seed__large_files_are_read_through),
+		cmocka_unit_test(test_seed__unchanged_is_no_change),
+		cmocka_unit_test(test_seed__moved_folders),
+		cmocka_unit_test(test_seed__hidden_names_stay_hidden_when_moved),
+		cmocka_unit_test(test_seed__failed_call_leaves_it_as_it_was),
+		cmocka_unit_test(test_seed__half_a_folder_is_completed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
