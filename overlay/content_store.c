@@ -61,11 +61,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
 #include "cleanup.h"
 #include "content_data.h"
 #include "content_table.h"
+#include "hash.h"
 #include "io.h"
 #include "sys.h"
 

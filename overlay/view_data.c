@@ -13,9 +13,9 @@
 #include <linux/falloc.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
 #include "cleanup.h"
+#include "hash.h"
 #include "io.h"
 #include "journal.h"
 #include "log.h"
