@@ -69,8 +69,11 @@ static int do_status(struct fs *fs, struct buf *text)
 static int do_snapshot(struct fs *fs, struct record *ret)
 {
 	struct view_info i;
-	int r = helper_run(HELPER_SYNCFS, fs->mount, SYNCFS_MS);
+	int r;
 
+	if (loop_stopping())
+		return -ESHUTDOWN;
+	r = helper_run(HELPER_SYNCFS, fs->mount, SYNCFS_MS);
 	if (r < 0)
 		(void)log_warning(r, "write out mapped pages before a snapshot, ignoring");
 	(void)loop_wait_idle(fs, IDLE_MS);
@@ -97,7 +100,7 @@ static void poke(struct fs *fs, const char *path)
 {
 	_cleanup_free_ char *full = NULL;
 
-	if (asprintf(&full, "%s/%s", fs->mount, path) < 0)
+	if (loop_stopping() || asprintf(&full, "%s/%s", fs->mount, path) < 0)
 		return;
 	(void)helper_run(HELPER_POKE, full, POKE_MS); /* a watcher told late is no failure */
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -46,8 +47,14 @@ static void child(enum helper what, const char *path)
 	_exit(r < 0);
 }
 
-/* A fork, not another program: that would take ten times as long to start. */
-int helper_run(enum helper what, const char *path, int timeout_ms)
+static atomic_int running;
+
+bool helper_running(void)
+{
+	return atomic_load(&running) > 0;
+}
+
+static int run(enum helper what, const char *path, int timeout_ms)
 {
 	struct timespec pause = {.tv_nsec = 50000};
 	int64_t left = (int64_t)timeout_ms * 1000000;
@@ -73,4 +80,15 @@ int helper_run(enum helper what, const char *path, int timeout_ms)
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, &status, WNOHANG);
 	return -ETIMEDOUT;
+}
+
+/* A fork, not another program: that would take ten times as long to start. */
+int helper_run(enum helper what, const char *path, int timeout_ms)
+{
+	int r;
+
+	atomic_fetch_add(&running, 1);
+	r = run(what, path, timeout_ms);
+	atomic_fetch_sub(&running, 1);
+	return r;
 }

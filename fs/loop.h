@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
+
 #include <stddef.h>
 
 #include "fs.h"
@@ -19,6 +21,9 @@ int loop_run(struct fs *fs);
 
 /* Ends loop_run() soon. Async-signal-safe. */
 void loop_stop(void);
+
+/* Has it been asked to? What would ask the kernel for something should no longer begin. */
+bool loop_stopping(void);
 
 /* Called by a handler before work that may take long: the next request is read by another thread. */
 void loop_yield(void);

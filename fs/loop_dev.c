@@ -46,7 +46,9 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "helper.h"
 #include "log.h"
+#include "notify.h"
 
 enum { THREADS = 4, BUFFER = (1 << 20) + 65536, POLL_MS = 1000, JOIN_MAX = 256 };
 #define SPIN_NS		50000
@@ -87,6 +89,11 @@ char *loop_buffer(size_t n)
 void loop_stop(void)
 {
 	atomic_store(&stopping, 1);
+}
+
+bool loop_stopping(void)
+{
+	return atomic_load(&stopping);
 }
 
 /* --- the session's I/O --- */
@@ -219,6 +226,12 @@ static bool yield_cpu(uint64_t since)
 	return now_ns() - since < HOGGED_NS;
 }
 
+/* Have we been told to stop, and does nobody wait for an answer of ours on our own behalf? */
+static bool may_end(struct fs *fs)
+{
+	return atomic_load(&stopping) && notify_stop(fs->notify) && !helper_running();
+}
+
 /* Bytes read, 0 when the view is unmounted or we stop, or -errno. The lead is held. */
 static ssize_t next_request(struct fs *fs, char *p)
 {
@@ -241,7 +254,7 @@ static ssize_t next_request(struct fs *fs, char *p)
 			continue;
 		if (errno != EAGAIN)
 			return -errno;
-		if (atomic_load(&stopping))
+		if (may_end(fs))
 			return 0;
 		if (misses < SPIN_MISSES_MAX && !hogged) {
 			uint64_t t = now_ns();
@@ -334,7 +347,7 @@ static void *thread_main(void *user)
 	long r = p ? 1 : -ENOMEM;
 
 	want_short_turns();
-	while (r > 0 && !atomic_load(&stopping))
+	while (r > 0 && !may_end(fs))
 		r = serve_one(fs, p);
 	loop_stop();
 	free(p);

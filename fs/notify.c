@@ -29,7 +29,9 @@ struct notify {
 	struct fuse_session *se; /* NULL until notify_attach() */
 	struct message *head, **tail;
 	uint64_t nqueued, nsent;
-	bool stop;
+	bool sending; /* one is with the kernel */
+	bool stop;    /* the thread ends when the queue is empty */
+	bool closed;  /* nothing is queued any more */
 };
 
 static void send_message(struct fuse_session *se, const struct message *m)
@@ -65,10 +67,12 @@ static void *thread_main(void *user)
 		n->head = m->next;
 		if (!n->head)
 			n->tail = &n->head;
+		n->sending = true;
 		pthread_mutex_unlock(&n->lock);
 		send_message(se, m);
 		free(m);
 		pthread_mutex_lock(&n->lock);
+		n->sending = false;
 		n->nsent++;
 		pthread_cond_broadcast(&n->sent);
 	}
@@ -103,6 +107,24 @@ void notify_attach(struct notify *n, struct fuse_session *se)
 	pthread_mutex_unlock(&n->lock);
 }
 
+bool notify_stop(struct notify *n)
+{
+	struct message *m;
+	bool idle;
+
+	pthread_mutex_lock(&n->lock);
+	n->closed = true;
+	while ((m = n->head)) {
+		n->head = m->next;
+		free(m);
+	}
+	n->tail = &n->head;
+	idle = !n->sending;
+	pthread_cond_broadcast(&n->sent);
+	pthread_mutex_unlock(&n->lock);
+	return idle;
+}
+
 void notify_free(struct notify *n)
 {
 	if (!n)
@@ -131,10 +153,14 @@ static void enqueue(struct notify *n, uint64_t node, uint64_t off, int64_t len, 
 	memcpy(m->name, name, name_len);
 	m->name[name_len] = '\0';
 	pthread_mutex_lock(&n->lock);
-	*n->tail = m;
-	n->tail = &m->next;
-	n->nqueued++;
-	pthread_cond_signal(&n->queued);
+	if (n->closed) {
+		free(m);
+	} else {
+		*n->tail = m;
+		n->tail = &m->next;
+		n->nqueued++;
+		pthread_cond_signal(&n->queued);
+	}
 	pthread_mutex_unlock(&n->lock);
 }
 
@@ -166,7 +192,7 @@ void notify_flush(struct notify *n)
 
 	pthread_mutex_lock(&n->lock);
 	until = n->nqueued;
-	while (n->nsent < until)
+	while (n->nsent < until && !n->closed)
 		pthread_cond_wait(&n->sent, &n->lock);
 	pthread_mutex_unlock(&n->lock);
 }

@@ -13,7 +13,12 @@ int notify_new(struct notify **ret);
  * anything of this view yet, so it has nothing cached. */
 void notify_attach(struct notify *n, struct fuse_session *se);
 
-/* Ends the thread; what was queued is sent first. Takes NULL. */
+/* Lets nothing wait for the kernel any more: what is queued is dropped, and so is what comes. False
+ * while one is being sent: the kernel may then be waiting for an answer of ours (it has dirty pages
+ * written out first), so the session must be served until this says true. Never waits. */
+bool notify_stop(struct notify *n);
+
+/* Ends the thread; what was queued is sent first, unless it was stopped. Takes NULL. */
 void notify_free(struct notify *n);
 
 /* The callbacks for view_open(); `user` is the struct notify. */
@@ -23,5 +28,5 @@ void notify_inode(uint64_t node, uint64_t off, int64_t len, void *user);
 /* Attributes alone, at once. From a handler too: the kernel marks them as old and waits for nothing. */
 void notify_attr(uint64_t node, void *user);
 
-/* Returns when everything queued before the call was sent. Never from a handler. */
+/* Returns when everything queued before the call was sent, or it was stopped. Never from a handler. */
 void notify_flush(struct notify *n);

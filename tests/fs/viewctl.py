@@ -4,6 +4,8 @@
 leaves nothing half done."""
 import os
 import subprocess
+import sys
+import time
 
 from harness import *
 
@@ -68,6 +70,44 @@ def test_viewctl__snapshot_is_durable_and_holds_mapped_pages(view):
         view.kill()
     view.start()
     equal(get(path)[:4], "MMAP", "a mapped page after kill -9")
+
+
+def test_stop__while_the_server_waits_for_its_own_kernel(tmp):
+    """SIGTERM while invalidations and a snapshot have dirty pages written out: the answers that they wait
+    for are still given, and the server ends at once."""
+    import views
+    for n in range(3):
+        folder = os.path.join(tmp, str(n))
+        os.mkdir(folder)
+        v = views.View(folder).start()
+        put(os.path.join(tmp, "new"), "x" * 300000)
+        dirty = subprocess.Popen([sys.executable, "-c", DIRTY, v.path("m")], stderr=subprocess.DEVNULL)
+        wait_for(lambda: os.path.exists(v.path("m")), what="pages are dirtied")
+        puts = subprocess.Popen(["sh", "-c", 'while "$1" "$2" put m "$3" && "$1" "$2" snapshot; do :; done', "sh",
+                                 program("viewctl_cli"), v.sock, os.path.join(tmp, "new")],
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert puts.stdout.readline(), "no snapshot was taken"
+        began = time.monotonic()
+        v.stop(timeout=30)
+        took = time.monotonic() - began
+        for p in (dirty, puts):
+            p.kill()
+            p.wait()
+        puts.stdout.close()
+        assert took < 5, f"{took:.1f} s from SIGTERM to the end"
+
+
+DIRTY = """
+import mmap, os, sys
+while True:
+    fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+    os.ftruncate(fd, 1 << 20)
+    with mmap.mmap(fd, 1 << 20) as m:
+        for k in range(20):
+            for i in range(0, 1 << 20, 4096):
+                m[i] = k + 1
+    os.close(fd)
+"""
 
 
 main()
