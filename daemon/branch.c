@@ -271,12 +271,78 @@ int branch_keep_base(struct repo *r, const char *view_id, const git_oid *at, str
 	return q < 0 ? git_errno(q, reterr, "keeping the base commit alive") : 0;
 }
 
+static char *held_name(const char *view_id, const char *what)
+{
+	char *s = NULL;
+
+	return asprintf(&s, "refs/agentfs/base/%s-%s", view_id, what) < 0 ? NULL : s;
+}
+
+static void drop_held(struct repo *r, const char *view_id)
+{
+	_cleanup_free_ char *glob = held_name(view_id, "*");
+	git_reference_iterator *it = NULL;
+	git_strarray names = {0};
+	const char *name;
+
+	if (!glob || git_reference_iterator_glob_new(&it, r->git, glob) < 0)
+		return;
+	while (git_reference_next_name(&name, it) == 0) {
+		char **v = realloc(names.strings, (names.count + 1) * sizeof(*v));
+
+		if (!v)
+			break;
+		names.strings = v;
+		v[names.count] = strdup(name);
+		names.count += v[names.count] != NULL;
+	}
+	git_reference_iterator_free(it);
+	for (size_t i = 0; i < names.count; i++) {
+		(void)git_reference_remove(r->git, names.strings[i]);
+		free(names.strings[i]);
+	}
+	free(names.strings);
+}
+
+static int force_ref(struct repo *r, const char *full, const git_oid *to, const char *why)
+{
+	git_reference *ref = NULL;
+	int q = full ? git_reference_create(&ref, r->git, full, to, 1, why) : -ENOMEM;
+
+	git_reference_free(ref);
+	return q;
+}
+
+int branch_hold_base(struct repo *r, const char *view_id, const git_oid *at, struct err *reterr)
+{
+	_cleanup_free_ char *full = held_name(view_id, "next");
+	int q = force_ref(r, full, at, "agentfs: the next base of a view");
+
+	return q < 0 ? git_errno(q, reterr, "keeping the new base alive") : 0;
+}
+
+void branch_move_base(struct repo *r, const char *view_id, const git_oid *from, const git_oid *to,
+		      bool keep_old)
+{
+	_cleanup_free_ char *full = base_name(view_id), *next = held_name(view_id, "next"),
+			    *old = held_name(view_id, git_oid_tostr_s(from));
+	int q = force_ref(r, full, to, "agentfs: base of a view");
+
+	if (q < 0)
+		return; /* the next one still keeps it */
+	if (!keep_old)
+		drop_held(r, view_id);
+	else if (force_ref(r, old, from, "agentfs: a base that the view still reads") == 0 && next)
+		(void)git_reference_remove(r->git, next);
+}
+
 void branch_drop_base(struct repo *r, const char *view_id)
 {
 	_cleanup_free_ char *full = base_name(view_id);
 
 	if (full)
 		(void)git_reference_remove(r->git, full);
+	drop_held(r, view_id);
 }
 
 int branch_preserve(struct repo *r, const char *agent, const char *view_id, const char *name,

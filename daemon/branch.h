@@ -41,6 +41,13 @@ void branch_unclaim(struct repo *r, const char *name, const git_oid *at,
 int branch_keep_base(struct repo *r, const char *view_id, const git_oid *at, struct err *reterr);
 void branch_drop_base(struct repo *r, const char *view_id);
 
+/* While a view moves to another base: refs/agentfs/base/<view-id>-next keeps that; then the base's ref
+ * moves, and the old one stays under <view-id>-<commit> while the view reads content of it, as do those
+ * before. Nothing is lost where the second fails. */
+int branch_hold_base(struct repo *r, const char *view_id, const git_oid *at, struct err *reterr);
+void branch_move_base(struct repo *r, const char *view_id, const git_oid *from, const git_oid *to,
+		      bool keep_old);
+
 /* Makes a ref below refs/agentfs/preserved/<agent>/<view-id>/ that did not exist: `name`, or
  * name-1, name-2 … *ret_ref is its full name, malloc'd; a ref of ours that already keeps the
  * commit is reused. */

@@ -67,6 +67,18 @@ int create_prepare(struct worker *w, struct err *reterr)
 			    (uint32_t)worker_int(w, "gid", w->peer_gid), &c->pub, reterr);
 }
 
+int create_open_image(struct worker *w, const char *view_id, uint32_t uid, uint32_t gid,
+		      struct err *reterr)
+{
+	struct create *c = sys_calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->pub = (struct publish){-1, -1, -1, -1, -1, -1, 0, 0};
+	w->create = c;
+	return publish_open(w->state_fd, view_id, uid, gid, &c->pub, reterr);
+}
+
 void create_finish(struct worker *w)
 {
 	struct create *c = w->create;
@@ -243,6 +255,33 @@ static int ensure_image(struct worker *w, json_t *ret, struct err *reterr)
 	(void)json_object_update_new(ret, json_pack("{s:s,s:n,s:s,s:n}", "image", image,
 						    "image_tmp", "index", index, "index_tmp"));
 	return create_notes(&w->repo, c->img, ret);
+}
+
+int create_image_of(struct worker *w, git_commit *commit, char **ret_name, struct err *reterr)
+{
+	struct create *c = w->create;
+	char image[PUBLISH_NAME_MAX];
+	int r;
+
+	r = git_commit_dup(&c->base, commit);
+	if (r < 0)
+		return git_errno(r, reterr, "reading the new base");
+	git_oid_tostr(c->tree_hex, sizeof(c->tree_hex), git_commit_tree_id(commit));
+	publish_name(&c->pub, PUBLISH_IMAGE, c->tree_hex, image);
+	if (flock(c->pub.lock, LOCK_EX) < 0)
+		return err_set(reterr, -errno, "waiting for another image: %s", strerror(errno));
+	r = image_open(c->pub.dir, image, &c->img, reterr);
+	if (r == -ENOENT) {
+		err_release(reterr);
+		r = build_image(w, reterr);
+		if (r >= 0)
+			r = image_open(c->pub.dir, image, &c->img, reterr);
+	}
+	(void)flock(c->pub.lock, LOCK_UN);
+	if (r < 0)
+		return r;
+	*ret_name = strdup(image);
+	return *ret_name ? 0 : -ENOMEM;
 }
 
 static int describe(struct worker *w, json_t *ret, const struct branch_made *made)

@@ -9,6 +9,7 @@
 #include "repo.h"
 
 struct image;
+struct worker;
 
 struct create_seeds_options {
 	const char *agent, *branch;
@@ -48,3 +49,9 @@ int create_untracked(struct repo *repo, const struct image *img, const json_t *c
 /* In a partial clone, which is said in a note: are all files of the image there? Errors: -ENOENT (NotFetched). */
 int create_check_fetched(struct repo *repo, const struct image *img, json_t *ret,
 			 struct err *reterr);
+
+/* For other ops that need a commit's image: with privileges, before; its name in STATE/images (caller
+ * frees), built where it is not there. create_finish() ends it. Errors: NotFetched, NoSpace, -errno. */
+int create_open_image(struct worker *w, const char *view_id, uint32_t uid, uint32_t gid,
+		      struct err *reterr);
+int create_image_of(struct worker *w, git_commit *commit, char **ret_name, struct err *reterr);

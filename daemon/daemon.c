@@ -83,7 +83,7 @@ static void on_view_changed(struct view *v, const char *what, void *user)
 {
 	struct daemon *d = user;
 
-	if (v->row.state == VIEW_LIVE)
+	if (view_is_open(v))
 		events_emit(d->events, what, v->row.agent, v->row.id, v->row.uid, "%s%s%s", what,
 			    *v->why ? ": " : "", v->why);
 	if (v->phase == PHASE_LIVE)
@@ -148,7 +148,7 @@ static void take_up(struct daemon *d, struct view *v)
 	bool closing = v->row.state == VIEW_CLOSING;
 	struct op *op;
 
-	if (v->row.state == VIEW_LIVE || v->row.state == VIEW_FROZEN) {
+	if (view_is_open(v)) {
 		view_start(v, NULL, NULL);
 		return;
 	}

@@ -343,10 +343,10 @@ static int plan(struct edit *d)
 
 		if (there && d->edits[i].e.mode && !(d->x->v[at].flags & FLAG_STAGE))
 			continue;
-		if (!there && !d->edits[i].e.mode)
+		if (!there && !d->edits[i].e.mode && !d->edits[i].sides)
 			continue;
 		d->in_place = false;
-		if (!there)
+		if (!there && !d->edits[i].sides)
 			make_room(d, path);
 	}
 	return 0;
@@ -405,20 +405,31 @@ static int add_old(struct edit *d, const struct entry *e)
 	return r == 0 ? add_name(d, e->name, e->len, fixed) : r;
 }
 
-static int add_new(struct edit *d, const struct gitindex_edit *edit)
+static int add_side(struct edit *d, const char *path, const struct gitindex_entry *e, size_t stage)
 {
-	size_t len = strlen(edit->path), flags = len < FLAG_NAME ? len : FLAG_NAME;
+	size_t len = strlen(path), flags = (len < FLAG_NAME ? len : FLAG_NAME) | stage << 12;
 	char fixed[FIXED];
 	int r;
 
-	if (!edit->e.mode)
+	if (!e->mode)
 		return 0;
 	d->count++;
-	fixed_part(&edit->e, fixed);
+	fixed_part(e, fixed);
 	fixed[60] = (char)(flags >> 8);
 	fixed[61] = (char)flags;
 	r = buf_add(d->out, fixed, sizeof(fixed));
-	return r == 0 ? add_name(d, edit->path, len, FIXED) : r;
+	return r == 0 ? add_name(d, path, len, FIXED) : r;
+}
+
+static int add_new(struct edit *d, const struct gitindex_edit *edit)
+{
+	int r = 0;
+
+	if (!edit->sides)
+		return add_side(d, edit->path, &edit->e, 0);
+	for (size_t i = 0; r == 0 && i < 3; i++)
+		r = add_side(d, edit->path, &edit->sides[i], i + 1);
+	return r;
 }
 
 static int order(const struct entry *e, const char *path, size_t len)

@@ -36,6 +36,9 @@ bool gitindex_find(const struct gitindex *x, const char *path, struct gitindex_e
 struct gitindex_edit {
 	const char *path;	 /* first, for qsort() by gitindex_edit_order() */
 	struct gitindex_entry e; /* mode 0: it goes */
+	const struct gitindex_entry
+		*sides; /* of a conflict: base, ours, theirs, each with mode 0 where
+					       it is not there; NULL: none. Then `e` is not looked at */
 };
 int gitindex_edit_order(const void *a, const void *b);
 

@@ -153,7 +153,7 @@ static void check_views(json_t *a, const struct daemon *d)
 		shared += strcmp(v->row.git, "worktree") == 0;
 		if (v->phase == PHASE_LIVE)
 			live++;
-		else if (v->row.state == VIEW_LIVE)
+		else if (view_is_open(v))
 			add(a, "view", "warning", "it is tried again by itself",
 			    "the view of '%s' is stale: "
 			    "%s",

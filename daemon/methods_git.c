@@ -209,6 +209,7 @@ void method_apply(struct daemon *d, struct call *c)
 struct next {
 	struct view_row row; /* as it will be */
 	char *policy;
+	unsigned tries; /* of moving the view to another base */
 };
 
 static void next_free(void *p)
@@ -238,27 +239,39 @@ static void tell_server(struct view *v, const char *policy)
 
 	RECORD_SET(&msg, name, F_NAME, text_bytes(v->row.branch));
 	RECORD_SET(&msg, value, F_VALUE, text_bytes(v->row.task));
-	RECORD_SET(&pol, value, F_VALUE, text_bytes(policy));
 	(void)view_call(v, &msg, 10000, ignore_answer, NULL);
+	if (!policy) /* told already */
+		return;
+	RECORD_SET(&pol, value, F_VALUE, text_bytes(policy));
 	(void)view_call(v, &pol, 10000, ignore_answer, NULL);
 }
+
+static void next_task(struct op *op, struct view *v);
 
 static void on_next(struct op *op, json_t *ok, struct fault *f)
 {
 	struct next *n = op->data;
 	struct view *v = views_get(op->d->views, op->key);
 	const char *base = json_string_value(json_object_get(ok, "base_commit"));
+	const char *target = json_string_value(json_object_get(ok, "target"));
 	_cleanup_(err_release) struct err e = ERR_INIT;
 	struct fault g = FAULT_INIT;
 	json_t *notes = json_object_get(ok, "notes");
 	struct view_row old;
 
+	if (!ok && v && sync_again(f, &n->tries)) {
+		fault_release(f);
+		next_task(op, v);
+		return;
+	}
 	if (!ok || !v) {
 		op_end(op, NULL, f);
 		return;
 	}
 	if (base)
 		(void)view_row_set(&n->row.base, base);
+	if (target && *target)
+		(void)view_row_set(&n->row.target, target);
 	n->row.branch_made = true;
 	old = v->row;
 	v->row = n->row;
@@ -269,30 +282,40 @@ static void on_next(struct op *op, json_t *ok, struct fault *f)
 	v->distance.at = 0;
 	if (view_save(v, &e) < 0)
 		(void)fault_from_err(&g, &e, NULL);
-	else
+	else if (!arg_str(op->call, "base"))
 		(void)view_files_update(op->d, v, n->policy, &g);
+	else
+		(void)view_set_base(op->d, v, ok, &g);
 	if (g.id) {
 		op_end(op, NULL, &g);
 		return;
 	}
-	tell_server(v, n->policy);
+	tell_server(v, arg_str(op->call, "base") ? NULL : n->policy);
 	notes = json_is_array(notes) ? json_incref(notes) : json_array();
 	op_end(op, json_pack("{s:o,s:o}", "view", view_json(v), "notes", notes), NULL);
 }
 
 static void on_next_materialized(struct op *op, json_t *ok, struct fault *f)
 {
-	struct next *n = op->data;
 	struct view *v = views_get(op->d->views, op->key);
-	json_t *q;
 
-	if (!ok || !v) {
+	if (!ok || !v)
 		op_end(op, NULL, f);
-		return;
-	}
-	q = op_view_request(op, "next", v);
+	else
+		next_task(op, v);
+}
+
+/* Onto the branch's own tip, or with the files of another base. */
+static void next_task(struct op *op, struct view *v)
+{
+	const char *base = arg_str(op->call, "base");
+	struct next *n = op->data;
+	json_t *q = op_view_request(op, base ? "sync" : "next", v);
+
 	(void)json_object_set_new(q, "new_branch", json_string(n->row.branch));
 	(void)json_object_set_new(q, "new_task", json_string(n->row.task));
+	if (base)
+		(void)json_object_set_new(q, "to", json_string(base));
 	op_task(op, q, on_next);
 }
 

@@ -44,7 +44,7 @@ static struct view *source_view(const struct op *op)
 {
 	struct view *v = views_get(op->d->views, source_name(op));
 
-	return v && v->row.state == VIEW_LIVE ? v : NULL;
+	return v && view_is_open(v) ? v : NULL;
 }
 
 static void next_source(struct op *op);

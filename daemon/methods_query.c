@@ -88,8 +88,7 @@ static void ask_distance(struct look *l, struct view *v)
 	uint64_t age = monotonic_ns() - v->distance.at;
 	struct distance *q;
 
-	if (v->row.state != VIEW_LIVE ||
-	    (v->distance.at && age < DISTANCE_FRESH_S * UINT64_C(1000000000)))
+	if (!view_is_open(v) || (v->distance.at && age < DISTANCE_FRESH_S * UINT64_C(1000000000)))
 		return;
 	q = sys_calloc(1, sizeof(*q));
 	if (!q)

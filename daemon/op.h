@@ -88,5 +88,12 @@ int make_policy(struct daemon *d, const struct view_row *row, char **ret, struct
 int view_files_write(struct daemon *d, struct view *v, json_t *made, struct fault *f);
 int view_files_update(struct daemon *d, struct view *v, const char *policy, struct fault *f);
 
+/* methods_sync.c: the view moved to the base that a worker's answer names (to, tree, image): row, files and
+ * policy follow. Errors: set in f. */
+int view_set_base(struct daemon *d, struct view *v, json_t *ok, struct fault *f);
+
+/* Is the fault only that the view was changed while it was looked at, and worth another try? */
+bool sync_again(const struct fault *f, unsigned *tries);
+
 /* The same for the policy alone: 1 it is another one now, 0 it was this one. */
 int view_policy_update(struct daemon *d, struct view *v, const char *policy, struct fault *f);

@@ -74,11 +74,6 @@ static void push(struct daemon *d, struct view *v, bool again)
 	fault_release(&f);
 }
 
-static bool is_open(const struct view *v)
-{
-	return v->row.state == VIEW_LIVE || v->row.state == VIEW_FROZEN;
-}
-
 int daemon_reload(struct daemon *d, struct err *reterr)
 {
 	struct config fresh;
@@ -90,13 +85,13 @@ int daemon_reload(struct daemon *d, struct err *reterr)
 	config_release(&d->config);
 	d->config = fresh;
 	for (v = views_next(d->views, NULL); v; v = views_next(d->views, v))
-		if (is_open(v))
+		if (view_is_open(v))
 			push(d, v, false);
 	return 0;
 }
 
 void daemon_policy_again(struct daemon *d, struct view *v)
 {
-	if (v->policy_untold && is_open(v))
+	if (v->policy_untold && view_is_open(v))
 		push(d, v, true);
 }

@@ -397,7 +397,7 @@ static void existing(struct op *op, struct view *v)
 	json_t *q;
 
 	if (!may_use(v, op->uid) || strcmp(v->row.task, c->row.task) != 0 ||
-	    strcmp(v->row.asked_base, c->row.asked_base) != 0 || v->row.state != VIEW_LIVE) {
+	    strcmp(v->row.asked_base, c->row.asked_base) != 0 || !view_is_open(v)) {
 		taken(op, v, false);
 		return;
 	}

@@ -218,8 +218,11 @@ int view_files_update(struct daemon *d, struct view *v, const char *policy, stru
 	_cleanup_(err_release) struct err e = ERR_INIT;
 	_cleanup_close_ int dir = open_view_dir(d, v);
 	struct viewconf conf = {0};
-	char **const fields[] = {&conf.task, &conf.branch, &conf.policy};
-	const char *const values[] = {v->row.task, v->row.branch, policy};
+	/* image and index stay: they are what the journal begins with */
+	char **const fields[] = {&conf.task, &conf.branch, &conf.base_commit,
+				 &conf.tree, &conf.target, &conf.policy};
+	const char *const values[] = {v->row.task, v->row.branch, v->row.base,
+				      v->row.tree, v->row.target, policy};
 	int r = dir < 0 ? dir : viewconf_read(dir, &conf, &e);
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields) && r == 0; i++)

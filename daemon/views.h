@@ -103,6 +103,12 @@ int view_call(struct view *v, struct record *msg, unsigned timeout_ms, viewlink_
 /* Has its stats brought up to date; fn is called in any case, perhaps from within. */
 void view_refresh(struct view *v, view_fn fn, void *user);
 
+/* Is it to be served: live or frozen? */
+static inline bool view_is_open(const struct view *v)
+{
+	return v->row.state == VIEW_LIVE || v->row.state == VIEW_FROZEN;
+}
+
 /* "creating", "live", "stale", … as the interface says. */
 const char *view_status(const struct view *v);
 

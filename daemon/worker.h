@@ -57,6 +57,12 @@
  * op "next": new_branch, → base_commit (tip of the old branch), branch, branch_made, branch_was as for create;
  *     moves the view's own HEAD and ref through viewctl. Dirty: the view has commits that its branch
  *     lacks (materialize first). refs/agentfs/base/<view-id> stays: the image's tree needs it.
+ * op "sync": to (revision, or null: the target's tip), markers, dry_run, new_branch (of the next task; HEAD and
+ *     files then begin there) → moved, from, to and base_commit (commits), tree, image, head, files,
+ *     merged [path], merge, merging, conflicts [{path, kind, reason}], branch_made, notes; the view is on the
+ *     new base when moved. Errors: as materialize; Invalid (no target), Unsupported (git worktree),
+ *     Conflict (unresolved ones in the index), Dirty (new_branch: not materialized), Busy with details
+ *     {again: true} where the view was changed meanwhile and another try is worth it.
  * op "merge": repo, source (branch), source_commit (dry_run: instead of its tip), into (branch or null:
  *     the view's target), target_commit (dry_run: instead of its tip), dry_run, squash,
  *     agent, task, user_name, user_email → one Merged object; dry_run: and would, the commit it made.

@@ -22,6 +22,7 @@ static const struct worker_op ops[] = {
 	{"close", WORKER_REPO | WORKER_VIEW, view_prepare_conf, op_close, NULL},
 	{"merge", WORKER_REPO, NULL, op_merge, NULL},
 	{"next", WORKER_REPO | WORKER_VIEW, view_prepare_lock, op_next, view_finish},
+	{"sync", WORKER_REPO | WORKER_VIEW, sync_prepare, op_sync, sync_finish},
 	{"uncreate", WORKER_REPO, NULL, op_uncreate, NULL},
 	{"ignored", WORKER_REPO, NULL, op_ignored, NULL},
 	{"leftovers", WORKER_REPO, NULL, op_leftovers, NULL},

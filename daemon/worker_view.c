@@ -146,6 +146,7 @@ int view_open_snapshot(struct worker *w, bool need_server, bool lock, struct err
 {
 	struct record msg = {.type = VIEWCTL_SNAPSHOT};
 	uint64_t seq = 0;
+	char *base;
 	int r = connect_server(w, need_server, reterr);
 
 	if (r >= 0 && lock)
@@ -158,7 +159,16 @@ int view_open_snapshot(struct worker *w, bool need_server, bool lock, struct err
 			return err_wrap(reterr, "taking a snapshot of the view");
 	}
 	w->snapshot_s = time(NULL);
-	return snapshot_open(w->view_dir, w->state_fd, seq, &w->snapshot, reterr);
+	r = snapshot_open(w->view_dir, w->state_fd, seq, &w->snapshot, reterr);
+	if (r < 0)
+		return r;
+	/* What the journal says holds, should view.conf lag behind a sync. */
+	base = strdup(snapshot_base_commit(w->snapshot));
+	if (!base)
+		return -ENOMEM;
+	free(w->conf.base_commit);
+	w->conf.base_commit = base;
+	return 0;
 }
 
 /* path: below .git */
@@ -271,4 +281,22 @@ bool view_base_has(const struct worker *w, const char *path)
 		path += *path == '/';
 	}
 	return at > 0;
+}
+
+int view_move(struct worker *w, const struct view_move_request *m, uint64_t *ret_kept,
+	      struct err *reterr)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct record msg = {.type = VIEWCTL_SYNC}, answer;
+	int r;
+
+	RECORD_SET(&msg, name, F_NAME, ((struct bytes){m->image, strlen(m->image)}));
+	RECORD_SET(&msg, name2, F_NAME2, ((struct bytes){m->commit, strlen(m->commit)}));
+	RECORD_SET(&msg, mtime, F_MTIME, m->time);
+	RECORD_SET(&msg, offset, F_OFFSET, m->seq);
+	RECORD_SET(&msg, length, F_LENGTH, m->actions);
+	msg.seq = ++w->viewctl_seq;
+	r = viewctl_call(w->viewctl, &msg, m->fd, CALL_TIMEOUT_MS, &b, &answer, reterr);
+	*ret_kept = r >= 0 && RECORD_HAS(&answer, F_COUNT) ? answer.count : 1;
+	return r;
 }

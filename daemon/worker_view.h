@@ -45,3 +45,14 @@ void view_id_hex(const struct worker *w, char *room);
 
 /* Has the view's base this path, as a file, symlink or folder? */
 bool view_base_has(const struct worker *w, const char *path);
+
+/* Has the server move the view to another base (VIEWCTL_SYNC). *ret_kept: contents of older bases that the
+ * view still uses. Errors: -EAGAIN the view has changed since seq, as view_move_base(). */
+struct view_move_request {
+	const char *image, *commit;
+	int64_t time;
+	uint64_t seq, actions; /* bytes of actions at the begin of fd */
+	int fd;
+};
+int view_move(struct worker *w, const struct view_move_request *m, uint64_t *ret_kept,
+	      struct err *reterr);

@@ -27,6 +27,7 @@
 #include "log.h"
 #include "loop.h"
 #include "mount.h"
+#include "move.h"
 #include "notify.h"
 #include "viewctl.h"
 
@@ -64,6 +65,16 @@ static int do_status(struct fs *fs, struct buf *text)
 		i.seq, i.durable, i.changed, i.deleted, i.bytes, i.denied, i.last_write,
 		i.last_denied, i.nodes, i.journal_bytes, i.data_bytes, i.started, i.replayed,
 		i.dropped, i.checkpoint_seq, i.quota_bytes, i.quota_nodes, i.quota_refused);
+}
+
+static int do_base(struct fs *fs, struct buf *text)
+{
+	_cleanup_buf_ struct buf image = BUF_INIT, commit = BUF_INIT;
+
+	view_base(fs->view, &image, &commit);
+	if (!image.len || !commit.len)
+		return -ENOMEM;
+	return buf_addf(text, "base %s\nimage %s\n", commit.data, image.data);
 }
 
 static int do_snapshot(struct fs *fs, struct record *ret)
@@ -191,6 +202,8 @@ static int do_path(struct fs *fs, struct client *c, const struct record *msg, in
 	case VIEWCTL_DENIED:
 	case VIEWCTL_REFUSED:
 	case VIEWCTL_REBASE_BRANCH:
+	case VIEWCTL_SYNC:
+	case VIEWCTL_FREEZE:
 		break;
 	}
 	notify_flush(fs->notify);
@@ -222,6 +235,8 @@ static int do_policy(struct fs *fs, const struct record *msg, struct buf *text)
 static int dispatch(struct fs *fs, struct client *c, const struct record *msg, int fd,
 		    struct record *ret, struct buf *text)
 {
+	int r;
+
 	switch ((enum viewctl_type)msg->type) {
 	case VIEWCTL_HELLO:
 		if (msg->count != VIEWCTL_VERSION)
@@ -231,7 +246,8 @@ static int dispatch(struct fs *fs, struct client *c, const struct record *msg, i
 		RECORD_SET(ret, path, F_PATH, ((struct bytes){fs->mount, strlen(fs->mount)}));
 		return buf_add(text, view_conf(fs->view)->view_id, 16);
 	case VIEWCTL_STATUS:
-		return do_status(fs, text);
+		r = do_status(fs, text);
+		return r < 0 ? r : do_base(fs, text);
 	case VIEWCTL_SNAPSHOT:
 		return do_snapshot(fs, ret);
 	case VIEWCTL_LOCK:
@@ -251,6 +267,11 @@ static int dispatch(struct fs *fs, struct client *c, const struct record *msg, i
 
 		return branch && task ? view_set_task(fs->view, branch, task) : -EINVAL;
 	}
+	case VIEWCTL_SYNC:
+		return move_base(fs, msg, fd, ret, text);
+	case VIEWCTL_FREEZE:
+		view_freeze(fs->view, msg->mask & 1);
+		return 0;
 	}
 	return -EOPNOTSUPP;
 }

@@ -21,6 +21,7 @@
 #include "recover.h"
 #include "seed.h"
 #include "sys.h"
+#include "tree_sync.h"
 
 struct snapshot {
 	struct viewconf conf;
@@ -28,6 +29,7 @@ struct snapshot {
 	struct odb *odb;
 	struct content *content;
 	struct policy *policy;
+	struct tree_next *next; /* snapshot_preview() */
 	int index_fd, content_dir;
 };
 
@@ -35,6 +37,7 @@ void snapshot_close(struct snapshot *s)
 {
 	if (!s)
 		return;
+	tree_next_free(s->next);
 	recovered_release(&s->rec);
 	content_close(s->content);
 	odb_close(s->odb);
@@ -120,11 +123,10 @@ static const struct image_node *same_as(const struct tree *t, uint64_t id)
 	return b && S_ISREG(b->mode) && b->size == n->size ? b : NULL;
 }
 
-static int fill(const struct snapshot *s, uint64_t id, const struct entry *e,
-		struct snapshot_stat *ret)
+static int fill(const struct tree *t, uint64_t id, const struct entry *e, struct snapshot_stat *ret)
 {
 	struct node_attr a;
-	int r = tree_attr(&s->rec.tree, id, &a);
+	int r = tree_attr(t, id, &a);
 
 	if (r < 0)
 		return r;
@@ -138,13 +140,13 @@ static int fill(const struct snapshot *s, uint64_t id, const struct entry *e,
 		.size = a.size,
 		.mtime = a.mtime,
 		.ctime = a.ctime,
-		.base = S_ISDIR(a.mode) ? NULL : same_as(&s->rec.tree, id),
+		.base = S_ISDIR(a.mode) ? NULL : same_as(t, id),
 		.scratch = e && e->scratch,
 	};
 	return 0;
 }
 
-int snapshot_lookup(struct snapshot *s, const char *path, struct snapshot_stat *ret)
+static int lookup(const struct tree *t, const char *path, struct snapshot_stat *ret)
 {
 	const struct entry *e = NULL;
 	uint64_t id = NODE_ROOT;
@@ -152,17 +154,46 @@ int snapshot_lookup(struct snapshot *s, const char *path, struct snapshot_stat *
 	while (*path) {
 		size_t n = strcspn(path, "/");
 		uint64_t next;
-		int r = tree_lookup(&s->rec.tree, id, path, n, &next);
+		int r = tree_lookup(t, id, path, n, &next);
 
 		if (r < 0)
 			return r;
-		e = tree_entry(&s->rec.tree, id, path, n);
+		e = tree_entry(t, id, path, n);
 		id = next;
 		path += n;
 		if (*path == '/')
 			path++;
 	}
-	return fill(s, id, e, ret);
+	return fill(t, id, e, ret);
+}
+
+int snapshot_lookup(struct snapshot *s, const char *path, struct snapshot_stat *ret)
+{
+	return lookup(&s->rec.tree, path, ret);
+}
+
+const char *snapshot_base_commit(const struct snapshot *s)
+{
+	return s->rec.tree.base_commit ? s->rec.tree.base_commit : s->conf.base_commit;
+}
+
+int snapshot_preview(struct snapshot *s, const struct snapshot_move *m)
+{
+	struct record rec = {.type = RECORD_SYNC};
+
+	tree_next_free(s->next);
+	s->next = NULL;
+	RECORD_SET(&rec, name, F_NAME, ((struct bytes){m->image, strlen(m->image)}));
+	RECORD_SET(&rec, name2, F_NAME2, ((struct bytes){m->commit, strlen(m->commit)}));
+	RECORD_SET(&rec, count, F_COUNT, s->rec.tree.layer + 1);
+	RECORD_SET(&rec, mtime, F_MTIME, m->time);
+	RECORD_SET(&rec, value, F_VALUE, m->actions);
+	return tree_next_build(&s->rec.tree, &rec, &s->next);
+}
+
+int snapshot_preview_lookup(struct snapshot *s, const char *path, struct snapshot_stat *ret)
+{
+	return s->next ? lookup(&s->next->tree, path, ret) : -EINVAL;
 }
 
 static int read_extent(struct snapshot *s, const struct extent *e, uint64_t skip, char *p, size_t n)
@@ -294,7 +325,7 @@ int snapshot_readdir(struct snapshot *s, const char *path, snapshot_dir_fn fn, v
 		return -ENOTDIR;
 	r = list(s, st.node, &l);
 	for (size_t i = 0; i < l.n && r == 0; i++) {
-		r = fill(s, l.v[i].id,
+		r = fill(&s->rec.tree, l.v[i].id,
 			 tree_entry(&s->rec.tree, st.node, l.v[i].name, strlen(l.v[i].name)), &st);
 		if (r == 0)
 			r = fn(l.v[i].name, &st, user);
@@ -401,7 +432,7 @@ static int compare(struct changes *c, uint64_t id, bool scratch, const struct im
 
 	if (!id)
 		return b ? emit_deleted(c, b) : 0;
-	r = fill(c->s, id, NULL, &st);
+	r = fill(&c->s->rec.tree, id, NULL, &st);
 	if (r < 0)
 		return r;
 	st.scratch = scratch;

@@ -8,6 +8,7 @@
 #include "err.h"
 #include "image.h"
 #include "policy.h"
+#include "record.h"
 
 /*
  * A view's tree as it was after a given record, read from the view's files alone (newest checkpoint
@@ -40,6 +41,19 @@ int snapshot_lookup(struct snapshot *s, const char *path, struct snapshot_stat *
 
 /* Reads; short at the end of the file. Symlinks: the target. Errors: -EIO, -EISDIR. */
 ssize_t snapshot_read(struct snapshot *s, uint64_t node, uint64_t off, void *buf, size_t n);
+
+/* The base commit that it is on, hex. */
+const char *snapshot_base_commit(const struct snapshot *s);
+
+/* What a move to another base would make of it (view_move_base()); nothing is changed. The last one is
+ * what lookups ask; contents of SYNC_PUTs cannot be read. Errors: as tree_next_build(). */
+struct snapshot_move {
+	const char *image, *commit;
+	int64_t time;
+	struct bytes actions;
+};
+int snapshot_preview(struct snapshot *s, const struct snapshot_move *m);
+int snapshot_preview_lookup(struct snapshot *s, const char *path, struct snapshot_stat *ret);
 
 /* Names of a folder, in bytewise order. A non-zero return of fn ends it and is returned. */
 typedef int (*snapshot_dir_fn)(const char *name, const struct snapshot_stat *st, void *user);

@@ -388,6 +388,7 @@ int view_open(int view_dir, int state_dir, const struct view_notify *notify, str
 	r = open_parts(v, view_dir, reterr);
 	if (r < 0)
 		return r;
+	v->frozen = faccessat(view_dir, "frozen", F_OK, 0) == 0;
 	v->comms = comm_cache_new();
 	v->rec.tree.base_lookups =
 		calloc(image_count(v->rec.tree.image), sizeof(*v->rec.tree.base_lookups));

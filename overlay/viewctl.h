@@ -32,6 +32,12 @@ enum viewctl_type {
 	VIEWCTL_REFUSED, /* path, op, rule_text, outcome: a commit of the agent's was refused for this path;
 			       journaled as a denial */
 	VIEWCTL_REBASE_BRANCH, /* name = new branch, value = task: what status.json, role files show */
+	VIEWCTL_SYNC, /* name = image, name2 = base commit, mtime = time that what it brings shows, offset =
+			     seq of the snapshot that it was prepared on, length = bytes of actions
+			     (tree_sync.h), one descriptor: the actions, and at the offsets that they
+			     name the bytes of SYNC_PUTs → 0, count = contents of older bases still in
+			     use; -EAGAIN the view has changed since */
+	VIEWCTL_FREEZE, /* mask = 1: nothing but the server itself changes the view; 0: not any more */
 };
 
 enum { VIEWCTL_VERSION = 1, VIEWCTL_MSG_MAX = 128 * 1024, VIEWCTL_FDS_MAX = 4 };

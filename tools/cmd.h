@@ -46,8 +46,8 @@ extern const struct command *const commands[]; /* ends with NULL */
 extern const struct opt global_opts[];
 
 /* cmd_view.c: views; cmd_end.c: what becomes of them */
-extern const struct command cmd_create, cmd_list, cmd_show, cmd_path, cmd_shell, cmd_next,
-	cmd_rollback, cmd_destroy, cmd_wait;
+extern const struct command cmd_create, cmd_list, cmd_show, cmd_path, cmd_shell, cmd_next, cmd_sync,
+	cmd_freeze, cmd_thaw, cmd_rollback, cmd_destroy, cmd_wait;
 /* cmd_work.c: what a view holds, and the way into a branch */
 extern const struct command cmd_diff, cmd_log, cmd_materialize, cmd_merge, cmd_apply;
 /* cmd_audit.c: what happened */

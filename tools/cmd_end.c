@@ -25,8 +25,8 @@ static int run_next(struct ctl *c)
 	if (!agent)
 		return r;
 	r = client_call(c, "Next",
-			json_pack("{s:s, s:s, s:o*}", "agent", agent, "task", task, "scope",
-				  args_list(&c->args, "scope")),
+			json_pack("{s:s, s:s, s:o*, s:s*}", "agent", agent, "task", task, "scope",
+				  args_list(&c->args, "scope"), "base", args_get(&c->args, "base")),
 			&reply);
 	if (r != 0)
 		return r;
@@ -52,11 +52,13 @@ const struct command cmd_next = {
 		 "folder on a new "
 		 "branch that starts where the old one ends.",
 	.example = "agentfsctl next alice --task logout",
-	.opts = (const struct opt[]){{"task", 0, "TASK", "the new task (required)"},
-				     {"scope", 0, "PATTERN",
-				      "the new task's scope (gitignore pattern)", NULL,
-				      .repeat = true},
-				     {0}},
+	.opts =
+		(const struct opt[]){
+			{"task", 0, "TASK", "the new task (required)"},
+			{"base", 0, "REV", "start the new task on this commit or branch instead"},
+			{"scope", 0, "PATTERN", "the new task's scope (gitignore pattern)", NULL,
+			 .repeat = true},
+			{0}},
 	.run = run_next,
 };
 

@@ -17,11 +17,13 @@
 #include "usage.h"
 
 const struct command *const commands[] = {
-	&cmd_create, &cmd_list,		&cmd_show,	    &cmd_path,		&cmd_shell,
-	&cmd_next,   &cmd_wait,		&cmd_diff,	    &cmd_log,		&cmd_materialize,
-	&cmd_merge,  &cmd_apply,	&cmd_rollback,	    &cmd_destroy,	&cmd_audit,
-	&cmd_events, &cmd_policy_check, &cmd_policy_reload, &cmd_why,		&cmd_brief,
-	&cmd_doctor, &cmd_daemon_start, &cmd_daemon_stop,   &cmd_daemon_status, NULL,
+	&cmd_create,	    &cmd_list,	      &cmd_show,	  &cmd_path,
+	&cmd_shell,	    &cmd_next,	      &cmd_sync,	  &cmd_freeze,
+	&cmd_thaw,	    &cmd_wait,	      &cmd_diff,	  &cmd_log,
+	&cmd_materialize,   &cmd_merge,	      &cmd_apply,	  &cmd_rollback,
+	&cmd_destroy,	    &cmd_audit,	      &cmd_events,	  &cmd_policy_check,
+	&cmd_policy_reload, &cmd_why,	      &cmd_brief,	  &cmd_doctor,
+	&cmd_daemon_start,  &cmd_daemon_stop, &cmd_daemon_status, NULL,
 };
 
 const struct opt global_opts[] = {
