@@ -84,7 +84,7 @@ static int do_snapshot(struct fs *fs, struct record *ret)
 
 	if (loop_stopping())
 		return -ESHUTDOWN;
-	r = helper_run(HELPER_SYNCFS, fs->mount, SYNCFS_MS);
+	r = helper_syncfs(fs->mount, SYNCFS_MS);
 	if (r < 0)
 		(void)log_warning(r, "write out mapped pages before a snapshot, ignoring");
 	(void)loop_wait_idle(fs, IDLE_MS);
@@ -107,13 +107,34 @@ static char *text_of(struct bytes b)
 	return strndup(b.p, b.n);
 }
 
-static void poke(struct fs *fs, const char *path)
+/* Whoever watches is told of what changed, after the kernel was. A watcher told late is no failure. */
+static void poke(struct fs *fs)
 {
-	_cleanup_free_ char *full = NULL;
+	_cleanup_buf_ struct buf list = BUF_INIT;
 
-	if (loop_stopping() || asprintf(&full, "%s/%s", fs->mount, path) < 0)
+	if (loop_stopping())
 		return;
-	(void)helper_run(HELPER_POKE, full, POKE_MS); /* a watcher told late is no failure */
+	view_pokes_take(fs->view, &list);
+	if (list.len)
+		(void)helper_poke(fs->view, fs->mount, &list, POKE_MS);
+}
+
+/* For view_path_put(): the rename, and what was noted on the way there. */
+static int move_put(const char *path, void *user)
+{
+	const char kind = VIEW_POKE_MOVE;
+	_cleanup_buf_ struct buf list = BUF_INIT;
+	struct fs *fs = user;
+	int r;
+
+	if (loop_stopping())
+		return -ESHUTDOWN;
+	view_pokes_take(fs->view, &list);
+	r = buf_add(&list, &kind, 1);
+	if (r == 0)
+		r = buf_add(&list, path, strlen(path) + 1);
+	notify_flush(fs->notify);
+	return r < 0 ? r : helper_poke(fs->view, fs->mount, &list, POKE_MS);
 }
 
 static int do_put(struct fs *fs, const struct record *msg, const char *path, int fd,
@@ -124,11 +145,11 @@ static int do_put(struct fs *fs, const struct record *msg, const char *path, int
 
 	if (fd < 0)
 		return -EINVAL;
-	r = view_path_put(fs->view, path, msg->mode, fd, &a);
+	r = view_path_put(fs->view, path, msg->mode, fd, move_put, fs, &a);
 	notify_flush(fs->notify);
+	poke(fs);
 	if (r < 0)
 		return r;
-	poke(fs, path);
 	RECORD_SET(ret, node, F_NODE, a.id);
 	RECORD_SET(ret, mtime, F_MTIME, a.mtime);
 	return 0;
@@ -227,6 +248,7 @@ static int do_policy(struct fs *fs, const struct record *msg, struct buf *text)
 	int r = policy ? view_set_policy(fs->view, policy, &err) : -EINVAL;
 
 	notify_flush(fs->notify);
+	poke(fs);
 	if (r < 0 && err.text)
 		(void)buf_adds(text, err.text);
 	return r;

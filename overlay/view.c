@@ -364,6 +364,7 @@ static void view_free(struct view *v)
 	origin_free(v->origin);
 	table_release(&v->stale);
 	table_release(&v->written);
+	table_release(&v->pokes);
 	(void)safe_close(v->content_dir);
 	(void)safe_close(v->index_fd);
 	(void)safe_close(v->state_dir);

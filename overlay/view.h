@@ -146,7 +146,13 @@ int view_statfs(struct view *v, struct statvfs *ret);
 
 /* --- for the control socket: paths from the root, the server itself acts --- */
 int view_path_lock(struct view *v, const char *path);
-int view_path_put(struct view *v, const char *path, uint32_t mode, int fd, struct node_attr *ret);
+
+/* `move` is asked, once all is written, to rename VIEW_PUT_TEMP in the path's folder onto the path through the mount,
+ * so that whoever watches that folder sees it come; where it cannot (or is NULL), the server renames it
+ * itself. */
+#define VIEW_PUT_TEMP ".agentfs-put"
+int view_path_put(struct view *v, const char *path, uint32_t mode, int fd,
+		  int (*move)(const char *path, void *user), void *user, struct node_attr *ret);
 int view_path_unlink(struct view *v, const char *path);
 int view_set_policy(struct view *v, const char *text, struct err *reterr);
 
@@ -167,6 +173,22 @@ void view_base(struct view *v, struct buf *ret_image, struct buf *ret_commit);
 
 /* A frozen view refuses every change but the server's own (-EROFS), and journals each refusal. */
 void view_freeze(struct view *v, bool frozen);
+
+/* What changed behind the kernel's back wakes no watcher (inotify) when the kernel is told of it. It is noted, and
+ * a helper touches it through the mount: that is heard, and changes nothing. */
+enum view_poke {
+	VIEW_POKE_ATTR = 'a', /* IN_ATTRIB */
+	VIEW_POKE_DATA = 'm', /* IN_MODIFY */
+	VIEW_POKE_MOVE = 'r', /* VIEW_PUT_TEMP beside the path is renamed onto it */
+};
+void view_poke(struct view *v, uint64_t id, enum view_poke kind);
+
+/* Appends what was noted since the last call, at most POKES_MAX, folders first: kind, path, NUL each. Nothing
+ * where there is nothing, or no memory. */
+void view_pokes_take(struct view *v, struct buf *ret);
+
+/* The process that touches: what it sets changes nothing, what it moves is no agent's doing. 0: none. */
+void view_poker(struct view *v, uint32_t pid);
 
 /* The view moved to another task: what /.agentfs/control shows from now on. */
 int view_set_task(struct view *v, const char *branch, const char *task);

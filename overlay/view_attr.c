@@ -124,7 +124,12 @@ int view_setattr(struct view *v, const struct view_ctx *ctx, uint64_t id,
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&v->lock);
-	r = control_is(v, id) ? -EACCES : do_setattr(v, ctx, id, set, ret);
+	if (view_is_poker(v, ctx)) /* it wakes watchers, and changes nothing */
+		r = tree_attr(&v->rec.tree, id, ret);
+	else
+		r = control_is(v, id) ? -EACCES : do_setattr(v, ctx, id, set, ret);
+	if (r == 0 && view_is_poker(v, ctx))
+		view_mask_attr(v, ret, NULL);
 	pthread_mutex_unlock(&v->lock);
 	return r;
 }

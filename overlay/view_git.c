@@ -63,7 +63,7 @@ static int make_seed(struct view *v, const struct viewconf_seed *s)
 	if (fd < 0)
 		return -errno;
 	r = io_pwrite_full(fd, s->data, s->len, 0);
-	return r < 0 ? r : view_path_put(v, path, s->mode, fd, &a);
+	return r < 0 ? r : view_path_put(v, path, s->mode, fd, NULL, NULL, &a);
 }
 
 /* The prepared index becomes the content of its index without a byte being copied. */

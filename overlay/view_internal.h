@@ -70,6 +70,8 @@ struct view {
 	uint64_t connection;
 	struct table stale; /* denied nodes whose cached attributes the kernel dropped by itself */
 	struct table written; /* nodes written since the last snapshot */
+	struct table pokes;   /* node → enum view_poke */
+	uint32_t poker;	      /* the helper that touches them, or 0 */
 	struct denial denials[DENIED_KEPT];
 	uint64_t denied; /* in all; `kept` of them were put into the list */
 	uint64_t kept;
@@ -132,6 +134,9 @@ int view_check_subtree(struct view *v, const struct view_ctx *ctx, uint64_t dir,
 /* Attributes as the role may see them: no write bits where it may not write. */
 void view_mask_attr(struct view *v, struct node_attr *a, const struct place *at);
 
+/* Would that policy show the node without write bits? */
+bool view_denied_by(struct view *v, struct policy *p, uint64_t id);
+
 /* Is the name hidden from this role? */
 bool view_hidden(struct view *v, const struct place *at, bool dir);
 
@@ -187,6 +192,10 @@ void view_count_lookup(struct view *v, uint64_t id);
 /* Makes /.git from the seeds unless it is there. */
 int view_make_git(struct view *v, struct err *reterr);
 
+/* --- view_poke.c, lock held --- */
+void view_note_poke(struct view *v, uint64_t id, enum view_poke kind);
+bool view_is_poker(const struct view *v, const struct view_ctx *ctx);
+
 /* --- view_told.c --- */
 
 /* What the kernel is to be told once the lock is let go. */
@@ -195,7 +204,7 @@ struct told {
 };
 
 /* Everything that it may have cached and that the new policy shows otherwise; lock held. */
-void view_policy_changed(struct view *v, const struct policy *old, struct told *ret);
+void view_policy_changed(struct view *v, struct policy *old, struct told *ret);
 
 /* Tells and frees; without the lock. */
 void view_tell(struct view *v, struct told *t);

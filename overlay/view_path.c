@@ -6,7 +6,8 @@
  *
  * A replacement is written under a name of its own beside the target and renamed over it, so that a
  * reader sees the old content or the new and a crash leaves the old (and a stray ".agentfs-put" name,
- * which the next replacement uses again).
+ * which the next replacement uses again). That rename is made through the mount by a helper process, so that
+ * watchers see it like any other; the server makes it where the helper cannot.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 
 enum { CHUNK = 256 * 1024 };
 
-static const char TEMP[] = ".agentfs-put";
+static const char TEMP[] = VIEW_PUT_TEMP;
 
 static struct view_ctx self_ctx(const struct view *v)
 {
@@ -80,8 +81,10 @@ static int walk(struct view *v, const char *path, bool make, uint64_t *ret_dir, 
 		r = child(v, dir, name, &a.id);
 		if (r == -ENOENT && make) {
 			r = view_mkdir(v, &ctx, dir, name, 0755, &a);
-			if (r == 0)
+			if (r == 0) {
 				tell_entry(v, dir, name);
+				view_poke(v, a.id, VIEW_POKE_ATTR);
+			}
 		}
 		if (r < 0)
 			return r;
@@ -146,11 +149,39 @@ static int copy_in(struct view *v, const struct view_ctx *ctx, uint64_t id, int 
 	}
 }
 
-int view_path_put(struct view *v, const char *path, uint32_t mode, int fd, struct node_attr *ret)
+/* The written file takes its name: through the mount where that can be, else here. */
+static int put_in_place(struct view *v, const char *path, uint64_t dir, const char *name,
+			uint64_t id, int (*move)(const char *path, void *user), void *user)
 {
 	const struct view_ctx ctx = self_ctx(v);
-	uint64_t dir, old = 0;
+	uint64_t old = 0, there;
+	int r;
+
+	tell_entry(v, dir, TEMP);
+	tell_inode(v, dir);
+	if (move && move(path, user) == 0 && child(v, dir, name, &there) == 0 && there == id)
+		return 0;
+	(void)child(v, dir, name, &old);
+	r = view_rename(v, &ctx, dir, TEMP, dir, name, 0);
+	if (r == -ENOENT && child(v, dir, name, &there) == 0 && there == id)
+		return 0; /* the mover was late, but did it */
+	if (r < 0)
+		return r;
+	tell_entry(v, dir, TEMP);
+	tell_entry(v, dir, name);
+	tell_inode(v, dir);
+	if (old)
+		tell_inode(v, old);
+	view_poke(v, id, VIEW_POKE_DATA);
+	return 0;
+}
+
+int view_path_put(struct view *v, const char *path, uint32_t mode, int fd,
+		  int (*move)(const char *path, void *user), void *user, struct node_attr *ret)
+{
+	const struct view_ctx ctx = self_ctx(v);
 	char name[256];
+	uint64_t dir;
 	int r = walk(v, path, true, &dir, name);
 
 	if (r < 0)
@@ -159,18 +190,13 @@ int view_path_put(struct view *v, const char *path, uint32_t mode, int fd, struc
 	r = view_mknod(v, &ctx, dir, TEMP, S_IFREG | (mode & 0777), 0, ret);
 	if (r == 0)
 		r = copy_in(v, &ctx, ret->id, fd);
-	if (r == 0) {
-		(void)child(v, dir, name, &old);
-		r = view_rename(v, &ctx, dir, TEMP, dir, name, 0);
-	}
+	if (r == 0)
+		r = put_in_place(v, path, dir, name, ret->id, move, user);
 	if (r < 0) {
 		(void)view_unlink(v, &ctx, dir, TEMP);
+		tell_entry(v, dir, TEMP);
 		return r;
 	}
-	tell_entry(v, dir, name);
-	tell_inode(v, dir);
-	if (old)
-		tell_inode(v, old);
 	pthread_mutex_lock(&v->lock);
 	r = tree_attr(&v->rec.tree, ret->id, ret);
 	pthread_mutex_unlock(&v->lock);

@@ -415,6 +415,17 @@ void view_mask_attr(struct view *v, struct node_attr *a, const struct place *at)
 		a->mode &= ~0222u;
 }
 
+bool view_denied_by(struct view *v, struct policy *p, uint64_t id)
+{
+	struct policy *now = v->policy;
+	bool denied;
+
+	v->policy = p;
+	denied = node_denied(v, id, tree_is_dir(&v->rec.tree, id));
+	v->policy = now;
+	return denied;
+}
+
 void view_mark_stale(struct view *v, uint64_t id)
 {
 	(void)table_put(&v->stale, id, v); /* without memory one refusal too many is inferred */
@@ -430,8 +441,8 @@ void view_infer_denial(struct view *v, const struct view_ctx *ctx, uint64_t id)
 	size_t len = 0;
 	int r;
 
-	if (table_remove(&v->stale, id) || !ctx->uid || !ctx->pid || ctx->internal ||
-	    !node_denied(v, id, dir))
+	if (view_is_poker(v, ctx) || table_remove(&v->stale, id) || !ctx->uid || !ctx->pid ||
+	    ctx->internal || !node_denied(v, id, dir))
 		return;
 	if (id != NODE_ROOT && tree_parent(&v->rec.tree, id, &at.dir, &name, &len) < 0)
 		return;

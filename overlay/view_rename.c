@@ -157,17 +157,27 @@ int view_rename(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 		.to = {parent2, name2, strlen(name2)},
 		.exchange = flags & RENAME_EXCHANGE,
 	};
+	struct view_ctx own = *ctx;
 	uint64_t wanted;
-	int r = rename_seeds(v, ctx, &n);
+	int r = 0;
 
+	pthread_mutex_lock(&v->lock);
+	if (view_is_poker(v, ctx)) {
+		own.internal = true;
+		if (strcmp(name, VIEW_PUT_TEMP) != 0 || flags)
+			r = -EPERM;
+	}
+	pthread_mutex_unlock(&v->lock);
+	if (r == 0)
+		r = rename_seeds(v, &own, &n);
 	while (r == 0) {
 		pthread_mutex_lock(&v->lock);
-		r = do_rename(v, ctx, &n, flags);
+		r = do_rename(v, &own, &n, flags);
 		wanted = v->seed_wanted;
 		pthread_mutex_unlock(&v->lock);
 		if (r != -EAGAIN)
 			break;
-		r = view_seed_ready(v, ctx, wanted); /* its names are to be judged, too */
+		r = view_seed_ready(v, &own, wanted); /* its names are to be judged, too */
 	}
 	return r;
 }

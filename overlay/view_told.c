@@ -26,6 +26,7 @@ static int add_name(struct told *t, uint64_t dir, const char *name, size_t len)
 static int add_hidden(struct view *v, const struct policy *old, uint64_t dir, struct told *t)
 {
 	struct buf path = BUF_INIT;
+	size_t before = t->names.len;
 	uint64_t cookie = 0, id;
 	const char *name;
 	size_t len;
@@ -40,19 +41,24 @@ static int add_hidden(struct view *v, const struct policy *old, uint64_t dir, st
 				      policy_hidden(v->policy, path.data, is_dir))
 			r = add_name(t, dir, name, len);
 	}
+	if (t->names.len > before)
+		view_note_poke(v, dir, VIEW_POKE_ATTR);
 	buf_release(&path);
 	return r;
 }
 
-static int add_node(struct view *v, const struct policy *old, uint64_t id, struct told *t)
+/* Watchers hear of those whose write bits come or go. */
+static int add_node(struct view *v, struct policy *old, uint64_t id, struct told *t)
 {
 	int r = buf_add(&t->nodes, &id, sizeof(id));
 
 	view_mark_stale(v, id);
+	if (old && view_denied_by(v, old, id) != view_denied_by(v, v->policy, id))
+		view_note_poke(v, id, VIEW_POKE_ATTR);
 	return r == 0 && tree_is_dir(&v->rec.tree, id) ? add_hidden(v, old, id, t) : r;
 }
 
-void view_policy_changed(struct view *v, const struct policy *old, struct told *ret)
+void view_policy_changed(struct view *v, struct policy *old, struct told *ret)
 {
 	const struct node *n;
 	size_t pos = 0;

@@ -32,7 +32,15 @@ def mknod(path, mode, device=0):
     os.mknod(path, mode, device)
 
 
+def inotify_new():
+    return _check(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+
+
+def inotify_add(fd, path, mask):
+    return _check(_libc.inotify_add_watch(fd, os.fsencode(path), mask), path)
+
+
 def inotify(path, mask):
-    fd = _check(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-    _check(_libc.inotify_add_watch(fd, os.fsencode(path), mask), path)
+    fd = inotify_new()
+    inotify_add(fd, path, mask)
     return fd

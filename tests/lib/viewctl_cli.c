@@ -3,6 +3,7 @@
  * viewctl_cli SOCKET lock PATH       takes it, prints "locked", waits for the end of its input
  * viewctl_cli SOCKET unlink PATH
  * viewctl_cli SOCKET put PATH FILE   replaces PATH in the view by the content of FILE
+ * viewctl_cli SOCKET policy FILE     another policy
  * viewctl_cli SOCKET snapshot        prints the sequence number
  * viewctl_cli SOCKET status
  * The daemon's end of a view's socket, for tests. Exit 1 with the error's name where it is refused.
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "io.h"
 #include "viewctl.h"
 
 enum { TIMEOUT_MS = 30000 };
@@ -60,6 +62,15 @@ int main(int argc, char **argv)
 	if (strcmp(what, "put") == 0 && argc > 4) {
 		fd = open(argv[4], O_RDONLY | O_CLOEXEC);
 		return fd < 0 || call(sock, VIEWCTL_PUT, path, fd, &b, &ret) < 0;
+	}
+	if (strcmp(what, "policy") == 0 && path) {
+		struct record msg = {.type = VIEWCTL_POLICY, .seq = 1};
+		_cleanup_buf_ struct buf text = BUF_INIT;
+
+		if (io_read_file(AT_FDCWD, path, 1 << 20, &text) < 0)
+			return 2;
+		RECORD_SET(&msg, value, F_VALUE, ((struct bytes){text.data, text.len}));
+		return viewctl_call(sock, &msg, -1, TIMEOUT_MS, &b, &ret, NULL) < 0;
 	}
 	if (strcmp(what, "snapshot") == 0) {
 		if (call(sock, VIEWCTL_SNAPSHOT, NULL, -1, &b, &ret) < 0)
