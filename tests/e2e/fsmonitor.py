@@ -131,4 +131,22 @@ def test_fsmonitor__first_status_reads_no_file(system):
     equal(looked, [], "files that the first git status looked at")
 
 
+def test_fsmonitor__a_commit_compared_with_the_files(system):
+    """git 2.32 to 2.42 take a file that the monitor vouches for as deleted, now and then, where they compare with
+    a commit: what their stack holds decides. They are told to look."""
+    p = system.create("a1")
+    put(os.path.join(p, "README"), "changed\n")
+    sh("git commit -qam one; git status >/dev/null; echo more >>README; git status >/dev/null", cwd=p)
+    for words in (["diff", "--name-status", "HEAD~1"], ["diff-index", "--name-status", "HEAD"],
+                  ["-c", "core.quotepath=off", "diff", "--name-status", "HEAD"]):
+        want = run("git", *SLOW, *words, cwd=p).stdout
+        equal(want, "M\tREADME\n")
+        for n in range(200 if LONG else 60):
+            got = run("git", *words, cwd=p, env={f"FILLER{i}": "x" * (37 * n % 1000) for i in range(n % 7)}).stdout
+            equal(got, want, f"git {' '.join(words)}, run {n}")
+    for n in range(20):
+        done = run("git", "checkout", "HEAD", cwd=p)
+        equal([l for l in done.stdout.split("\n") if "\t" in l], ["M\tREADME"], f"local changes, run {n}")
+
+
 main()
