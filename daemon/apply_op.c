@@ -7,6 +7,7 @@
  * changed. Neither index nor refs are.
  */
 #include <errno.h>
+#include <git2/sys/repository.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -56,6 +57,23 @@ static int open_worktree(struct apply *a, struct err *reterr)
 		r = git_errno(r, reterr, "opening the worktree '%s'", path);
 	repo_release(&there);
 	return r;
+}
+
+/* Attributes are looked up in files, then in the index, and one that libgit2 cannot read (split, sparse)
+ * would fail that. Nothing else of it is asked for here: an empty one does. */
+static int spare_index(git_repository *git, struct err *reterr)
+{
+	git_index *index = NULL;
+	int r = git_repository_index(&index, git);
+
+	if (r < 0) {
+		index = NULL;
+		r = git_index_new(&index);
+		if (r == 0)
+			r = git_repository_set_index(git, index);
+	}
+	git_index_free(index);
+	return r < 0 ? git_errno(r, reterr, "making an empty index") : 0;
 }
 
 static bool same(const struct tree_entry *a, const struct tree_entry *b)
@@ -192,6 +210,8 @@ static int run(struct apply *a, json_t *ret, struct err *reterr)
 		r = change_of(a, tree, reterr);
 	if (r == 0)
 		r = open_worktree(a, reterr);
+	if (r == 0)
+		r = spare_index(a->git, reterr);
 	if (r == 0)
 		r = checkout_open(a->git, false, &a->checkout, reterr);
 	if (r < 0)

@@ -123,8 +123,9 @@ int checkout_index_read(struct checkout *c, struct err *reterr)
 		if (e && e->message && strstr(e->message, "extension"))
 			return err_set_id(
 				reterr, -EOPNOTSUPP, "Unsupported",
-				"the index of '%s' is split or sparse, which is not supported yet "
-				"(%s)",
+				"the index of '%s' is split or sparse and cannot be kept up to date "
+				"(%s): git update-index --no-split-index or git sparse-checkout "
+				"reapply --no-sparse-index there, or git merge yourself",
 				c->root_path, e->message);
 		return git_errno(r, reterr, "reading the index of '%s'", c->root_path);
 	}

@@ -260,12 +260,30 @@ static void tidy(struct merge_op *m)
 	git_repository_free(git);
 }
 
+/* Stored bytes are merged: what differs in line ends alone is then a conflict, where a git that was told to
+ * would see none. */
+static int note_renormalize(struct merge_op *m)
+{
+	git_config *config = NULL;
+	int on = 0;
+
+	if (git_repository_config_snapshot(&config, m->w->repo.git) == 0)
+		(void)git_config_get_bool(&on, config, "merge.renormalize");
+	git_config_free(config);
+	return on ? merge_note(&m->out.notes,
+			       "merge.renormalize is set, which is not done here: where both sides "
+			       "differ in line ends alone, git merge resolves it")
+		  : 0;
+}
+
 /* One try. */
 static int merge_once(struct merge_op *m, struct err *reterr)
 {
 	git_repository *git = NULL;
 	int r = merge_trees(m, reterr);
 
+	if (r == 0 && m->out.conflicts.n)
+		r = note_renormalize(m);
 	if (r < 0 || m->up_to_date || m->out.conflicts.n)
 		return r;
 	r = checkout_items_diff(m->w->repo.git, &m->tip_tree, &m->tree, &m->items);

@@ -44,7 +44,7 @@ const struct error_info errors[] = {
 	{"NoSpace", "The disk or the view's quota is full; nothing was half done.",
 	 "Free some space, then try again.", 1},
 	{"Unsupported", "agentfs does not do this for such a repository, file system or kernel.",
-	 "`agentfsctl doctor` says what this machine offers.", 1},
+	 "`agentfsctl doctor` says what this machine offers.", 1, true},
 	{"Damaged", "Stored data failed its check: a git object, an image or a journal.",
 	 "Run git fsck in the repository; `agentfsctl doctor` says what agentfs itself found.", 1},
 	{"TooLarge", "More than a limit allows in one go.",

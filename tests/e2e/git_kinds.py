@@ -102,7 +102,7 @@ def test_kinds__split_or_sparse_index(system):
             git(repo, *w)
         said = work_in(s, repo, agent, merged=False)
         assert "split or sparse" in said and said.count("\n") < 6, said
-        s.refused("Unsupported", "merge", agent, says="split or sparse")
+        s.refused("Unsupported", "merge", agent, says=("split or sparse", "--no-split-index"))
         git(repo, "update-index", "--no-split-index")
         git(repo, "sparse-checkout", "disable")
         s.ctl("merge", agent)

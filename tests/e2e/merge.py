@@ -191,4 +191,30 @@ def test_merge__a_branch_that_moves_meanwhile_is_not_lost(system):
     equal(system.git("status", "--porcelain"), "")
 
 
+def test_merge__renormalize_is_told_where_it_matters(system):
+    s = system
+    repos.commit(s.repo, {"eol.txt": "one\r\ntwo\r\n"})
+    p = s.create("a1")
+    put(os.path.join(p, "eol.txt"), b"one\r\nTWO\r\n")
+    repos.commit(s.repo, {".gitattributes": "*.txt text\n", "eol.txt": "one\ntwo\n"})
+    for on in (False, True):
+        s.git("config", "merge.renormalize", str(on).lower())
+        done = s.ctl("--json", "merge", "a1", check=False)
+        equal(done.returncode, 1)
+        assert ("merge.renormalize" in done.stdout) == on, done.stdout
+
+
+def test_apply__in_a_split_or_sparse_index(system):
+    s = system
+    p = s.create("a1")
+    put(os.path.join(p, "docs/guide.md"), "changed\n")
+    for words in (("update-index", "--split-index"), ("sparse-checkout", "set", "--cone", "--sparse-index", "docs")):
+        s.git(*words)
+        s.ctl("apply", "a1")
+        equal(s.git("status", "--short"), "M docs/guide.md")
+        equal(get(os.path.join(s.repo, "docs/guide.md")), "changed\n")
+        s.git("checkout", "-q", "docs/guide.md")
+        s.git("update-index", "--no-split-index")
+
+
 main()
