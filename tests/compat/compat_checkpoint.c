@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* checkpoint.v1 (a full one, over the image that store_sample_tree() gives) and checkpoint-delta.v1
- * (what followed): written by format 1, read by every later version. */
+ * (what followed): written by format 1, read by every later version. checkpoint-seeds.v1: with seeds. */
 #include "apply.h"
 #include "checkpoint.h"
+#include "seed.h"
 #include "store_fixture.h"
 
 static const char *folder;
@@ -117,6 +118,46 @@ static void second_part(struct tree *t)
 	(void)make(t, OP_MKNOD, dir, "later", NULL);
 }
 
+static void seed_op(struct tree *t, uint32_t kind, uint64_t node, const char *path,
+		    const struct buf *value)
+{
+	struct record rec = op(t, OP_SEED);
+
+	RECORD_SET(&rec, mask, F_MASK, kind);
+	RECORD_SET(&rec, node, F_NODE, node);
+	RECORD_SET(&rec, node2, F_NODE2, t->next_upper);
+	RECORD_SET(&rec, path, F_PATH, word(path));
+	RECORD_SET(&rec, value, F_VALUE, ((struct bytes){value->data, value->len}));
+	RECORD_SET(&rec, size, F_SIZE, 7);
+	RECORD_SET(&rec, mtime, F_MTIME, 12345);
+	assert_int_equal(apply_replay(t, &rec), 0);
+}
+
+/* A file that was taken over, one that was not, a symlink, a folder that nobody looked into. */
+static void seeds_part(struct tree *t)
+{
+	const struct seed_name names[] = {
+		{.name = word(".env"), .mode = S_IFREG | 0600, .size = 7, .ino = 77, .mtime = 1},
+		{.name = word("large"), .mode = S_IFREG | 0644, .size = 5000, .ctime = 9},
+		{.name = word("a-link"), .target = word("a/b"), .mode = S_IFLNK | 0777},
+		{.name = word("node_modules"), .mode = S_IFDIR | 0755, .ino = 78},
+	};
+	struct buf b = BUF_INIT;
+	uint64_t id;
+
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(seed_encode(&b, &names[i]), 0);
+	seed_op(t, SEED_NAMES, NODE_ROOT, "", &b);
+	assert_int_equal(tree_lookup(t, NODE_ROOT, ".env", 4, &id), 0);
+	buf_clear(&b);
+	assert_int_equal(seed_encode_piece(&b, &(struct seed_piece){0, 7, UINT64_C(1) << 32 | 640}),
+			 0);
+	seed_op(t, SEED_BYTES, id, "", &b);
+	buf_clear(&b);
+	seed_op(t, SEED_DONE, NODE_ROOT, "", &b);
+	buf_release(&b);
+}
+
 static void picture(const struct tree *t, uint64_t dir, struct buf *out)
 {
 	uint64_t cookie = 0, id;
@@ -146,6 +187,12 @@ static void picture(const struct tree *t, uint64_t dir, struct buf *out)
 				0);
 		if (n && S_ISLNK(n->mode) && n->target)
 			assert_int_equal(buf_addf(out, " -> %s", n->target), 0);
+		if (n && n->seed)
+			assert_int_equal(buf_addf(out, " from %s/%s %lu %ld %ld",
+						  n->seed->dir->path, n->seed->name,
+						  (unsigned long)n->seed->ino, (long)n->seed->mtime,
+						  (long)n->seed->ctime),
+					 0);
 		assert_int_equal(buf_addc(out, '\n'), 0);
 		if (S_ISDIR(a.mode))
 			picture(t, id, out);
@@ -209,6 +256,59 @@ static void test_compat_checkpoint__v1_delta_is_read(void **state)
 	check_read(2);
 }
 
+static const char seeds_fixture[] = "checkpoint-seeds.v1";
+
+static void test_compat_checkpoint__v1_with_seeds_is_read(void **state)
+{
+	int from = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct buf then = BUF_INIT, now = BUF_INIT, b = BUF_INIT;
+	struct made want, got;
+	struct checkpoint_info info;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_true(from >= 0);
+	made_init(&want);
+	made_init(&got);
+	assert_int_equal(io_read_file(from, seeds_fixture, 1 << 20, &b), 0);
+	assert_int_equal(
+		io_replace_file(got.store.dir, "00000000000000000003.ckp", b.data, b.len, 0600), 0);
+	seeds_part(&want.tree);
+	if (checkpoint_load(got.store.dir, view_id, 0, &got.tree, &info, &e) < 0)
+		fail_msg("%s", err_text(&e));
+	assert_int_equal(info.bad, 0);
+	assert_true(got.tree.seeded);
+	assert_int_equal(got.tree.nseeds, 4);
+	assert_int_equal(got.tree.seed_bytes, 7);
+	assert_int_equal(got.tree.nchanged, 0);
+	picture(&want.tree, NODE_ROOT, &now);
+	picture(&got.tree, NODE_ROOT, &then);
+	assert_string_equal(then.data, now.data);
+	buf_release(&then);
+	buf_release(&now);
+	buf_release(&b);
+	made_release(&want);
+	made_release(&got);
+	(void)close(from);
+}
+
+static void write_seeds_fixture(void **state)
+{
+	int to = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct buf b = BUF_INIT;
+	struct made m;
+
+	(void)state;
+	assert_true(to >= 0);
+	made_init(&m);
+	seeds_part(&m.tree);
+	assert_int_equal(checkpoint_collect(&m.tree, view_id, 0, true, &b), 0);
+	assert_int_equal(io_replace_file(to, seeds_fixture, b.data, b.len, 0644), 0);
+	buf_release(&b);
+	made_release(&m);
+	(void)close(to);
+}
+
 static void write_fixture(void **state)
 {
 	int to = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -235,8 +335,10 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_compat_checkpoint__v1_is_read),
 		cmocka_unit_test(test_compat_checkpoint__v1_delta_is_read),
+		cmocka_unit_test(test_compat_checkpoint__v1_with_seeds_is_read),
 	};
 	const struct CMUnitTest writer[] = {cmocka_unit_test(write_fixture)};
+	const struct CMUnitTest seeds_writer[] = {cmocka_unit_test(write_seeds_fixture)};
 
 	if (argc < 2) {
 		fprintf(stderr, "usage: %s FOLDER [write]\n", argv[0]);
@@ -245,5 +347,7 @@ int main(int argc, char **argv)
 	folder = argv[1];
 	if (argc > 2 && strcmp(argv[2], "write") == 0)
 		return cmocka_run_group_tests(writer, NULL, NULL);
+	if (argc > 2 && strcmp(argv[2], "write-seeds") == 0)
+		return cmocka_run_group_tests(seeds_writer, NULL, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
