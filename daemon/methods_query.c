@@ -25,8 +25,8 @@ static uint64_t monotonic_ns(void)
 }
 
 /*
- * A look at some views: each is asked for its stats, and a worker for the distance of its branch where
- * that is not fresh; then `ready` is called. A view that goes meanwhile is left out.
+ * A look at some views: each is asked for its stats, and one worker for each repository for the distances of
+ * the branches that are not fresh; then `ready` is called. A view that goes meanwhile is left out.
  */
 struct look {
 	struct daemon *d;
@@ -59,48 +59,103 @@ static void on_stats(struct view *v, int r, const char *why, void *user)
 	look_done(user);
 }
 
-struct distance {
+/* One worker measures all branches of a repository that a look wants to know. */
+struct distances {
 	struct look *look;
-	char *agent;
+	char **agents;
+	size_t n;
 };
 
-static void on_distance(json_t *ok, struct fault *f, void *user)
+static void distances_free(struct distances *q)
 {
-	struct distance *q = user;
-	struct view *v = views_get(q->look->d->views, q->agent);
-
-	if (v && ok) {
-		v->distance.ahead = json_integer_value(json_object_get(ok, "ahead"));
-		v->distance.behind = json_integer_value(json_object_get(ok, "behind"));
-	}
-	if (v)
-		v->distance.at =
-			monotonic_ns(); /* one that cannot be told is not asked at once again */
-	look_done(q->look);
-	free(q->agent);
+	for (size_t i = 0; i < q->n; i++)
+		free(q->agents[i]);
+	free(q->agents);
 	free(q);
 }
 
-static void ask_distance(struct look *l, struct view *v)
+static void on_distances(json_t *ok, struct fault *f, void *user)
 {
-	static const struct task_callbacks cb = {.done = on_distance};
-	const struct op who = {.d = l->d, .uid = l->call->uid, .gid = l->call->gid};
-	uint64_t age = monotonic_ns() - v->distance.at;
-	struct distance *q;
+	struct distances *q = user;
+	const json_t *all = json_object_get(ok, "distances");
 
-	if (!view_is_open(v) || (v->distance.at && age < DISTANCE_FRESH_S * UINT64_C(1000000000)))
-		return;
-	q = sys_calloc(1, sizeof(*q));
-	if (!q)
-		return;
-	*q = (struct distance){l, sys_strdup(v->row.agent)};
-	if (!q->agent ||
-	    task_start(l->d->tasks, op_view_request(&who, "status", v), &cb, q, 0, NULL) < 0) {
-		free(q->agent);
-		free(q);
-		return;
+	for (size_t i = 0; i < q->n; i++) {
+		struct view *v = views_get(q->look->d->views, q->agents[i]);
+		const json_t *d = json_array_get(all, i);
+
+		if (!v)
+			continue;
+		if (json_is_object(d)) {
+			v->distance.ahead = json_integer_value(json_object_get(d, "ahead"));
+			v->distance.behind = json_integer_value(json_object_get(d, "behind"));
+		}
+		/* One that cannot be told is not asked at once again. */
+		v->distance.at = monotonic_ns();
 	}
-	l->pending++;
+	look_done(q->look);
+	distances_free(q);
+}
+
+static bool wants_distance(const struct view *v)
+{
+	uint64_t age = monotonic_ns() - v->distance.at;
+
+	return view_is_open(v) &&
+	       (!v->distance.at || age >= DISTANCE_FRESH_S * UINT64_C(1000000000));
+}
+
+static int add_branch(struct distances *q, json_t *branches, const struct view *v)
+{
+	q->agents[q->n] = sys_strdup(v->row.agent);
+	if (!q->agents[q->n])
+		return -ENOMEM;
+	q->n++;
+	return json_array_append_new(branches,
+				     json_pack("{s:s,s:s,s:s}", "branch", v->row.branch, "target",
+					       v->row.target, "base", v->row.base));
+}
+
+/* The views of the look from place `from` on that are of one repository and want it; `asked` says which
+ * have been asked for. */
+static void ask_repository(struct look *l, size_t from, bool *asked)
+{
+	static const struct task_callbacks cb = {.done = on_distances};
+	const struct op who = {.d = l->d, .uid = l->call->uid, .gid = l->call->gid};
+	const struct view *first = views_get(l->d->views, l->agents[from]);
+	struct distances *q = sys_calloc(1, sizeof(*q));
+	json_t *branches = json_array(), *request = op_request(&who, "distances");
+	int r = -ENOMEM;
+
+	if (q) {
+		q->look = l;
+		q->agents = sys_calloc(l->n, sizeof(*q->agents));
+		r = q->agents ? 0 : -ENOMEM;
+	}
+	for (size_t i = from; i < l->n; i++) {
+		const struct view *v = views_get(l->d->views, l->agents[i]);
+
+		if (asked[i] || !v || strcmp(v->row.repository, first->row.repository) != 0)
+			continue;
+		asked[i] = true;
+		if (r == 0 && wants_distance(v))
+			r = add_branch(q, branches, v);
+	}
+	(void)json_object_set_new(request, "repo", json_string(first->row.repository));
+	(void)json_object_set_new(request, "branches", branches);
+	if (r == 0 && q->n && task_start(l->d->tasks, json_incref(request), &cb, q, 0, NULL) == 0)
+		l->pending++;
+	else if (q)
+		distances_free(q);
+	json_decref(request);
+}
+
+static void ask_distances(struct look *l)
+{
+	_cleanup_free_ bool *asked = sys_calloc(l->n + 1, sizeof(*asked));
+
+	for (size_t i = 0; asked && i < l->n; i++)
+		if (!asked[i] && views_get(l->d->views, l->agents[i]))
+			ask_repository(l, i, asked);
 }
 
 static void on_denials(json_t *records, void *user)
@@ -162,7 +217,6 @@ static void look_at(struct look *l, struct view *v)
 	l->n++;
 	l->pending++;
 	view_refresh(v, on_stats, l);
-	ask_distance(l, v);
 }
 
 /* ---- List, Show, Which ---- */
@@ -198,6 +252,7 @@ void method_list(struct daemon *d, struct call *c)
 	for (v = views_next(d->views, NULL); v; v = views_next(d->views, v))
 		if (may_use(v, c->uid) && in_repository(v, repo))
 			look_at(l, v);
+	ask_distances(l);
 	look_done(l);
 }
 
@@ -233,6 +288,7 @@ void method_show(struct daemon *d, struct call *c)
 	if (!l)
 		return;
 	look_at(l, v);
+	ask_distances(l);
 	ask_denials(l, v);
 	look_done(l);
 }

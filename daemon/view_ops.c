@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ops status, close and next: what a view means to its branch. */
+/* Ops distances, close and next: what a view means to its branch. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,32 +25,49 @@ static void set_identity(struct worker *w)
 				       email && *email ? email : "agentfs@agentfs.invalid");
 }
 
-/* What the branch is measured against: its target's tip, or the base where that is gone. */
-static int target_tip(struct worker *w, git_oid *ret, struct err *reterr)
+/* What a branch is measured against: its target's tip, or the base where that is gone. */
+static int measure_of(struct worker *w, const char *target, const char *base, git_oid *ret,
+		      struct err *reterr)
 {
-	if (*w->conf.target && branch_tip(&w->repo, w->conf.target, ret, NULL) == 0)
+	if (*target && branch_tip(&w->repo, target, ret, NULL) == 0)
 		return 0;
-	if (git_oid_fromstr(ret, w->conf.base_commit) < 0)
+	if (git_oid_fromstr(ret, base) < 0)
 		return err_set_id(reterr, -EBADMSG, "Damaged",
 				  "the view's base commit is not readable");
 	return 0;
 }
 
-int op_status(struct worker *w, json_t *ret, struct err *reterr)
+static int target_tip(struct worker *w, git_oid *ret, struct err *reterr)
 {
-	git_oid tip, target;
-	size_t ahead = 0, behind = 0;
-	bool there = branch_tip(&w->repo, w->conf.branch, &tip, NULL) == 0;
-	int r = target_tip(w, &target, reterr);
+	return measure_of(w, w->conf.target, w->conf.base_commit, ret, reterr);
+}
 
-	if (r == 0 && there)
-		r = branch_distance(w->repo.git, &tip, &target, &ahead, &behind, reterr);
-	if (r < 0)
-		return r;
-	(void)json_object_update_new(
-		ret,
-		json_pack("{s:I,s:I,s:o}", "ahead", (json_int_t)ahead, "behind", (json_int_t)behind,
-			  "tip", there ? json_string(git_oid_tostr_s(&tip)) : json_null()));
+/* One of op distances; a branch that cannot be measured is null. */
+static json_t *distance_of(struct worker *w, const json_t *b)
+{
+	const char *branch = json_string_value(json_object_get(b, "branch"));
+	const char *target = json_string_value(json_object_get(b, "target"));
+	const char *base = json_string_value(json_object_get(b, "base"));
+	size_t ahead = 0, behind = 0;
+	git_oid tip, other;
+
+	if (!branch || !target || !base || measure_of(w, target, base, &other, NULL) < 0)
+		return json_null();
+	if (branch_tip(&w->repo, branch, &tip, NULL) == 0 &&
+	    branch_distance(w->repo.git, &tip, &other, &ahead, &behind, NULL) < 0)
+		return json_null();
+	return json_pack("{s:I,s:I}", "ahead", (json_int_t)ahead, "behind", (json_int_t)behind);
+}
+
+int op_distances(struct worker *w, json_t *ret, struct err *reterr)
+{
+	json_t *found = json_array(), *b;
+	size_t i;
+
+	(void)reterr;
+	(void)json_object_set_new(ret, "distances", found);
+	json_array_foreach (json_object_get(w->req, "branches"), i, b)
+		(void)json_array_append_new(found, distance_of(w, b));
 	return 0;
 }
 

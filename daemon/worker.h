@@ -47,7 +47,8 @@
  *     Locked, Stale, BranchElsewhere (HEAD elsewhere, a merge or rebase under way; the branch is
  *     checked out in a worktree), Conflict (unmerged paths), TooLarge (force), Unsupported (a filter),
  *     Busy (the branch was moved meanwhile), Damaged.
- * op "status": → ahead, behind, tip (branch against target; for List and Show).
+ * op "distances": repo, branches [{branch, target, base}] → distances [{ahead, behind} or null], in the
+ *     same order: each branch against its target's tip, or the base where there is none (for List, Show).
  * op "diff": patch, paths, scratch → as method Diff.   op "log": patch → as method Log.
  * op "preserve": → preserved [refs]: keeps uncommitted work, heads and stash of the view's git under
  *     refs/agentfs/preserved/<agent>/<view-id>/; nothing to keep: an empty list; restore: the command

@@ -15,7 +15,7 @@ static const struct worker_op ops[] = {
 	{"audit", 0, NULL, op_audit, NULL},
 	{"create", WORKER_REPO, create_prepare, op_create, create_finish},
 	{"materialize", WORKER_REPO | WORKER_VIEW, view_prepare_lock, op_materialize, view_finish},
-	{"status", WORKER_REPO | WORKER_VIEW, view_prepare_conf, op_status, NULL},
+	{"distances", WORKER_REPO, NULL, op_distances, NULL},
 	{"diff", WORKER_REPO | WORKER_VIEW, view_prepare_read, op_diff, view_finish},
 	{"log", WORKER_REPO | WORKER_VIEW, view_prepare_read, op_log, view_finish},
 	{"preserve", WORKER_REPO | WORKER_VIEW, view_prepare_read, op_preserve, view_finish},

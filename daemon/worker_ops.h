@@ -16,7 +16,7 @@ void create_finish(struct worker *w);
 int op_uncreate(struct worker *w, json_t *ret, struct err *reterr);
 int op_materialize(struct worker *w, json_t *ret, struct err *reterr);
 int op_ignored(struct worker *w, json_t *ret, struct err *reterr);
-int op_status(struct worker *w, json_t *ret, struct err *reterr);
+int op_distances(struct worker *w, json_t *ret, struct err *reterr);
 int op_diff(struct worker *w, json_t *ret, struct err *reterr);
 int op_log(struct worker *w, json_t *ret, struct err *reterr);
 int op_preserve(struct worker *w, json_t *ret, struct err *reterr);

@@ -19,7 +19,7 @@ deps_build=(build-essential meson ninja-build pkg-config libfuse3-dev fuse3 libg
 deps_test=("${deps_build[@]}" python3 attr acl strace sqlite3 vim rsync node=nodejs npm=npm
 	clang=clang clang-format-14 util-linux procps)
 deps_libfuse=(build-essential meson ninja-build pkg-config liburing-dev libnuma-dev)
-deps_bench=("${deps_build[@]}" python3 util-linux fuse-overlayfs)
+deps_bench=("${deps_build[@]}" python3 util-linux fuse-overlayfs npm=npm)
 
 deps_say() {
 	printf '%s\n' "$*" >&2
