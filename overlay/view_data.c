@@ -6,6 +6,18 @@
  * read takes the extents under the lock and the bytes outside it: base content and data segments are
  * never written over, so they are those of one moment; (3) a read never copies anything up, but for a
  * file of the main worktree, whose bytes it takes over (view_seed_file.c).
+ *
+ * A write of 4 KiB takes 12.5 µs where a round trip takes 7.1 (fs/loop_dev.c): 2.5 µs for the bytes and 1 µs
+ * for the record, each one pwrite() into preallocated space, 0.1 µs for the digest, the rest is the
+ * kernel's: its page cache and a second copy. Into a shared mapping it were 0.2 µs a record and 1 µs a
+ * KiB (64 KiB are dearer than with pwrite(): a page fault each 4 KiB); not done, since a full or failing disk
+ * then is a SIGBUS and no -ENOSPC, and a kill in the midst of an append leaves half a record.
+ *
+ * Reading what is in FUSE's page cache makes no request, and yet large reads take 2 to 3 times as long as
+ * on ext4: a 6.18 kernel gives a FUSE file single pages scattered in memory (of 4096 pages of a file none
+ * was part of a large folio, of ext4's all were), so the processor cannot read ahead. Only the kernel can
+ * change that. Reading 20,000 small files for the first time, their content cached, takes 0.3 times as long
+ * as on ext4, all caches cold: the content lies in few files, in the order of its first reading.
  */
 #include <errno.h>
 #include <fcntl.h>
