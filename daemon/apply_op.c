@@ -158,7 +158,7 @@ static int conflict_error(struct apply *a, struct err *reterr)
 {
 	const struct merge_conflicts *c = &a->conflicts;
 
-	worker_detail(a->w, "conflicts", merge_conflicts_json(c));
+	worker_detail(a->w, "conflicts", merge_conflicts_json(c, NULL));
 	return err_set_id(reterr, -EBUSY, "Conflict",
 			  "the view's change does not fit what is in '%s': %s%s",
 			  git_repository_workdir(a->git), c->v[0].reason,
@@ -171,7 +171,7 @@ static int put(struct apply *a, struct err *reterr)
 	int r = checkout_prepare(a->checkout, &a->items, &a->attributes, &refused, reterr);
 
 	if (r < 0 && refused.n)
-		worker_detail(a->w, "paths", merge_conflicts_json(&refused));
+		worker_detail(a->w, "paths", merge_conflicts_json(&refused, NULL));
 	if (r == 0)
 		r = checkout_publish(a->checkout, reterr);
 	merge_conflicts_release(&refused);

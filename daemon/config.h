@@ -64,6 +64,7 @@ struct config {
 	struct config_list iron, redirect;
 	struct config_list seed; /* gitignore patterns */
 	struct config_quota quota;
+	unsigned int cost_of_wrong; /* of a merge, in conflicts left to a person; 0: not given */
 	struct config_department *departments;
 	size_t ndepartments;
 	struct config_repository *repositories;
@@ -100,6 +101,9 @@ const char *config_mount(const struct config *c, const char *repository);
 const char *config_user_name(const struct config *c, const char *repository);
 const char *config_user_email(const struct config *c, const char *repository);
 const struct config_list *config_seed(const struct config *c, const char *repository);
+
+/* How many conflicts left to a person a wrong merge is worth (`merge: {cost-of-wrong: N}`); 5 unless given. */
+unsigned int config_cost_of_wrong(const struct config *c, const char *repository);
 
 /* Is there such a role? Does it have `method` in its `may`? Does it take mail from role `from`? An
  * empty accepts-from takes it from all. */

@@ -180,3 +180,18 @@ const char *config_nearest(const char *word, const char *const *words, size_t n)
 	}
 	return nearest;
 }
+
+bool config_is_method(const char *word, const char **ret_near)
+{
+	static const char *const methods[] = {
+		"apply",    "audit", "create",	 "destroy",	"diff",	 "events", "lease",
+		"list",	    "log",   "mail",	 "materialize", "merge", "next",   "note",
+		"rollback", "show",  "snapshot", "sync",	"wait",	 "why",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (strcmp(word, methods[i]) == 0)
+			return true;
+	*ret_near = config_nearest(word, methods, ARRAY_SIZE(methods));
+	return false;
+}

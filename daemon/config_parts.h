@@ -14,6 +14,13 @@ struct cfgnode;
 int config_read_quota(const char *name, const struct cfgnode *v, struct config_quota *ret,
 		      struct err *reterr);
 
+/* Can a role's `may` name it? If not, *ret_near is what may have been meant, or NULL. */
+bool config_is_method(const char *word, const char **ret_near);
+
+/* Reads the map `merge`. Errors: -EINVAL with a sentence. */
+int config_read_merge(const char *name, const struct cfgnode *v, unsigned int *ret_cost_of_wrong,
+		      struct err *reterr);
+
 /* What holds for a role: its own quota, then the repository's, then everybody's; the repository's part
  * before the top. Any may be NULL. */
 struct config_quota config_quota_pick(const struct config_quota *const *layers, size_t n);

@@ -20,7 +20,6 @@
 #include "sys.h"
 
 enum { FILE_MAX = 4 << 20, KEYS_MAX = 32 };
-
 struct reader {
 	const char *name;
 	const struct config *top; /* for names that a repository's part may use */
@@ -170,17 +169,10 @@ static int read_list(struct reader *rd, const struct cfgnode *v, struct config_l
 
 static int check_word(struct reader *rd, const struct cfgnode *v)
 {
-	static const char *const methods[] = {
-		"apply",    "audit", "create",	 "destroy",	"diff",	 "events", "lease",
-		"list",	    "log",   "mail",	 "materialize", "merge", "next",   "note",
-		"rollback", "show",  "snapshot", "sync",	"wait",	 "why",
-	};
 	const char *near;
 
-	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-		if (strcmp(v->text, methods[i]) == 0)
-			return 0;
-	near = config_nearest(v->text, methods, ARRAY_SIZE(methods));
+	if (config_is_method(v->text, &near))
+		return 0;
 	return FAIL(rd, v, "no method '%s' that a role may call%s%s%s", v->text,
 		    near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
@@ -327,6 +319,11 @@ static int read_quotas(struct reader *rd, const struct cfgnode *v, void *target)
 	return config_read_quota(rd->name, v, role ? &role->quota : &rd->c->quota, rd->e);
 }
 
+static int read_merge(struct reader *rd, const struct cfgnode *v, void *target)
+{
+	return config_read_merge(rd->name, v, &rd->c->cost_of_wrong, rd->e);
+}
+
 /* A map NAME: {keys}; all names first, since accepts-from may name any. */
 static int read_roles_with(struct reader *rd, const struct cfgnode *v, const struct key *keys,
 			   size_t n)
@@ -410,7 +407,8 @@ static int read_departments(struct reader *rd, const struct cfgnode *v, void *ta
 	{"branch", read_branch}, {"mount", read_mount}, {"user", read_user},                       \
 		{"roles", read_roles}, {"iron", read_iron}, {"departments", read_departments},     \
 		{"shares", NULL}, {"redirect", read_redirect}, {"seed", read_seed},                \
-		{"verify", NULL}, {"journal", NULL}, {"quotas", read_quotas}, {"merge", NULL},     \
+		{"verify", NULL}, {"journal", NULL}, {"quotas", read_quotas},                      \
+		{"merge", read_merge},                                                             \
 	{                                                                                          \
 		"cooldown", NULL                                                                   \
 	}

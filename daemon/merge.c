@@ -6,7 +6,8 @@
  * to the change; anything else is decided by git's own merge (merge_git.h), and where that cannot be
  * asked, it conflicts; (2) a file changed on both sides is merged line by line twice, by libgit2
  * (Myers) and by git (histogram): alike is taken, one that is clean alone is taken and said, two
- * clean ones that differ are a conflict; (3) attributes are those of the trees being merged, and a merge
+ * clean ones that differ are a conflict; what is none of these goes to tier 2 (merge_resolve.h), and
+ * then is resolved in all its conflicts or in none; (3) attributes are those of the trees being merged, and a merge
  * driver of the repository's own is never run: its files conflict; (4) no conflict markers ever reach
  * a result.
  */
@@ -28,6 +29,8 @@ struct merging {
 	git_repository *git;
 	git_oid ours, theirs; /* commits */
 	git_oid base_tree, our_tree, their_tree;
+	bool one_base;			     /* base_tree is it */
+	const struct resolve_options *tier2; /* or NULL */
 	struct merge_walk walk;
 	struct merge_file *files; /* beside walk.both */
 	struct merge_private private;
@@ -59,6 +62,7 @@ void merge_out_release(struct merge_out *m)
 	for (size_t i = 0; i < m->notes.n; i++)
 		free(m->notes.v[i]);
 	free(m->notes.v);
+	merge_resolved_release(&m->resolved);
 	*m = (struct merge_out){0};
 }
 
@@ -175,6 +179,52 @@ static int second_opinion(struct merging *m, struct err *reterr)
 	return r;
 }
 
+/* ---- tier 2 ---- */
+
+/* Asks the resolvers about one file that conflicts by line. Returns 1: its blob is *ret; 0; -errno. */
+static int auto_resolve(struct merging *m, const struct merge_both *file, git_oid *ret,
+			struct err *reterr)
+{
+	enum merge_driver driver = MERGE_DRIVER_TEXT;
+	struct resolve_options o;
+	const char *generated = NULL;
+	int r;
+
+	if (!m->tier2 || !file->base.mode)
+		return 0;
+	o = *m->tier2;
+	r = driver_of(m, file->path, &driver, reterr);
+	if (r == 0)
+		r = merge_private_attr(&m->private, file->path, "linguist-generated", &generated,
+				       reterr);
+	if (r < 0 || driver != MERGE_DRIVER_TEXT)
+		return r;
+	o.generated = git_attr_value(generated) == GIT_ATTR_VALUE_TRUE ||
+		      git_attr_value(generated) == GIT_ATTR_VALUE_STRING;
+	return merge_resolve(m->git, file, &o, &m->out.resolved, ret, reterr);
+}
+
+static int resolve_walked(struct merging *m, struct err *reterr)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < m->walk.nboth; i++) {
+		const struct merge_both *both = &m->walk.both[i];
+		struct merge_file *f = &m->files[i];
+		git_oid id;
+
+		if (f->to.mode || !f->by_line)
+			continue;
+		r = auto_resolve(m, both, &id, reterr);
+		if (r > 0)
+			f->to = (struct tree_entry){both->ours.mode == both->base.mode
+							    ? both->theirs.mode
+							    : both->ours.mode,
+						    id};
+	}
+	return r < 0 ? r : 0;
+}
+
 /* ---- the two ways ---- */
 
 static int file_conflicts(struct merging *m)
@@ -220,16 +270,64 @@ static int gather_one(const struct tree_delta *d, void *user)
 	return merge_private_add(&g->m->private, d->path, g->reterr);
 }
 
-/* Takes git's result, but for files that a driver of the repository's own should have merged. */
-static int take_git(struct merging *m, struct err *reterr)
+/* The three versions of a path where each side has it as a file under that name. */
+static int versions_of(struct merging *m, const char *path, struct merge_both *ret)
+{
+	const git_oid *tree[] = {&m->base_tree, &m->our_tree, &m->their_tree};
+	struct tree_entry *e[] = {&ret->base, &ret->ours, &ret->theirs};
+	bool files = true;
+	int r = 0;
+
+	ret->path = (char *)path;
+	for (size_t i = 0; i < ARRAY_SIZE(tree) && r == 0; i++) {
+		r = tree_get(m->git, tree[i], path, e[i]);
+		files = files && (e[i]->mode == 0100644 || e[i]->mode == 0100755);
+	}
+	return r < 0 ? r : files;
+}
+
+/* Is the path's only conflict one of content? */
+static bool content_only(const struct merge_conflicts *c, size_t at)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (strcmp(c->v[i].path, c->v[at].path) == 0 &&
+		    strcmp(c->v[i].kind, "content") != 0)
+			return false;
+	return true;
+}
+
+/* Git's conflicts: what tier 2 resolves becomes an edit of its tree, the rest ours to tell. */
+static int resolve_by_git(struct merging *m, struct tree_edit *edits, size_t *ret_n,
+			  struct err *reterr)
+{
+	const struct merge_conflicts *c = &m->by_git.conflicts;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < c->n; i++) {
+		struct merge_both both = {0};
+		git_oid id;
+
+		r = m->one_base && content_only(c, i) ? versions_of(m, c->v[i].path, &both) : 0;
+		if (r > 0)
+			r = auto_resolve(m, &both, &id, reterr);
+		if (r > 0)
+			edits[(*ret_n)++] = (struct tree_edit){c->v[i].path,
+							       {both.ours.mode == both.base.mode
+									? both.theirs.mode
+									: both.ours.mode,
+								id}};
+		else if (r == 0)
+			r = merge_conflict_add(&m->out.conflicts, c->v[i].path, c->v[i].kind, "%s",
+					       c->v[i].reason);
+	}
+	return r < 0 ? r : 0;
+}
+
+static int driver_conflicts(struct merging *m, struct err *reterr)
 {
 	struct merge_git *g = &m->by_git;
 	int r = 0;
 
-	m->out.by_git = true;
-	for (size_t i = 0; r == 0 && i < g->conflicts.n; i++)
-		r = merge_conflict_add(&m->out.conflicts, g->conflicts.v[i].path,
-				       g->conflicts.v[i].kind, "%s", g->conflicts.v[i].reason);
 	for (size_t i = 0; r == 0 && i < g->nmerged; i++) {
 		enum merge_driver driver = MERGE_DRIVER_TEXT;
 
@@ -240,10 +338,30 @@ static int take_git(struct merging *m, struct err *reterr)
 				"'%s' has a merge driver of its own (attribute merge), which is never run",
 				g->merged[i]);
 	}
+	return r;
+}
+
+/* Takes git's result, but for files that a driver of the repository's own should have merged. */
+static int take_git(struct merging *m, struct err *reterr)
+{
+	struct merge_git *g = &m->by_git;
+	_cleanup_free_ struct tree_edit *edits = calloc(g->conflicts.n + 1, sizeof(*edits));
+	size_t n = 0;
+	int r = edits ? resolve_by_git(m, edits, &n, reterr) : -ENOMEM;
+
+	m->out.by_git = true;
+	if (r == 0)
+		r = driver_conflicts(m, reterr);
 	if (r < 0 || m->out.conflicts.n)
 		return r;
-	git_oid_cpy(&m->out.tree, &g->tree);
-	return merge_git_copy(&m->private, &g->tree, reterr);
+	r = merge_git_copy(&m->private, &g->tree, reterr);
+	if (r < 0 || !n) {
+		git_oid_cpy(&m->out.tree, &g->tree);
+		return r;
+	}
+	qsort(edits, n, sizeof(*edits), tree_path_order);
+	r = tree_apply(m->git, NULL, &g->tree, edits, n, &m->out.tree);
+	return r < 0 ? err_set(reterr, r, "writing the merged tree: %s", strerror(-r)) : 0;
 }
 
 static int ask_git(struct merging *m, struct err *reterr)
@@ -289,6 +407,8 @@ static int one_base(struct merging *m, struct err *reterr)
 	r = merge_files(m, reterr);
 	if (r == 0)
 		r = second_opinion(m, reterr);
+	if (r == 0)
+		r = resolve_walked(m, reterr);
 	return r < 0 ? r : finish_walk(m, reterr);
 }
 
@@ -326,6 +446,7 @@ static int merge_all(struct merging *m, struct err *reterr)
 	if (r < 0)
 		return r;
 	merge_private_init(&m->private, m->git, &m->base_tree, &m->our_tree, &m->their_tree);
+	m->one_base = n == 1;
 	if (n == 1)
 		return one_base(m, reterr);
 	r = ask_git(m, reterr);
@@ -335,9 +456,9 @@ static int merge_all(struct merging *m, struct err *reterr)
 }
 
 int merge_commits(git_repository *git, const git_oid *ours, const git_oid *theirs,
-		  struct merge_out *ret, struct err *reterr)
+		  const struct resolve_options *tier2, struct merge_out *ret, struct err *reterr)
 {
-	struct merging m = {.git = git, .ours = *ours, .theirs = *theirs};
+	struct merging m = {.git = git, .ours = *ours, .theirs = *theirs, .tier2 = tier2};
 	int r = merge_all(&m, reterr);
 
 	if (m.private.shared)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "err.h"
+#include "merge_resolve.h"
 #include "merge_walk.h"
 
 /* A three-way merge of two commits in the object store: no ref, index or worktree is looked at. */
@@ -17,15 +18,17 @@ struct merge_notes {
 struct merge_out {
 	git_oid tree; /* unless there are conflicts */
 	struct merge_conflicts conflicts;
-	struct merge_notes notes; /* sentences */
-	bool by_git;		  /* the tree is git's own, not the walk's */
+	struct merge_notes notes;	/* sentences */
+	bool by_git;			/* the tree is git's own, not the walk's */
+	struct merge_resolved resolved; /* tier 2; all NULL where it was not asked */
 };
 
 int merge_note(struct merge_notes *notes, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Merges `theirs` into `ours`. The objects of a clean result are written. Errors: Invalid (no common
+/* Merges `theirs` into `ours`; what conflicts by line is shown to the resolvers (`tier2` NULL: it is not). The
+ * objects of a result without conflicts are written. Errors: Invalid (no common
  * history), Unsupported (several merge bases, and git absent), Timeout, -errno. */
 int merge_commits(git_repository *git, const git_oid *ours, const git_oid *theirs,
-		  struct merge_out *ret, struct err *reterr);
+		  const struct resolve_options *tier2, struct merge_out *ret, struct err *reterr);
 void merge_out_release(struct merge_out *m);

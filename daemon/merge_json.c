@@ -13,14 +13,19 @@ static json_t *text(const char *s)
 	return worker_text(s, strlen(s));
 }
 
-json_t *merge_conflicts_json(const struct merge_conflicts *c)
+json_t *merge_conflicts_json(const struct merge_conflicts *c, const json_t *hunks)
 {
 	json_t *a = json_array();
 
-	for (size_t i = 0; i < c->n; i++)
-		(void)json_array_append_new(a, json_pack("{s:o,s:s,s:o}", "path",
-							 text(c->v[i].path), "kind", c->v[i].kind,
-							 "reason", text(c->v[i].reason)));
+	for (size_t i = 0; i < c->n; i++) {
+		json_t *o = json_pack("{s:o,s:s,s:o}", "path", text(c->v[i].path), "kind",
+				      c->v[i].kind, "reason", text(c->v[i].reason));
+		json_t *of = json_object_get(hunks, c->v[i].path);
+
+		if (of)
+			(void)json_object_set(o, "hunks", of);
+		(void)json_array_append_new(a, o);
+	}
 	return a;
 }
 

@@ -7,9 +7,9 @@
 
 struct worker;
 
-/* Arrays of type Conflict and of sentences; what two trees differ in, as type Change, with renames
+/* Arrays of type Conflict (`hunks`: what merge_resolve() told, or NULL) and of sentences; what two trees differ in, as type Change, with renames
  * and line counts, appended to `changes`. */
-json_t *merge_conflicts_json(const struct merge_conflicts *c);
+json_t *merge_conflicts_json(const struct merge_conflicts *c, const json_t *hunks);
 json_t *merge_notes_json(const struct merge_notes *notes);
 int merge_changes_json(struct worker *w, const git_oid *from, const git_oid *to, json_t *changes,
 		       struct err *reterr);

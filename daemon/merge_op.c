@@ -36,6 +36,8 @@ struct merge_op {
 	git_oid ours, theirs, our_tree, tree, commit;
 	git_oid tip, tip_tree; /* the target's; a dry run's ours may be what was not merged yet */
 	bool fast_forward, up_to_date, committed;
+	struct resolve_options tier2;
+	struct evidence *own; /* this repository's records, as the table of resolvers has them */
 	struct merge_out out;
 	struct checkout_items items;
 	struct merge_conflicts refused;
@@ -128,7 +130,7 @@ static int merge_trees(struct merge_op *m, struct err *reterr)
 	m->fast_forward = ahead && !m->squash;
 	if (ahead)
 		return tree_of(m, &m->theirs, &m->tree, reterr);
-	r = merge_commits(m->w->repo.git, &m->ours, &m->theirs, &m->out, reterr);
+	r = merge_commits(m->w->repo.git, &m->ours, &m->theirs, &m->tier2, &m->out, reterr);
 	if (r == 0 && !m->out.conflicts.n)
 		m->tree = m->out.tree;
 	if (r == 0 && m->squash && !m->out.conflicts.n && git_oid_equal(&m->tree, &m->our_tree))
@@ -242,7 +244,7 @@ static int into_worktree(struct merge_op *m, git_repository *git, struct err *re
 	merge_private_init(&attributes, m->w->repo.git, NULL, &m->tree, NULL);
 	r = checkout_prepare(c, &m->items, &attributes, &m->refused, reterr);
 	if (r < 0 && m->refused.n)
-		worker_detail(m->w, "paths", merge_conflicts_json(&m->refused));
+		worker_detail(m->w, "paths", merge_conflicts_json(&m->refused, NULL));
 	if (r == 0 && !m->dry_run)
 		r = land(m, git, c, reterr);
 	merge_private_close(&attributes);
@@ -312,7 +314,8 @@ static json_t *oid_json(const git_oid *id)
 static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 {
 	bool conflict = m->out.conflicts.n > 0, done = !conflict && !m->up_to_date;
-	json_t *changes = json_array();
+	json_t *changes = json_array(), *resolved = m->out.resolved.files;
+	const char *tier = json_array_size(resolved) ? "auto-resolve" : "clean-merge";
 	int r = json_object_update_new(
 		ret, json_pack("{s:o,s:o,s:o,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "source",
 			       worker_text(m->source, strlen(m->source)), "into",
@@ -322,12 +325,16 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 			       : m->up_to_date ? "up_to_date"
 			       : m->dry_run    ? "would_merge"
 					       : "merged",
-			       "tier", done ? json_string("clean-merge") : json_null(),
-			       "fast_forward", done && m->fast_forward, "commit",
+			       "tier", done ? json_string(tier) : json_null(), "fast_forward",
+			       done && m->fast_forward, "commit",
 			       m->committed ? oid_json(&m->commit) : json_null(), "tree",
 			       conflict ? json_null() : oid_json(&m->tree), "changes", changes,
-			       "conflicts", merge_conflicts_json(&m->out.conflicts), "notes",
-			       merge_notes_json(&m->out.notes)));
+			       "conflicts",
+			       merge_conflicts_json(&m->out.conflicts, m->out.resolved.hunks),
+			       "notes", merge_notes_json(&m->out.notes)));
+
+	if (r == 0 && done && json_array_size(resolved))
+		r = json_object_set(ret, "resolved", resolved);
 
 	if (r == 0 && m->dry_run && done)
 		r = json_object_set_new(ret, "would", oid_json(&m->commit));
@@ -336,9 +343,37 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 	return done ? merge_changes_json(m->w, &m->our_tree, &m->tree, changes, reterr) : 0;
 }
 
+/* What the daemon knows of the resolvers in this repository. */
+static int read_evidence(struct merge_op *m)
+{
+	json_t *records = json_object_get(json_object_get(m->w->req, "records"), m->w->repo.common),
+	       *o;
+	size_t i;
+
+	m->own = calloc(resolvers_n, sizeof(*m->own));
+	if (!m->own)
+		return -ENOMEM;
+	json_array_foreach (records, i, o) {
+		const char *name = json_string_value(json_object_get(o, "resolver"));
+		const struct resolver *r = name ? resolver_find(name) : NULL;
+
+		if (r)
+			m->own[r - resolvers] = (struct evidence){
+				(unsigned int)json_integer_value(json_object_get(o, "fired")),
+				(unsigned int)json_integer_value(json_object_get(o, "right"))};
+	}
+	m->tier2 = (struct resolve_options){
+		.cost_of_wrong = (unsigned int)worker_int(m->w, "cost_of_wrong", COST_OF_WRONG),
+		.own = m->own};
+	return 0;
+}
+
 static int run(struct merge_op *m, json_t *ret, struct err *reterr)
 {
 	int r = worker_need_str(m->w, "source", &m->source, reterr);
+
+	if (r == 0)
+		r = read_evidence(m);
 
 	if (r == 0 && !m->into)
 		r = default_target(m, reterr);
@@ -365,5 +400,6 @@ int op_merge(struct worker *w, json_t *ret, struct err *reterr)
 
 	merge_op_clear(&m);
 	free(m.into_owned);
+	free(m.own);
 	return r;
 }

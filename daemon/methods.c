@@ -30,6 +30,7 @@ const struct method methods[] = {
 	{"Freeze", true, method_freeze},
 	{"Thaw", true, method_thaw},
 	{"Merge", true, method_merge},
+	{"Learn", true, method_learn},
 	{"Apply", true, method_apply},
 	{"Rollback", true, method_rollback},
 	{"Destroy", true, method_destroy},

@@ -35,6 +35,7 @@ void method_sync(struct daemon *d, struct call *call);
 void method_freeze(struct daemon *d, struct call *call);
 void method_thaw(struct daemon *d, struct call *call);
 void method_merge(struct daemon *d, struct call *call);
+void method_learn(struct daemon *d, struct call *call);
 void method_apply(struct daemon *d, struct call *call);
 void method_rollback(struct daemon *d, struct call *call);
 void method_destroy(struct daemon *d, struct call *call);
@@ -51,6 +52,9 @@ void method_wait(struct daemon *d, struct call *call);
 
 /* Adds what views that are gone have left in repositories to a doctor's checks (consumed), and answers. */
 void doctor_leftovers(struct daemon *d, struct call *c, json_t *checks);
+
+/* What was learned of the resolvers, by repository, as the worker's merge takes it. */
+json_t *learned_records(struct daemon *d);
 
 /* Calls that wait for a view's state; told by the supervisor's `changed`. */
 void waiters_check(struct daemon *d, const char *agent);

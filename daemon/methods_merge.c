@@ -173,6 +173,10 @@ static void merge_one(struct op *op)
 	(void)json_object_set_new(q, "target_commit",
 				  json_incref(json_object_get(m->onto, into ? into : "")));
 	(void)json_object_set_new(q, "squash", json_boolean(arg_bool(op->call, "squash")));
+	(void)json_object_set_new(q, "records", learned_records(op->d));
+	(void)json_object_set_new(
+		q, "cost_of_wrong",
+		json_integer(config_cost_of_wrong(&op->d->config, v ? v->row.repository : repo)));
 	op_task(op, q, on_merged);
 }
 

@@ -76,3 +76,17 @@ int state_view_delete(struct state *s, const char *id, struct err *reterr);
  * of fn ends it and is returned. Rows are borrowed for the call. */
 typedef int (*state_view_fn)(const struct view_row *v, void *user);
 int state_views(struct state *s, bool closed, state_view_fn fn, void *user, struct err *reterr);
+
+/* How one resolver did in a repository's (common git folder's) own merges. All text is borrowed. */
+struct state_record {
+	const char *repository, *resolver;
+	uint32_t fired, right;
+};
+
+/* Replaces the repository's records. Errors: -errno; durable on 0. */
+int state_records_put(struct state *s, const char *repository, uint64_t merges,
+		      const struct state_record *v, size_t n, struct err *reterr);
+
+/* Calls fn for each record of each repository; a non-zero return ends it and is returned. */
+typedef int (*state_record_fn)(const struct state_record *r, void *user);
+int state_records(struct state *s, state_record_fn fn, void *user, struct err *reterr);

@@ -12,22 +12,18 @@
  * 5. An older schema is migrated in one transaction, after a copy was made beside.
  *
  * Schema, version 1: `views`, a column for each field of struct view_row, in the order of
- * view_columns[]; `meta` (key, value), for facts of the whole daemon.
+ * view_columns[]; `meta` (key, value), for facts of the whole daemon. Version 2: `resolver_records`
+ * (state_sqlite_merge.c).
  */
-#include "state.h"
+#include "state_sqlite.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cleanup.h"
 #include "sys.h"
 
-enum { STATE_VERSION = 1, STATE_APPLICATION = 0x41474653 /* AGFS */ };
-
-struct state {
-	sqlite3 *db;
-};
+enum { STATE_VERSION = 2, STATE_APPLICATION = 0x41474653 /* AGFS */ };
 
 /* Kinds of columns; where a field lives in struct view_row. */
 enum column_kind { COL_TEXT, COL_U32, COL_U64, COL_BOOL, COL_STATE };
@@ -87,6 +83,12 @@ static const char schema_v1[] =
 	" closed INTEGER NOT NULL) STRICT;"
 	"CREATE UNIQUE INDEX views_agent ON views (agent) WHERE state <> 'closed';"
 	"CREATE INDEX views_created ON views (created);";
+
+static const char schema_v2[] =
+	"CREATE TABLE resolver_records ("
+	" repository TEXT NOT NULL, resolver TEXT NOT NULL, fired INTEGER NOT NULL,"
+	" right INTEGER NOT NULL, merges INTEGER NOT NULL, learned INTEGER NOT NULL,"
+	" PRIMARY KEY (repository, resolver)) STRICT;";
 
 static const char *const state_names[VIEW_STATE_MAX] = {
 	[VIEW_CREATING] = "creating", [VIEW_LIVE] = "live",	[VIEW_FROZEN] = "frozen",
@@ -203,7 +205,7 @@ static int sqlite_errno(int rc)
 	}
 }
 
-static int db_error(struct state *s, int rc, struct err *e, const char *what)
+int state_db_error(struct state *s, int rc, struct err *e, const char *what)
 {
 	int r = sqlite_errno(rc);
 
@@ -219,7 +221,7 @@ static int db_exec(struct state *s, const char *sql, struct err *e, const char *
 {
 	int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
 
-	return rc == SQLITE_OK ? 0 : db_error(s, rc, e, what);
+	return rc == SQLITE_OK ? 0 : state_db_error(s, rc, e, what);
 }
 
 static void stmt_free(sqlite3_stmt *st)
@@ -237,7 +239,7 @@ static int db_get_int(struct state *s, const char *sql, int64_t *ret, struct err
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(st);
 	if (rc != SQLITE_ROW)
-		return db_error(s, rc, e, "cannot read the state");
+		return state_db_error(s, rc, e, "cannot read the state");
 	*ret = sqlite3_column_int64(st, 0);
 	return 0;
 }
@@ -251,7 +253,7 @@ static int check_integrity(struct state *s, struct err *e)
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(st);
 	if (rc != SQLITE_ROW)
-		return db_error(s, rc, e, "cannot check the state");
+		return state_db_error(s, rc, e, "cannot check the state");
 	text = (const char *)sqlite3_column_text(st, 0);
 	if (!text || strcmp(text, "ok") != 0)
 		return err_set_id(e, -EBADMSG, "Damaged",
@@ -289,9 +291,10 @@ static int migrate(struct state *s, const char *path, int64_t version, struct er
 			return r;
 	}
 	if (asprintf(&sql,
-		     "BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; "
+		     "BEGIN IMMEDIATE; %s %s PRAGMA application_id = %d; PRAGMA user_version = %d; "
 		     "COMMIT",
-		     version < 1 ? schema_v1 : "", STATE_APPLICATION, STATE_VERSION) < 0)
+		     version < 1 ? schema_v1 : "", version < 2 ? schema_v2 : "", STATE_APPLICATION,
+		     STATE_VERSION) < 0)
 		return -ENOMEM;
 	r = db_exec(s, sql, e, "cannot prepare the state database");
 	if (r < 0)
@@ -340,7 +343,7 @@ int state_open(const char *path, struct state **ret, struct err *reterr)
 			     NULL);
 	if (rc == SQLITE_OK)
 		(void)sqlite3_busy_timeout(s->db, 2000);
-	r = rc == SQLITE_OK ? 0 : db_error(s, rc, reterr, "cannot open the state database");
+	r = rc == SQLITE_OK ? 0 : state_db_error(s, rc, reterr, "cannot open the state database");
 	if (r == 0)
 		r = check_and_migrate(s, path, reterr);
 	if (r == 0)
@@ -465,7 +468,7 @@ static int write_row(struct state *s, const char *sql, const struct view_row *v,
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(st);
 	if (rc != SQLITE_DONE)
-		return db_error(s, rc, e, what);
+		return state_db_error(s, rc, e, what);
 	return sqlite3_changes(s->db) > 0 ? 0 : err_set(e, -ENOENT, "%s: no such view", what);
 }
 
@@ -516,5 +519,5 @@ int state_views(struct state *s, bool closed, state_view_fn fn, void *user, stru
 			return r;
 		rc = SQLITE_OK;
 	}
-	return rc == SQLITE_DONE ? 0 : db_error(s, rc, reterr, "cannot read the views");
+	return rc == SQLITE_DONE ? 0 : state_db_error(s, rc, reterr, "cannot read the views");
 }

@@ -174,7 +174,7 @@ static int merge_by_path(struct sync_plan *p)
 static int merge_heads(struct sync_plan *p)
 {
 	struct merge_out out = {0};
-	int r = merge_commits(p->w->repo.git, &p->tip, &p->next, &out, p->err);
+	int r = merge_commits(p->w->repo.git, &p->tip, &p->next, NULL, &out, p->err);
 
 	if (r < 0)
 		return r;

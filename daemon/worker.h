@@ -66,7 +66,11 @@
  *     {again: true} where the view was changed meanwhile and another try is worth it.
  * op "merge": repo, source (branch), source_commit (dry_run: instead of its tip), into (branch or null:
  *     the view's target), target_commit (dry_run: instead of its tip), dry_run, squash,
- *     agent, task, user_name, user_email → one Merged object; dry_run: and would, the commit it made.
+ *     records {repository: [{resolver, fired, right}]}, cost_of_wrong, agent, task, user_name, user_email → one
+ *     Merged object; dry_run: and would, the commit it made.
+ * op "learn": repo, last (merges of HEAD's history, or absent: 500) → repository (common git folder), merges, conflicted, conflicts (hunks), answered,
+ *     records [{resolver, fired, right}], examples [{commit, path, resolver, said, kept}] of answers that
+ *     differ from what the person kept.
  * op "apply": repo, worktree, source (commit) and base (commit) → as method Apply.
  * op "audit": views [{agent, view_id, dir}], control_dir or null, and the filters of method Audit, its op as "ops";
  *     follow: goes on until its input is closed by the daemon's end of a socket.

@@ -21,6 +21,7 @@ static const struct worker_op ops[] = {
 	{"preserve", WORKER_REPO | WORKER_VIEW, view_prepare_read, op_preserve, view_finish},
 	{"close", WORKER_REPO | WORKER_VIEW, view_prepare_conf, op_close, NULL},
 	{"merge", WORKER_REPO, NULL, op_merge, NULL},
+	{"learn", WORKER_REPO, NULL, op_learn, NULL},
 	{"next", WORKER_REPO | WORKER_VIEW, view_prepare_lock, op_next, view_finish},
 	{"sync", WORKER_REPO | WORKER_VIEW, sync_prepare, op_sync, sync_finish},
 	{"uncreate", WORKER_REPO, NULL, op_uncreate, NULL},

@@ -18,6 +18,7 @@ int op_materialize(struct worker *w, json_t *ret, struct err *reterr);
 int op_ignored(struct worker *w, json_t *ret, struct err *reterr);
 int op_distances(struct worker *w, json_t *ret, struct err *reterr);
 int op_diff(struct worker *w, json_t *ret, struct err *reterr);
+int op_learn(struct worker *w, json_t *ret, struct err *reterr);
 int op_log(struct worker *w, json_t *ret, struct err *reterr);
 int op_preserve(struct worker *w, json_t *ret, struct err *reterr);
 int op_close(struct worker *w, json_t *ret, struct err *reterr);

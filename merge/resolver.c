@@ -19,14 +19,14 @@
 #include "invariant.h"
 
 const struct resolver resolvers[] = {
-	{"space", resolve_space, "the sides differ only in white space", true, 0, 0},
+	{"space", resolve_space, "the sides differ only in white space", true, 5, 4},
 	{"adjacent", resolve_adjacent, "the sides changed neighbouring lines, each its own", false,
-	 0, 0},
+	 487, 375},
 	{"version", resolve_version, "the sides differ only in version numbers: the greater", true,
-	 0, 0},
-	{"changelog", resolve_changelog, "both sides' entries, heading by heading", false, 0, 0},
-	{"names", resolve_names, "both sides' entries of a list", false, 0, 0},
-	{"import", resolve_import, "what both sides import", true, 0, 0},
+	 786, 736},
+	{"changelog", resolve_changelog, "both sides' entries, heading by heading", false, 228, 54},
+	{"names", resolve_names, "both sides' entries of a list", false, 15, 13},
+	{"import", resolve_import, "what both sides import", true, 135, 102},
 };
 const size_t resolvers_n = ARRAY_SIZE(resolvers);
 

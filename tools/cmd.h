@@ -49,7 +49,9 @@ extern const struct opt global_opts[];
 extern const struct command cmd_create, cmd_list, cmd_show, cmd_path, cmd_shell, cmd_next, cmd_sync,
 	cmd_freeze, cmd_thaw, cmd_rollback, cmd_destroy, cmd_wait;
 /* cmd_work.c: what a view holds, and the way into a branch */
-extern const struct command cmd_diff, cmd_log, cmd_materialize, cmd_merge, cmd_apply;
+extern const struct command cmd_diff, cmd_log, cmd_materialize, cmd_apply;
+/* cmd_merge.c: into the target, and what is known of merging */
+extern const struct command cmd_merge, cmd_merge_learn;
 /* cmd_audit.c: what happened */
 extern const struct command cmd_audit, cmd_events;
 /* cmd_policy.c: who may do what */
@@ -95,3 +97,7 @@ char *ctl_path_in_view(struct ctl *c, const char *agent, const char *word);
 
 /* ", scope PATTERN PATTERN" of a view, nothing where it has none. */
 void ctl_print_scope(const json_t *view);
+
+/* "A  path", "R  old -> new"; and a list of them, cut short where it would scroll away. */
+void ctl_print_change(const json_t *change, const char *indent);
+void ctl_print_changes(const json_t *changes);

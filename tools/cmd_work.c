@@ -12,38 +12,6 @@
 #include "json.h"
 #include "out.h"
 
-#define SHOWN_CHANGES 30
-
-/* "A  path", "R  old -> new". */
-static void print_change(const json_t *ch, const char *indent)
-{
-	const char *from = json_string_value(json_object_get(ch, "from"));
-	const char *status = jstr(ch, "status");
-	enum out_color color = *status == 'A' ? OUT_GREEN : *status == 'D' ? OUT_RED : OUT_PLAIN;
-
-	printf("%s%s", indent, out_on(color));
-	out_text(stdout, *status ? status : "?");
-	printf("%s\t", out_off(color));
-	if (from) {
-		out_text(stdout, from);
-		printf(" -> ");
-	}
-	out_text(stdout, jstr(ch, "path"));
-	(void)putchar('\n');
-}
-
-/* A short list: what would scroll away is counted instead. */
-static void print_changes(const json_t *changes)
-{
-	size_t n = json_array_size(changes);
-
-	for (size_t i = 0; i < n && (i < SHOWN_CHANGES || n <= SHOWN_CHANGES + 5); i++)
-		print_change(json_array_get(changes, i), "  ");
-	if (n > SHOWN_CHANGES + 5)
-		printf("  … and %zu more (agentfsctl diff --name-status lists all)\n",
-		       n - SHOWN_CHANGES);
-}
-
 static const char *files(size_t n)
 {
 	return n == 1 ? "file" : "files";
@@ -178,7 +146,7 @@ static int run_diff(struct ctl *c)
 		print_stat(changes);
 	else if (names || !json_is_string(json_object_get(reply, "patch")))
 		for (size_t i = 0; i < json_array_size(changes); i++)
-			print_change(json_array_get(changes, i), "");
+			ctl_print_change(json_array_get(changes, i), "");
 	else
 		out_patch(jstr(reply, "patch"));
 	out_pager_end();
@@ -297,7 +265,7 @@ static int run_materialize(struct ctl *c)
 	printf(", now at ");
 	out_id(stdout, jstr(reply, "commit"));
 	(void)putchar('\n');
-	print_changes(json_object_get(reply, "changes"));
+	ctl_print_changes(json_object_get(reply, "changes"));
 	return CTL_OK;
 }
 
@@ -317,138 +285,6 @@ const struct command cmd_materialize = {
 				      "also a folder with very many or very large new files"},
 				     {0}},
 	.run = run_materialize,
-};
-
-static void print_conflict(const json_t *conflict)
-{
-	printf("  %s", out_on(OUT_RED));
-	out_text(stdout, jstr(conflict, "path"));
-	printf("%s: ", out_off(OUT_RED));
-	out_text(stdout, jstr(conflict, "kind"));
-	if (*jstr(conflict, "reason")) {
-		printf(" (");
-		out_text(stdout, jstr(conflict, "reason"));
-		printf(")");
-	}
-	(void)putchar('\n');
-}
-
-static const char *merge_state(const char *state)
-{
-	if (strcmp(state, "up_to_date") == 0)
-		return "already up to date";
-	if (strcmp(state, "would_merge") == 0)
-		return "would merge";
-	return state;
-}
-
-/* One source: the result in a line, paths or conflicts below. Returns whether it conflicts. */
-static bool print_merged(struct ctl *c, const json_t *m)
-{
-	bool conflict = strcmp(jstr(m, "state"), "conflict") == 0;
-	json_t *item;
-	size_t i;
-
-	out_text(stdout, jstr(m, "source"));
-	printf(" -> ");
-	out_text(stdout, jstr(m, "into"));
-	printf(": %s", out_on(conflict ? OUT_RED : OUT_GREEN));
-	out_text(stdout, merge_state(jstr(m, "state")));
-	printf("%s", out_off(conflict ? OUT_RED : OUT_GREEN));
-	if (*jstr(m, "commit")) {
-		printf(" as ");
-		out_id(stdout, jstr(m, "commit"));
-	}
-	if (json_is_true(json_object_get(m, "fast_forward")))
-		printf(", fast-forward");
-	if (*jstr(m, "tier")) {
-		printf(", ");
-		out_text(stdout, jstr(m, "tier"));
-	}
-	(void)putchar('\n');
-	if (conflict)
-		json_array_foreach (json_object_get(m, "conflicts"), i, item)
-			print_conflict(item);
-	else
-		print_changes(json_object_get(m, "changes"));
-	ctl_notes(c, m, "notes");
-	return conflict;
-}
-
-/* The view's git has every object of the repository, but the branches as they were when it was made:
- * the target is merged there by its id. */
-static void print_way_out(const json_t *m)
-{
-	bool branch = strchr(jstr(m, "source"), '/') != NULL;
-
-	printf(branch ? "Nothing was changed. In a view of "
-		      : "Nothing was changed. In the view of ");
-	out_text(stdout, jstr(m, "source"));
-	printf(": git merge ");
-	out_quoted(stdout, *jstr(m, "target") ? jstr(m, "target") : jstr(m, "into"));
-	printf(", mend the paths above, commit, then merge again.\n");
-}
-
-static int run_merge(struct ctl *c)
-{
-	_cleanup_(json_decrefp) json_t *reply = NULL, *sources = json_array();
-	_cleanup_free_ char *agent = NULL, *cwd = getcwd(NULL, 0);
-	const json_t *stuck = NULL;
-	json_t *m;
-	size_t i;
-	int r = 0;
-
-	for (i = 0; i < c->args.n_words; i++)
-		(void)json_array_append_new(sources, json_string(c->args.words[i]));
-	if (c->args.n_words == 0) {
-		agent = ctl_agent(c, 0, &r);
-		if (!agent)
-			return r;
-		(void)json_array_append_new(sources, json_string(agent));
-	}
-	r = client_call(c, "Merge",
-			json_pack("{s:O, s:s*, s:s*, s:o*, s:o*, s:o*, s:o*}", "sources", sources,
-				  "repository", cwd, "into", args_get(&c->args, "into"), "dry_run",
-				  args_true(&c->args, "dry-run"), "no_materialize",
-				  args_true(&c->args, "no-materialize"), "squash",
-				  args_true(&c->args, "squash"), "destroy",
-				  args_true(&c->args, "destroy")),
-			&reply);
-	if (r != 0)
-		return r;
-	if (c->json)
-		(void)ctl_json(reply);
-	json_array_foreach (json_object_get(reply, "merges"), i, m) {
-		if (c->json ? strcmp(jstr(m, "state"), "conflict") == 0 : print_merged(c, m))
-			stuck = m;
-	}
-	if (stuck && !c->json)
-		print_way_out(stuck);
-	return stuck ? CTL_FAILED : CTL_OK;
-}
-
-const struct command cmd_merge = {
-	.name = "merge",
-	.group = "Work",
-	.args = "[AGENT|BRANCH...]",
-	.help = "merge agents' work into the branch it started from",
-	.about = "Materializes first, then merges in the object store: fast-forward or a "
-		 "merge commit. A "
-		 "conflict changes nothing, lists each path with its kind, and exits 1. A "
-		 "target that is checked "
-		 "out is updated as git would.",
-	.example = "agentfsctl merge alice bob --dry-run\nagentfsctl merge alice --into main",
-	.opts =
-		(const struct opt[]){
-			{"into", 0, "BRANCH",
-			 "the target (default: the branch that the base was taken from)"},
-			{"dry-run", 0, NULL,
-			 "only say what would happen; exits as the real one would"},
-			{"no-materialize", 0, NULL, "merge the branches as they are"},
-			{"squash", 0, NULL, "one commit instead of the agent's own"},
-			{"destroy", 0, NULL, "take the views down after a merge that worked"},
-			{0}},
-	.run = run_merge,
 };
 
 static int run_apply(struct ctl *c)
@@ -474,7 +310,7 @@ static int run_apply(struct ctl *c)
 		return ctl_json(reply);
 	n = json_array_size(json_object_get(reply, "changes"));
 	printf("%s: %zu %s changed in the worktree, uncommitted\n", agent, n, files(n));
-	print_changes(json_object_get(reply, "changes"));
+	ctl_print_changes(json_object_get(reply, "changes"));
 	return CTL_OK;
 }
 

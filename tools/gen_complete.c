@@ -25,6 +25,38 @@ static bool first_of_two(const struct command *const *p, char first[32])
 	return true;
 }
 
+/* Is the first word of two-word commands one by itself, too? */
+static bool is_command(const char *first)
+{
+	for (const struct command *const *p = commands; *p; p++)
+		if (strcmp((*p)->name, first) == 0)
+			return true;
+	return false;
+}
+
+/* The second words that may follow `first`, each with what stands between. */
+static void second_words(const char *first, const char *between)
+{
+	const char *sep = "";
+	size_t n = strlen(first);
+
+	for (const struct command *const *p = commands; *p; p++)
+		if (strncmp((*p)->name, first, n) == 0 && (*p)->name[n] == ' ') {
+			printf("%s%s", sep, (*p)->name + n + 1);
+			sep = between;
+		}
+}
+
+static bool has_second_words(const char *first)
+{
+	size_t n = strlen(first);
+
+	for (const struct command *const *p = commands; *p; p++)
+		if (strncmp((*p)->name, first, n) == 0 && (*p)->name[n] == ' ')
+			return true;
+	return false;
+}
+
 static void words_of(const char *words)
 {
 	for (const char *p = words; *p; p++)
@@ -66,6 +98,7 @@ static void bash_case(const struct command *cmd)
 {
 	printf("\t\"%s\")\n\t\topts=\"", cmd->name);
 	option_words(cmd->opts);
+	second_words(cmd->name, " ");
 	printf("\"\n");
 	if (strstr(cmd->args, "AGENT") && strcmp(cmd->name, "create") != 0)
 		printf("\t\tagents=1\n");
@@ -97,7 +130,13 @@ void generate_bash(void)
 	       "\t\t--color) ((++i));;\n"
 	       "\t\t-*) ;;\n");
 	for (const struct command *const *p = commands; *p; p++)
-		if (first_of_two(p, first))
+		if (first_of_two(p, first) && is_command(first)) {
+			printf("\t\t%s) [ -z \"$cmd\" ] && { cmd=$w; case ${COMP_WORDS[i+1]} in ",
+			       first);
+			second_words(first, "|");
+			printf(") ((i + 1 < COMP_CWORD)) && { cmd=\"$w ${COMP_WORDS[i+1]}\"; "
+			       "((++i)); };; esac; };;\n");
+		} else if (first_of_two(p, first))
 			printf("\t\t%s) [ -z \"$cmd\" ] && { cmd=\"$w ${COMP_WORDS[i+1]}\"; "
 			       "((i + 1 < COMP_CWORD)) || cmd=$w; ((++i)); };;\n",
 			       first);
@@ -109,17 +148,14 @@ void generate_bash(void)
 	for (const struct command *const *p = commands; *p; p++)
 		if (!strchr((*p)->name, ' '))
 			printf("%s ", (*p)->name);
-		else if (first_of_two(p, first))
+		else if (first_of_two(p, first) && !is_command(first))
 			printf("%s ", first);
 	printf("\";;\n");
 	for (const struct command *const *p = commands; *p; p++) {
-		if (!first_of_two(p, first))
+		if (!first_of_two(p, first) || is_command(first))
 			continue;
 		printf("\t%s) opts=\"", first);
-		for (const struct command *const *q = p; *q; q++)
-			if (strncmp((*q)->name, first, strlen(first)) == 0 &&
-			    (*q)->name[strlen(first)] == ' ')
-				printf("%s ", (*q)->name + strlen(first) + 1);
+		second_words(first, " ");
 		printf("\";;\n");
 	}
 	for (const struct command *const *p = commands; *p; p++)
@@ -193,7 +229,11 @@ static void zsh_case(const struct command *cmd)
 	printf("\t'%s')\n\t\t_arguments -s \\\n", cmd->name);
 	zsh_opts(cmd->opts);
 	zsh_opts(global_opts);
-	if (strstr(cmd->args, "PATH"))
+	if (has_second_words(cmd->name)) {
+		printf("\t\t\t'*:agent or word:{_agentfsctl_agents; compadd ");
+		second_words(cmd->name, " ");
+		printf("}'\n");
+	} else if (strstr(cmd->args, "PATH"))
 		printf("\t\t\t'*:agent or file:_agentfsctl_words'\n");
 	else if (strstr(cmd->args, "AGENT") && strcmp(cmd->name, "create") != 0)
 		printf("\t\t\t'*:agent:_agentfsctl_agents'\n");
@@ -222,7 +262,11 @@ void generate_zsh(void)
 	       "\t\t*) cmd=$words[i]; skip=$i; break;;\n\t\tesac\n\tdone\n"
 	       "\tcase $cmd in\n");
 	for (const struct command *const *p = commands; *p; p++)
-		if (first_of_two(p, first))
+		if (first_of_two(p, first) && is_command(first)) {
+			printf("\t%s) ((skip + 1 < CURRENT)) && [[ \" ", first);
+			second_words(first, " ");
+			printf(" \" == *\" $words[skip+1] \"* ]] && cmd+=\" $words[++skip]\";;\n");
+		} else if (first_of_two(p, first))
 			printf("\t%s) ((skip + 1 < CURRENT)) && cmd+=\" $words[++skip]\";;\n",
 			       first);
 	printf("\tesac\n\t(( skip > 1 )) && { words=(agentfsctl \"${(@)words[skip+1,-1]}\"); "
@@ -230,7 +274,7 @@ void generate_zsh(void)
 	       "\tcase $cmd in\n\t'')\n\t\tlist=(\n");
 	for (const struct command *const *p = commands; *p; p++) {
 		if (strchr((*p)->name, ' ')) {
-			if (first_of_two(p, first))
+			if (first_of_two(p, first) && !is_command(first))
 				printf("\t\t\t'%s:more commands'\n", first);
 			continue;
 		}
@@ -242,7 +286,7 @@ void generate_zsh(void)
 	zsh_opts(global_opts);
 	printf("\t\t\t'*:word:'\n\t\t;;\n");
 	for (const struct command *const *p = commands; *p; p++) {
-		if (!first_of_two(p, first))
+		if (!first_of_two(p, first) || is_command(first))
 			continue;
 		printf("\t%s)\n\t\tlist=(", first);
 		for (const struct command *const *q = p; *q; q++)
@@ -282,20 +326,31 @@ static void fish_opt(const struct opt *o, const char *condition)
 	printf("'\n");
 }
 
+/* This command, and none of the two-word ones that begin with it. */
+static void fish_condition(const char *name, char *out, size_t size)
+{
+	size_t n = strlen(name), at = (size_t)snprintf(out, size, "__agentfsctl_is %s", name);
+
+	for (const struct command *const *p = commands; *p && at < size; p++)
+		if (strncmp((*p)->name, name, n) == 0 && (*p)->name[n] == ' ')
+			at += (size_t)snprintf(out + at, size - at, "; and not __agentfsctl_is %s",
+					       (*p)->name);
+}
+
 static void fish_command(const struct command *const *p)
 {
 	const char *space = strchr((*p)->name, ' ');
-	char first[32], condition[128];
+	char first[32], condition[512];
 
 	if (!space) {
 		printf("complete -c agentfsctl -n __agentfsctl_none -a %s -d '", (*p)->name);
 		quoted((*p)->help, "\\");
 		printf("'\n");
-		(void)snprintf(condition, sizeof(condition), "__agentfsctl_is %s", (*p)->name);
+		fish_condition((*p)->name, condition, sizeof(condition));
 	} else {
 		int n = (int)(space - (*p)->name);
 
-		if (first_of_two(p, first))
+		if (first_of_two(p, first) && !is_command(first))
 			printf("complete -c agentfsctl -n __agentfsctl_none -a %s -d 'more "
 			       "commands'\n",
 			       first);

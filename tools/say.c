@@ -11,7 +11,10 @@
 #include "client.h"
 #include "cmd.h"
 #include "errors.h"
+#include "json.h"
 #include "out.h"
+
+enum { SHOWN_CHANGES = 30 };
 
 int ctl_json(const json_t *reply)
 {
@@ -184,4 +187,32 @@ char *ctl_agent(struct ctl *c, size_t at, int *ret_status)
 		return NULL;
 	}
 	return strdup(agent);
+}
+
+void ctl_print_change(const json_t *ch, const char *indent)
+{
+	const char *from = json_string_value(json_object_get(ch, "from"));
+	const char *status = jstr(ch, "status");
+	enum out_color color = *status == 'A' ? OUT_GREEN : *status == 'D' ? OUT_RED : OUT_PLAIN;
+
+	printf("%s%s", indent, out_on(color));
+	out_text(stdout, *status ? status : "?");
+	printf("%s\t", out_off(color));
+	if (from) {
+		out_text(stdout, from);
+		printf(" -> ");
+	}
+	out_text(stdout, jstr(ch, "path"));
+	(void)putchar('\n');
+}
+
+void ctl_print_changes(const json_t *changes)
+{
+	size_t n = json_array_size(changes);
+
+	for (size_t i = 0; i < n && (i < SHOWN_CHANGES || n <= SHOWN_CHANGES + 5); i++)
+		ctl_print_change(json_array_get(changes, i), "  ");
+	if (n > SHOWN_CHANGES + 5)
+		printf("  … and %zu more (agentfsctl diff --name-status lists all)\n",
+		       n - SHOWN_CHANGES);
 }

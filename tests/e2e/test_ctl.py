@@ -50,6 +50,10 @@ ANSWERS = {
                     "notes": []},
     "Next": {"view": dict(VIEW, task="two", branch="agents/alice/two"), "notes": []},
     "Merge": {"merges": [MERGED]},
+    "Learn": {"repository": "/srv/repo/.git", "merges": 12, "conflicted": 3, "conflicts": 9, "answered": 5,
+              "records": [{"resolver": "version", "fired": 4, "right": 3}],
+              "examples": [{"commit": "a" * 40, "path": "setup.py", "resolver": "version", "said": "1.2\n",
+                            "kept": "1.3\n"}]},
     "Apply": {"changes": CHANGES, "notes": []},
     "Rollback": {"preserved": ["refs/agentfs/preserved/alice/0011/work"], "notes": []},
     "Destroy": {"preserved": [], "notes": []},
@@ -99,6 +103,8 @@ REQUESTS = [
     (["merge", "alice", "bob", "--into", "main", "--dry-run", "--no-materialize", "--squash", "--destroy"], "Merge",
      {"sources": ["alice", "bob"], "repository": "CWD", "into": "main", "dry_run": True, "no_materialize": True,
       "squash": True, "destroy": True}),
+    (["merge", "learn"], "Learn", {"repository": "CWD"}),
+    (["merge", "learn", "--last", "7", "--repo", "/srv/repo"], "Learn", {"repository": "/srv/repo", "last": 7}),
     (["apply", "alice"], "Apply", {"agent": "alice", "worktree": "CWD"}),
     (["rollback", "alice", "--force"], "Rollback", {"agent": "alice", "force": True}),
     (["destroy", "alice", "--force"], "Destroy", {"agent": "alice", "force": True}),
@@ -147,6 +153,11 @@ def table():
     return commands
 
 
+def command_of(argv):
+    two = " ".join(argv[:2])
+    return two if two in table() else argv[0]
+
+
 class Ctl(unittest.TestCase):
     def setUp(self):
         self.dir = os.path.realpath(tempfile.mkdtemp(prefix="agentfs-ctl-"))
@@ -190,7 +201,7 @@ class Ctl(unittest.TestCase):
         covered = {}
         letters = {"p": "patch", "m": "message", "f": "follow", "n": "lines", "r": "reverse", "g": "grep", "o": "output"}
         for argv, _, _ in REQUESTS:
-            name = " ".join(argv[:2]) if argv[0] in ("policy", "daemon") else argv[0]
+            name = command_of(argv)
             for word in argv:
                 if word.startswith("--"):
                     covered.setdefault(name, set()).add(word[2:].split("=")[0])
@@ -200,7 +211,7 @@ class Ctl(unittest.TestCase):
             self.assertEqual(options - covered.get(name, set()), set(), name)
 
     def test_table__every_command_is_tried(self):
-        tried = {" ".join(a[:2]) if a[0] in ("policy", "daemon") else a[0] for a, _, _ in REQUESTS}
+        tried = {command_of(a) for a, _, _ in REQUESTS}
         self.assertEqual(set(table()) - tried, {"shell", "daemon start"})  # tested below
 
     def test_agent__left_out_is_the_view_of_the_current_folder(self):

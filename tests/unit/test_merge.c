@@ -182,7 +182,7 @@ static void merge_three(struct three *t, struct merge_out *out)
 	commit(&t->ours, &base, NULL, &ours);
 	commit(&t->theirs, &base, NULL, &theirs);
 	memset(out, 0, sizeof(*out));
-	r = merge_commits(repo, &ours, &theirs, out, &e);
+	r = merge_commits(repo, &ours, &theirs, NULL, out, &e);
 	if (r < 0)
 		fail_msg("merge: %s", err_text(&e));
 	clear(&t->base);
@@ -391,7 +391,7 @@ static void test_merge__unrelated_histories_are_refused(void **state)
 	set(&two, "y", 0100644, "y");
 	commit(&one, NULL, NULL, &a);
 	commit(&two, NULL, NULL, &b);
-	assert_true(merge_commits(repo, &a, &b, &out, &e) < 0);
+	assert_true(merge_commits(repo, &a, &b, NULL, &out, &e) < 0);
 	assert_string_equal(e.id, "Invalid");
 	assert_non_null(strstr(e.text, "no common history"));
 	clear(&one);
@@ -583,7 +583,7 @@ static void compare(const git_oid *a, const git_oid *b, struct tally *tally)
 	_cleanup_buf_ struct buf paths = BUF_INIT;
 	struct merge_out out = {0};
 	git_oid want;
-	int status = ask_git(a, b, &want, &paths), r = merge_commits(repo, a, b, &out, &e);
+	int status = ask_git(a, b, &want, &paths), r = merge_commits(repo, a, b, NULL, &out, &e);
 
 	if (r < 0)
 		fail_msg("merge: %s", err_text(&e));

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tier 2 on git's objects. Guarantees: (1) a file is resolved wholly or not at all; (2) each conflict
+ * that was resolved is told with who did it and its record, each that was not with its lines and what
+ * the resolvers would have said.
+ */
+#include "merge_resolve.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "odb.h"
+#include "worker_run.h"
+
+/* For people and their programs: not whole files. */
+enum { HUNKS_MAX = 50, TEXT_MAX = 8192 };
+static const size_t file_max = (size_t)16 << 20;
+
+static json_t *text_json(struct text t)
+{
+	return worker_text(t.n ? t.p : "", t.n < TEXT_MAX ? t.n : TEXT_MAX);
+}
+
+static json_t *answer_json(const struct answer *a, bool with_text)
+{
+	json_t *o = json_pack("{s:s,s:s,s:i,s:i}", "resolver", a->by->name, "does", a->by->does,
+			      "fired", (int)a->evidence.fired, "right", (int)a->evidence.right);
+
+	if (with_text)
+		(void)json_object_set_new(o, "text", text_json((struct text){a->text, a->len}));
+	return o;
+}
+
+static json_t *hunk_json(const struct resolve *r, const struct resolved_conflict *c)
+{
+	json_t *candidates = json_array();
+
+	for (size_t i = 0; i < c->n; i++)
+		(void)json_array_append_new(candidates, answer_json(&c->answers[i], true));
+	return json_pack("{s:I,s:o,s:o,s:o,s:o}", "line", (json_int_t)c->chunk.from[OURS] + 1,
+			 "base", text_json(diff3_text(&r->d, &c->chunk, BASE)), "ours",
+			 text_json(diff3_text(&r->d, &c->chunk, OURS)), "theirs",
+			 text_json(diff3_text(&r->d, &c->chunk, THEIRS)), "candidates", candidates);
+}
+
+static void tell(const struct resolve *r, const char *path, struct merge_resolved *out)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < r->n && i < HUNKS_MAX; i++) {
+		const struct resolved_conflict *c = &r->v[i];
+		json_t *o;
+
+		if (r->left) {
+			if (!c->taken)
+				(void)json_array_append_new(all, hunk_json(r, c));
+			continue;
+		}
+		o = answer_json(c->taken, false);
+		(void)json_object_set_new(o, "line",
+					  json_integer((json_int_t)c->chunk.from[OURS] + 1));
+		(void)json_array_append_new(all, o);
+	}
+	if (r->left)
+		(void)json_object_set_new(out->hunks, path, all);
+	else
+		(void)json_array_append_new(out->files, json_pack("{s:o,s:o}", "path",
+								  worker_text(path, strlen(path)),
+								  "conflicts", all));
+}
+
+static int resolve_texts(git_repository *git, const char *path, const struct text t[SIDES],
+			 const struct resolve_options *options, struct merge_resolved *out,
+			 git_oid *ret)
+{
+	_cleanup_buf_ struct buf merged = BUF_INIT;
+	struct resolve r;
+	int k = resolve_file(path, t[BASE], t[OURS], t[THEIRS], options, &r);
+
+	if (k < 0)
+		return k;
+	/* No conflict by our own comparison, but one by git's: not ours to decide. */
+	if (r.n)
+		tell(&r, path, out);
+	if (r.n && !r.left) {
+		k = resolve_text(&r, &merged);
+		if (k == 0)
+			k = git_blob_create_from_buffer(ret, git, merged.len ? merged.data : "",
+							merged.len);
+		k = k < 0 ? k : 1;
+	}
+	resolve_release(&r);
+	return k;
+}
+
+int merge_resolve(git_repository *git, const struct merge_both *file,
+		  const struct resolve_options *options, struct merge_resolved *out, git_oid *ret,
+		  struct err *reterr)
+{
+	const struct tree_entry *e[SIDES] = {&file->base, &file->ours, &file->theirs};
+	git_blob *b[SIDES] = {0};
+	struct text t[SIDES] = {0};
+	int r = 0;
+
+	if (!out->files) {
+		out->files = json_array();
+		out->hunks = json_object();
+	}
+	for (int s = BASE; s < SIDES && r == 0; s++) {
+		r = git_blob_lookup(&b[s], git, &e[s]->oid);
+		if (r == 0 && git_blob_rawsize(b[s]))
+			t[s] = (struct text){git_blob_rawcontent(b[s]),
+					     (size_t)git_blob_rawsize(b[s])};
+	}
+	if (r < 0)
+		r = git_errno(r, reterr, "reading '%s'", file->path);
+	else if (t[BASE].n <= file_max && t[OURS].n <= file_max && t[THEIRS].n <= file_max)
+		r = resolve_texts(git, file->path, t, options, out, ret);
+	if (r < 0 && reterr && !reterr->code)
+		(void)err_set(reterr, r, "resolving '%s': %s", file->path, strerror(-r));
+	for (int s = BASE; s < SIDES; s++)
+		git_blob_free(b[s]);
+	return r;
+}
+
+void merge_resolved_release(struct merge_resolved *r)
+{
+	json_decref(r->files);
+	json_decref(r->hunks);
+	*r = (struct merge_resolved){0};
+}

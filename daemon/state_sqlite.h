@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "state.h"
+
+/* What the files that know SQL share and nobody else sees. */
+struct state {
+	sqlite3 *db;
+};
+
+/* "what: SQLite's words" with its -errno; a damaged database says so. Returns it. */
+int state_db_error(struct state *s, int rc, struct err *e, const char *what);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What was learned of merging, per repository: `resolver_records`, a row for each resolver that was
+ * ever asked there: how often it had an answer in `merges` historic merges, how often the right one, and when
+ * that was learned (ns).
+ */
+#include "state_sqlite.h"
+
+#include "cleanup.h"
+#include "sys.h"
+
+static void stmt_free(sqlite3_stmt *st)
+{
+	(void)sqlite3_finalize(st);
+}
+DEFINE_CLEANUP(sqlite3_stmt *, stmt_free);
+
+static int put_all(struct state *s, const char *repository, uint64_t merges,
+		   const struct state_record *v, size_t n)
+{
+	_cleanup_(stmt_freep) sqlite3_stmt *gone = NULL, *add = NULL;
+	int rc = sqlite3_prepare_v2(s->db, "DELETE FROM resolver_records WHERE repository = ?1", -1,
+				    &gone, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_text(gone, 1, repository, -1, SQLITE_STATIC);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(gone) == SQLITE_DONE ? SQLITE_OK : sqlite3_errcode(s->db);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_prepare_v2(s->db,
+					"INSERT INTO resolver_records (repository, resolver, fired,"
+					" right, merges, learned) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+					-1, &add, NULL);
+	for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
+		(void)sqlite3_bind_text(add, 1, repository, -1, SQLITE_STATIC);
+		(void)sqlite3_bind_text(add, 2, v[i].resolver, -1, SQLITE_STATIC);
+		(void)sqlite3_bind_int64(add, 3, v[i].fired);
+		(void)sqlite3_bind_int64(add, 4, v[i].right);
+		(void)sqlite3_bind_int64(add, 5, (sqlite3_int64)merges);
+		(void)sqlite3_bind_int64(add, 6, (sqlite3_int64)sys_now_ns());
+		rc = sqlite3_step(add) == SQLITE_DONE ? sqlite3_reset(add) : sqlite3_errcode(s->db);
+	}
+	return rc;
+}
+
+int state_records_put(struct state *s, const char *repository, uint64_t merges,
+		      const struct state_record *v, size_t n, struct err *reterr)
+{
+	int rc = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+
+	if (rc == SQLITE_OK) {
+		rc = put_all(s, repository, merges, v, n);
+		if (rc == SQLITE_OK)
+			rc = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
+		if (rc != SQLITE_OK) {
+			int r = state_db_error(s, rc, reterr, "cannot write what was learned");
+
+			(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+			return r;
+		}
+		return 0;
+	}
+	return state_db_error(s, rc, reterr, "cannot write what was learned");
+}
+
+int state_records(struct state *s, state_record_fn fn, void *user, struct err *reterr)
+{
+	_cleanup_(stmt_freep) sqlite3_stmt *st = NULL;
+	int r = 0, rc = sqlite3_prepare_v2(s->db,
+					   "SELECT repository, resolver, fired, right"
+					   " FROM resolver_records ORDER BY repository, resolver",
+					   -1, &st, NULL);
+
+	while (rc == SQLITE_OK && r == 0) {
+		struct state_record one;
+
+		if (sqlite3_step(st) != SQLITE_ROW) {
+			rc = sqlite3_errcode(s->db);
+			break;
+		}
+		one = (struct state_record){
+			.repository = (const char *)sqlite3_column_text(st, 0),
+			.resolver = (const char *)sqlite3_column_text(st, 1),
+			.fired = (uint32_t)sqlite3_column_int64(st, 2),
+			.right = (uint32_t)sqlite3_column_int64(st, 3),
+		};
+		r = one.repository && one.resolver ? fn(&one, user) : -ENOMEM;
+	}
+	if (r != 0 || rc == SQLITE_OK || rc == SQLITE_DONE)
+		return r;
+	return state_db_error(s, rc, reterr, "cannot read what was learned");
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+
+int replay_open(const struct diff3 *d, struct text person, struct replay *ret)
+{
+	struct replay rp = {.person = person};
+	int r = lines_diff(d->text[OURS], person, &rp.edits);
+
+	if (r == 0)
+		r = lines_split(person, &rp.lines);
+	if (r < 0)
+		replay_release(&rp);
+	else
+		*ret = rp;
+	return r;
+}
+
+void replay_release(struct replay *r)
+{
+	free(r->edits.v);
+	free(r->lines.v);
+	*r = (struct replay){0};
+}
+
+/* Edits before move it; those that overlap or touch it belong to it. */
+struct text replay_region(const struct replay *r, const struct chunk *c)
+{
+	size_t from = c->from[OURS], to = c->to[OURS], pf = from, pt = to;
+	const struct lines *l = &r->lines;
+	const char *p;
+
+	for (size_t i = 0; i < r->edits.n && r->edits.v[i].b0 <= to; i++) {
+		const struct edit *x = &r->edits.v[i];
+		size_t behind = x->s1 - x->b1; /* wraps where lines went: so does the sum below */
+
+		if (x->b1 < from)
+			pf = from + behind;
+		else if (x->b0 <= from)
+			pf = x->s0;
+		pt = x->b1 > to ? x->s1 : to + behind;
+	}
+	p = pf < l->n ? l->v[pf].p : r->person.p + r->person.n;
+	return (struct text){p, pf < pt ? (size_t)(l->v[pt - 1].p + l->v[pt - 1].n - p) : 0};
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct text *x = a, *y = b;
+	size_t n = x->n < y->n ? x->n : y->n;
+	int k = n ? memcmp(x->p, y->p, n) : 0;
+
+	return k ? k : x->n < y->n ? -1 : x->n > y->n;
+}
+
+/* The lines without white space around them, sorted, blank ones left out. */
+static int sorted_lines(struct text t, struct lines *ret)
+{
+	struct lines l;
+	size_t n = 0;
+	int r = lines_split(t, &l);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < l.n; i++) {
+		struct text line = text_trim(l.v[i]);
+
+		if (line.n)
+			l.v[n++] = line;
+	}
+	l.n = n;
+	qsort(l.v, l.n, sizeof(*l.v), compare);
+	*ret = l;
+	return 0;
+}
+
+static bool has(const struct lines *l, const struct text *line)
+{
+	return l->n && bsearch(line, l->v, l->n, sizeof(*l->v), compare);
+}
+
+/* All of a in b, as often. */
+static bool contained(const struct lines *a, const struct lines *b)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < a->n; i++, k++) {
+		while (k < b->n && compare(&b->v[k], &a->v[i]) < 0)
+			k++;
+		if (k == b->n || compare(&b->v[k], &a->v[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+int replay_right(const struct diff3 *d, const struct chunk *c, struct text answer,
+		 struct text person)
+{
+	enum { ANSWER = SIDES, PERSON, ALL };
+	struct lines l[ALL] = {0};
+	int r = 0;
+
+	for (int s = BASE; s < ALL && r == 0; s++)
+		r = sorted_lines(s == ANSWER   ? answer
+				 : s == PERSON ? person
+					       : diff3_text(d, c, (enum side)s),
+				 &l[s]);
+	if (r == 0)
+		r = contained(&l[ANSWER], &l[PERSON]);
+	for (size_t i = 0; r > 0 && i < l[PERSON].n; i++) {
+		const struct text *line = &l[PERSON].v[i];
+
+		if ((has(&l[OURS], line) || has(&l[THEIRS], line)) && !has(&l[ANSWER], line))
+			r = 0;
+	}
+	for (int s = BASE; s < ALL; s++)
+		free(l[s].v);
+	return r;
+}

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tier 2: conflicts of lines that a rule resolves, where its record allows it."""
+import json
+import os
+import sqlite3
+
+from harness import *
+import tree
+
+VERSIONS = 'name = "x"\nversion = "1.2.3"\nend\n'
+LINES = "one\ntwo\nthree\nfour\n"
+
+
+def changed(system, agent, **files):
+    view = system.create(agent)
+    for name, text in files.items():
+        put(os.path.join(view, name.replace("__", ".")), text)
+
+
+def merged(system, agent, *more, status=0):
+    done = system.ctl("--json", "merge", agent, *more, check=False)
+    equal(done.returncode, status, done.stdout + done.stderr)
+    return json.loads(done.stdout)["merges"][0]
+
+
+def start(system, **files):
+    for name, text in files.items():
+        put(os.path.join(system.repo, name.replace("__", ".")), text)
+    system.git("add", "-A")
+    system.git("commit", "-qm", "files to merge")
+
+
+def test_auto__versions_merge_to_the_greater_and_say_so(system):
+    start(system, setup__toml=VERSIONS)
+    changed(system, "a1", setup__toml=VERSIONS.replace("1.2.3", "1.2.4"))
+    changed(system, "b1", setup__toml=VERSIONS.replace("1.2.3", "1.10.0"))
+    equal(merged(system, "a1")["tier"], "clean-merge")
+    said = merged(system, "b1", "--dry-run")
+    equal((said["state"], said["tier"]), ("would_merge", "auto-resolve"))
+    equal(get(os.path.join(system.repo, "setup.toml")), VERSIONS.replace("1.2.3", "1.2.4"), "a dry run changes nothing")
+    said = merged(system, "b1")
+    equal((said["state"], said["tier"]), ("merged", "auto-resolve"))
+    answer = said["resolved"][0]["conflicts"][0]
+    equal((said["resolved"][0]["path"], answer["resolver"], answer["line"]), ("setup.toml", "version", 2))
+    assert 0 < answer["right"] <= answer["fired"], answer
+    equal(get(os.path.join(system.repo, "setup.toml")), VERSIONS.replace("1.2.3", "1.10.0"))
+    equal(system.git("status", "--porcelain"), "")
+
+
+def test_auto__what_its_record_does_not_allow_stays_a_conflict_with_its_lines(system):
+    start(system, list__c=LINES)
+    changed(system, "a1", list__c=LINES.replace("two", "TWO"))
+    changed(system, "b1", list__c=LINES.replace("three", "THREE"))
+    merged(system, "a1")
+    before = tree.picture(system.repo)
+    said = merged(system, "b1", status=1)
+    equal(said["state"], "conflict")
+    hunk = said["conflicts"][0]["hunks"][0]
+    equal((hunk["line"], hunk["base"], hunk["ours"], hunk["theirs"]), (2, "two\nthree\n", "TWO\nthree\n", "two\nTHREE\n"))
+    equal([c["resolver"] for c in hunk["candidates"]], ["adjacent"])
+    equal(hunk["candidates"][0]["text"], "TWO\nTHREE\n")
+    equal(tree.differences(before, tree.picture(system.repo)), [])
+    text = system.ctl("merge", "b1", check=False).stdout
+    for word in ("line 2", "< TWO", "> THREE", "= TWO", "resolver adjacent"):
+        assert word in text, text
+
+
+def test_auto__one_conflict_left_leaves_the_whole_file(system):
+    both = VERSIONS + "a\nb\nc\nd\n" + "who\n"
+    start(system, setup__toml=both)
+    changed(system, "a1", setup__toml=both.replace("1.2.3", "1.2.4").replace("who", "ours"))
+    changed(system, "b1", setup__toml=both.replace("1.2.3", "1.3.0").replace("who", "theirs"))
+    merged(system, "a1")
+    said = merged(system, "b1", status=1)
+    equal([h["theirs"] for h in said["conflicts"][0]["hunks"]], ["theirs\n"])
+    assert not said.get("resolved"), said
+    equal(get(os.path.join(system.repo, "setup.toml")), both.replace("1.2.3", "1.2.4").replace("who", "ours"))
+
+
+def test_auto__lock_and_generated_files_are_left_to_who_writes_them(system):
+    start(system, Cargo__lock=VERSIONS, made__c=VERSIONS, __gitattributes="made.c linguist-generated\n")
+    changed(system, "a1", Cargo__lock=VERSIONS.replace("1.2.3", "1.2.4"), made__c=VERSIONS.replace("1.2.3", "1.2.4"))
+    changed(system, "b1", Cargo__lock=VERSIONS.replace("1.2.3", "1.3.0"), made__c=VERSIONS.replace("1.2.3", "1.3.0"))
+    merged(system, "a1")
+    said = merged(system, "b1", status=1)
+    equal(sorted(c["path"] for c in said["conflicts"]), ["Cargo.lock", "made.c"])
+
+
+def test_auto__beside_a_rename_that_git_merges(system):
+    """Where git's own merge decides, its conflicts of lines are shown to the rules, too."""
+    start(system, setup__toml=VERSIONS, old__c=LINES * 20)
+    view = system.create("a1")
+    put(os.path.join(view, "setup.toml"), VERSIONS.replace("1.2.3", "1.2.4"))
+    os.rename(os.path.join(view, "old.c"), os.path.join(view, "new.c"))
+    changed(system, "b1", setup__toml=VERSIONS.replace("1.2.3", "1.3.0"), old__c=LINES * 20 + "more\n")
+    merged(system, "a1")
+    said = merged(system, "b1")
+    equal(said["tier"], "auto-resolve")
+    equal(get(os.path.join(system.repo, "setup.toml")), VERSIONS.replace("1.2.3", "1.3.0"))
+    equal(get(os.path.join(system.repo, "new.c")), LINES * 20 + "more\n")
+    equal(system.git("status", "--porcelain"), "")
+
+
+def test_auto__what_a_wrong_merge_costs_decides(tmp):
+    import daemon
+    system = daemon.System(tmp, config="merge: {cost-of-wrong: 2}\n").start()
+    try:
+        start(system, list__c=LINES)
+        changed(system, "a1", list__c=LINES.replace("two", "TWO"))
+        changed(system, "b1", list__c=LINES.replace("three", "THREE"))
+        merged(system, "a1")
+        equal(merged(system, "b1")["resolved"][0]["conflicts"][0]["resolver"], "adjacent")
+    finally:
+        system.stop()
+
+
+def history(system, merges, right):
+    """Merges of neighbouring lines; the person took both, or (in the others) ours."""
+    git = system.git
+    for i in range(merges):
+        name = f"m{i}.c"
+        put(os.path.join(system.repo, name), LINES)
+        git("add", "-A")
+        git("commit", "-qm", f"{name}")
+        git("checkout", "-qb", f"side{i}")
+        put(os.path.join(system.repo, name), LINES.replace("three", "THREE"))
+        git("commit", "-qam", "side")
+        git("checkout", "-q", "main")
+        put(os.path.join(system.repo, name), LINES.replace("two", "TWO"))
+        git("commit", "-qam", "main")
+        run("git", "-C", system.repo, "merge", "-q", f"side{i}", check=False)
+        kept = LINES.replace("two", "TWO")
+        put(os.path.join(system.repo, name), kept.replace("three", "THREE") if i < right else kept)
+        git("add", "-A")
+        git("commit", "-qm", f"merge {i}")
+        git("branch", "-qD", f"side{i}")
+
+
+def test_learn__a_good_record_here_lets_a_resolver_act(system):
+    history(system, 32, 32)
+    start(system, list__c=LINES)
+    learned = json.loads(system.ctl("--json", "merge", "learn", "--repo", system.repo).stdout)
+    records = {r["resolver"]: (r["fired"], r["right"]) for r in learned["records"]}
+    equal(records["adjacent"], (32, 32))
+    equal((learned["merges"], learned["conflicted"], learned["conflicts"]), (32, 32, 32))
+    changed(system, "a1", list__c=LINES.replace("two", "TWO"))
+    changed(system, "b1", list__c=LINES.replace("three", "THREE"))
+    merged(system, "a1")
+    said = merged(system, "b1")
+    equal((said["tier"], said["resolved"][0]["conflicts"][0]["fired"]), ("auto-resolve", 32))
+    equal(get(os.path.join(system.repo, "list.c")), LINES.replace("two", "TWO").replace("three", "THREE"))
+
+
+def test_learn__a_bad_record_here_takes_the_right_away(system):
+    git = system.git
+    for i in range(30):
+        name = f"v{i}.toml"
+        for text, branch in ((VERSIONS, None), (VERSIONS.replace("1.2.3", "1.3.0"), f"side{i}")):
+            if branch:
+                git("checkout", "-qb", branch)
+            put(os.path.join(system.repo, name), text)
+            git("add", "-A")
+            git("commit", "-qm", name)
+        git("checkout", "-q", "main")
+        put(os.path.join(system.repo, name), VERSIONS.replace("1.2.3", "1.2.4"))
+        git("commit", "-qam", "main")
+        run("git", "-C", system.repo, "merge", "-q", f"side{i}", check=False)
+        put(os.path.join(system.repo, name), VERSIONS.replace("1.2.3", "1.2.4"))  # the lesser one, each time
+        git("add", "-A")
+        git("commit", "-qm", "merge")
+    start(system, setup__toml=VERSIONS)
+    text = system.ctl("merge", "learn", "--repo", system.repo).stdout
+    assert "version    right in 0 of 30" in text and "1.2.4" in text, text
+    changed(system, "a1", setup__toml=VERSIONS.replace("1.2.3", "1.2.4"))
+    changed(system, "b1", setup__toml=VERSIONS.replace("1.2.3", "1.3.0"))
+    merged(system, "a1")
+    merged(system, "b1", status=1)
+
+
+def test_learn__what_was_learned_outlives_the_daemon(system):
+    history(system, 3, 2)
+    system.ctl("merge", "learn", "--repo", system.repo, "--last", "2")
+    system.stop()
+    db = sqlite3.connect(os.path.join(system.state, "agentfs.db"))
+    rows = dict((r, (f, w)) for r, f, w in db.execute("SELECT resolver, fired, right FROM resolver_records"))
+    db.close()
+    equal(rows["adjacent"], (2, 1))
+    system.start()
+
+
+def test_learn__bad_input_is_one_sentence(system):
+    for args, status, words in ((("--last", "0"), 2, "--last takes a number"), (("--last", "x"), 2, "not 'x'"),
+                                (("--last", "200000", "--repo", system.repo), 1, "from 1 to 100000"),
+                                (("--repo", "/nowhere"), 1, "/nowhere")):
+        said = system.ctl("merge", "learn", *args, check=False)
+        equal(said.returncode, status, said.stderr)
+        assert words in said.stderr, said.stderr
+
+
+main()

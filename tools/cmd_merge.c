@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Branches into their target: the tiers' results for people, and what is known of the resolvers. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "client.h"
+#include "cmd.h"
+#include "json.h"
+#include "out.h"
+
+enum { SHOWN_LINES = 6, SHOWN_DIFFERENCES = 5 };
+
+/* " (resolver version: right in 736 of 786 past conflicts)" */
+static void print_record(const json_t *answer)
+{
+	printf(" (resolver ");
+	out_text(stdout, jstr(answer, "resolver"));
+	printf(": right in %lld of %lld past conflicts)", jint(answer, "right"),
+	       jint(answer, "fired"));
+}
+
+/* The first lines of a text, each behind a mark. */
+static void print_lines(const char *mark, enum out_color color, const char *text)
+{
+	for (int i = 0; *text; i++) {
+		size_t n = strcspn(text, "\n");
+		_cleanup_free_ char *line = strndup(text, n);
+
+		if (i == SHOWN_LINES) {
+			printf("      %s …\n", mark);
+			return;
+		}
+		printf("      %s%s ", out_on(color), mark);
+		out_text(stdout, line ? line : "");
+		printf("%s\n", out_off(color));
+		text += n + (text[n] == '\n');
+	}
+}
+
+/* What both sides made of the same lines, and what resolvers would have made of it. */
+static void print_hunk(const json_t *hunk)
+{
+	json_t *answer;
+	size_t i;
+
+	printf("    line %lld: < the target's, > the source's\n", jint(hunk, "line"));
+	print_lines("<", OUT_RED, jstr(hunk, "ours"));
+	print_lines(">", OUT_GREEN, jstr(hunk, "theirs"));
+	json_array_foreach (json_object_get(hunk, "candidates"), i, answer) {
+		printf("    would be, but its record is not good enough");
+		print_record(answer);
+		printf(":\n");
+		print_lines("=", OUT_PLAIN, jstr(answer, "text"));
+	}
+}
+
+static void print_conflict(const json_t *conflict)
+{
+	json_t *hunk;
+	size_t i;
+
+	printf("  %s", out_on(OUT_RED));
+	out_text(stdout, jstr(conflict, "path"));
+	printf("%s: ", out_off(OUT_RED));
+	out_text(stdout, jstr(conflict, "kind"));
+	if (*jstr(conflict, "reason")) {
+		printf(" (");
+		out_text(stdout, jstr(conflict, "reason"));
+		printf(")");
+	}
+	(void)putchar('\n');
+	json_array_foreach (json_object_get(conflict, "hunks"), i, hunk)
+		print_hunk(hunk);
+}
+
+/* A file whose conflicts were all resolved: each with who did it, and how far that may be believed. */
+static void print_resolved(const json_t *file)
+{
+	json_t *answer;
+	size_t i;
+
+	json_array_foreach (json_object_get(file, "conflicts"), i, answer) {
+		printf("  ");
+		out_text(stdout, jstr(file, "path"));
+		printf(":%lld: ", jint(answer, "line"));
+		out_text(stdout, jstr(answer, "does"));
+		print_record(answer);
+		(void)putchar('\n');
+	}
+}
+
+static const char *merge_state(const char *state)
+{
+	if (strcmp(state, "up_to_date") == 0)
+		return "already up to date";
+	if (strcmp(state, "would_merge") == 0)
+		return "would merge";
+	return state;
+}
+
+/* One source: the result in a line, paths or conflicts below. Returns whether it conflicts. */
+static bool print_merged(struct ctl *c, const json_t *m)
+{
+	bool conflict = strcmp(jstr(m, "state"), "conflict") == 0;
+	json_t *item;
+	size_t i;
+
+	out_text(stdout, jstr(m, "source"));
+	printf(" -> ");
+	out_text(stdout, jstr(m, "into"));
+	printf(": %s", out_on(conflict ? OUT_RED : OUT_GREEN));
+	out_text(stdout, merge_state(jstr(m, "state")));
+	printf("%s", out_off(conflict ? OUT_RED : OUT_GREEN));
+	if (*jstr(m, "commit")) {
+		printf(" as ");
+		out_id(stdout, jstr(m, "commit"));
+	}
+	if (json_is_true(json_object_get(m, "fast_forward")))
+		printf(", fast-forward");
+	if (*jstr(m, "tier")) {
+		printf(", ");
+		out_text(stdout, jstr(m, "tier"));
+	}
+	(void)putchar('\n');
+	if (conflict)
+		json_array_foreach (json_object_get(m, "conflicts"), i, item)
+			print_conflict(item);
+	else
+		ctl_print_changes(json_object_get(m, "changes"));
+	if (json_array_size(json_object_get(m, "resolved")) > 0)
+		printf("Resolved by rule:\n");
+	json_array_foreach (json_object_get(m, "resolved"), i, item)
+		print_resolved(item);
+	ctl_notes(c, m, "notes");
+	return conflict;
+}
+
+/* The view's git has every object of the repository, but the branches as they were when it was made:
+ * the target is merged there by its id. */
+static void print_way_out(const json_t *m)
+{
+	bool branch = strchr(jstr(m, "source"), '/') != NULL;
+
+	printf(branch ? "Nothing was changed. In a view of "
+		      : "Nothing was changed. In the view of ");
+	out_text(stdout, jstr(m, "source"));
+	printf(": git merge ");
+	out_quoted(stdout, *jstr(m, "target") ? jstr(m, "target") : jstr(m, "into"));
+	printf(", mend the paths above, commit, then merge again.\n");
+}
+
+static int run_merge(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL, *sources = json_array();
+	_cleanup_free_ char *agent = NULL, *cwd = getcwd(NULL, 0);
+	const json_t *stuck = NULL;
+	json_t *m;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < c->args.n_words; i++)
+		(void)json_array_append_new(sources, json_string(c->args.words[i]));
+	if (c->args.n_words == 0) {
+		agent = ctl_agent(c, 0, &r);
+		if (!agent)
+			return r;
+		(void)json_array_append_new(sources, json_string(agent));
+	}
+	r = client_call(c, "Merge",
+			json_pack("{s:O, s:s*, s:s*, s:o*, s:o*, s:o*, s:o*}", "sources", sources,
+				  "repository", cwd, "into", args_get(&c->args, "into"), "dry_run",
+				  args_true(&c->args, "dry-run"), "no_materialize",
+				  args_true(&c->args, "no-materialize"), "squash",
+				  args_true(&c->args, "squash"), "destroy",
+				  args_true(&c->args, "destroy")),
+			&reply);
+	if (r != 0)
+		return r;
+	if (c->json)
+		(void)ctl_json(reply);
+	json_array_foreach (json_object_get(reply, "merges"), i, m) {
+		if (c->json ? strcmp(jstr(m, "state"), "conflict") == 0 : print_merged(c, m))
+			stuck = m;
+	}
+	if (stuck && !c->json)
+		print_way_out(stuck);
+	return stuck ? CTL_FAILED : CTL_OK;
+}
+
+const struct command cmd_merge = {
+	.name = "merge",
+	.group = "Work",
+	.args = "[AGENT|BRANCH...]",
+	.help = "merge agents' work into the branch it started from",
+	.about =
+		"Materializes first, then merges in the object store: fast-forward or a "
+		"merge commit. A "
+		"conflict changes nothing, lists each path with its kind, and exits 1. A "
+		"target that is checked "
+		"out is updated as git would. Conflicts of lines that a rule resolves well enough (see merge learn) "
+		"are resolved, and told.",
+	.example = "agentfsctl merge alice bob --dry-run\nagentfsctl merge alice --into main",
+	.opts =
+		(const struct opt[]){
+			{"into", 0, "BRANCH",
+			 "the target (default: the branch that the base was taken from)"},
+			{"dry-run", 0, NULL,
+			 "only say what would happen; exits as the real one would"},
+			{"no-materialize", 0, NULL, "merge the branches as they are"},
+			{"squash", 0, NULL, "one commit instead of the agent's own"},
+			{"destroy", 0, NULL, "take the views down after a merge that worked"},
+			{0}},
+	.run = run_merge,
+};
+
+static void print_learned(const json_t *reply)
+{
+	json_t *o;
+	size_t i;
+
+	printf("%lld merges replayed, %lld with conflicts of lines (%lld); resolvers answered %lld of these.\n",
+	       jint(reply, "merges"), jint(reply, "conflicted"), jint(reply, "conflicts"),
+	       jint(reply, "answered"));
+	json_array_foreach (json_object_get(reply, "records"), i, o)
+		printf("  %-10s right in %lld of %lld\n", jstr(o, "resolver"), jint(o, "right"),
+		       jint(o, "fired"));
+}
+
+static void print_differences(const json_t *examples)
+{
+	json_t *o;
+	size_t i;
+
+	if (json_array_size(examples) > 0)
+		printf("Where the person kept something else (= the resolver's, > the person's):\n");
+	json_array_foreach (examples, i, o) {
+		if (i == SHOWN_DIFFERENCES) {
+			printf("  … and %zu more (--json lists them)\n",
+			       json_array_size(examples) - i);
+			return;
+		}
+		printf("  ");
+		out_id(stdout, jstr(o, "commit"));
+		printf(" ");
+		out_text(stdout, jstr(o, "path"));
+		printf(", resolver ");
+		out_text(stdout, jstr(o, "resolver"));
+		(void)putchar('\n');
+		print_lines("=", OUT_RED, jstr(o, "said"));
+		print_lines(">", OUT_GREEN, jstr(o, "kept"));
+	}
+}
+
+static int run_merge_learn(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	_cleanup_free_ char *cwd = getcwd(NULL, 0);
+	const char *last = args_get(&c->args, "last"), *repo = args_get(&c->args, "repo");
+	char *end = NULL;
+	long n = last ? strtol(last, &end, 10) : 0;
+	int r;
+
+	if (last && (n < 1 || *end))
+		return ctl_usage(c, "--last takes a number of merges, not '%s'", last);
+	r = client_call(c, "Learn",
+			json_pack("{s:s*, s:o*}", "repository", repo ? repo : cwd, "last",
+				  last ? json_integer(n) : NULL),
+			&reply);
+	if (r != 0)
+		return r;
+	if (c->json)
+		return ctl_json(reply);
+	print_learned(reply);
+	print_differences(json_object_get(reply, "examples"));
+	return CTL_OK;
+}
+
+const struct command cmd_merge_learn = {
+	.name = "merge learn",
+	.group = "Work",
+	.args = "",
+	.help = "replay a repository's merges to see which rules are right in it",
+	.about =
+		"Makes the last merges of HEAD's history again and compares what each resolver of "
+		"conflicts would have said with what the person kept. From then on a resolver acts "
+		"alone in this repository only where its record here allows it: where the lower "
+		"bound of its precision beats k / (k + 1), k being merge: {cost-of-wrong: 5} of the "
+		"configuration. Nothing in the repository changes.",
+	.example = "agentfsctl merge learn --last 1000",
+	.opts = (const struct opt[]){{"last", 0, "N", "how many merges (default: 500)"},
+				     {"repo", 0, "PATH",
+				      "any path in the repository (default: the current folder)",
+				      "@dirs"},
+				     {0}},
+	.run = run_merge_learn,
+};
