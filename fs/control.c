@@ -107,8 +107,7 @@ static char *text_of(struct bytes b)
 	return strndup(b.p, b.n);
 }
 
-/* Whoever watches is told of what changed, after the kernel was. A watcher told late is no failure. */
-static void poke(struct fs *fs)
+void control_poke(struct fs *fs)
 {
 	_cleanup_buf_ struct buf list = BUF_INIT;
 
@@ -147,7 +146,7 @@ static int do_put(struct fs *fs, const struct record *msg, const char *path, int
 		return -EINVAL;
 	r = view_path_put(fs->view, path, msg->mode, fd, move_put, fs, &a);
 	notify_flush(fs->notify);
-	poke(fs);
+	control_poke(fs);
 	if (r < 0)
 		return r;
 	RECORD_SET(ret, node, F_NODE, a.id);
@@ -248,7 +247,7 @@ static int do_policy(struct fs *fs, const struct record *msg, struct buf *text)
 	int r = policy ? view_set_policy(fs->view, policy, &err) : -EINVAL;
 
 	notify_flush(fs->notify);
-	poke(fs);
+	control_poke(fs);
 	if (r < 0 && err.text)
 		(void)buf_adds(text, err.text);
 	return r;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "control.h"
 #include "io.h"
 #include "notify.h"
 #include "tree_sync.h"
@@ -65,6 +66,7 @@ int move_base(struct fs *fs, const struct record *msg, int fd, struct record *re
 		r = view_move_base(fs->view, &m, fd, (struct bytes){actions.data, actions.len},
 				   &kept);
 	notify_flush(fs->notify);
+	control_poke(fs);
 	if (r < 0) {
 		(void)buf_adds(text, reason(r));
 		return r;

@@ -85,6 +85,27 @@ static void drop_unheld(struct view *v)
 	}
 }
 
+/* Watchers hear of folders whose names changed, and of names that lead to something else. */
+static void note_pokes(struct view *v, const struct told *t)
+{
+	const struct tree *tree = &v->rec.tree;
+	uint64_t id, dir;
+	uint16_t n;
+
+	for (size_t at = 0; at < t->nodes.len; at += sizeof(id)) {
+		memcpy(&id, t->nodes.data + at, sizeof(id));
+		if (tree_is_dir(tree, id))
+			view_note_poke(v, id, VIEW_POKE_ATTR);
+	}
+	for (size_t at = 0; at < t->names.len; at += n) {
+		memcpy(&dir, t->names.data + at, sizeof(dir));
+		memcpy(&n, t->names.data + at + sizeof(dir), sizeof(n));
+		at += sizeof(dir) + sizeof(n);
+		if (tree_lookup(tree, dir, t->names.data + at, n, &id) == 0)
+			view_note_poke(v, id, VIEW_POKE_DATA);
+	}
+}
+
 static int commit_move(struct view *v, const struct view_move *m, struct bytes actions,
 		       struct told *ret)
 {
@@ -113,6 +134,7 @@ static int commit_move(struct view *v, const struct view_move *m, struct bytes a
 		memcpy(&id, ret->nodes.data + at, sizeof(id));
 		view_mark_stale(v, id);
 	}
+	note_pokes(v, ret);
 	drop_unheld(v);
 	(void)tree_sweep_kept(&v->rec.tree); /* without memory the next sync does */
 	return 0;

@@ -34,6 +34,24 @@ def status(p):
     return git(p, "status", "--porcelain")
 
 
+def test_sync__watchers_hear_of_what_it_brings(system):
+    """inotify: nobody in the view did it, and the kernel was only told to ask anew."""
+    import watch
+    p = system.create("a1")
+    for name in ("docs/guide.md", "README", "src/main.c"):
+        get(p, name)
+    w = watch.Watcher(p)
+    equal(w.events(), [], "events before the sync")
+    commit(system, {"docs/guide.md": "# Other\n", "docs/added.md": "new\n"}, ["SPRINT.md"])
+    system.ctl("sync", "a1")
+    seen = w.wait_for(("docs/guide.md", "modify"), ("docs/added.md", "modify"), ("docs", "attrib"), ("", "attrib"))
+    equal([e for e in seen if e[0] in ("README", "src/main.c")], [], "events of what stays as it was")
+    equal(get(p, "docs/guide.md"), "# Other\n", "what the watcher finds")
+    w.close()
+    equal(status(p), "")
+    equal(run("cat", os.path.join(p, ".agentfs/control/denied")).stdout.count("agentfs"), 0, "refusals")
+
+
 def test_sync__brings_what_is_new_and_keeps_what_is_mine(system):
     p = system.create("a1")
     put(os.path.join(p, "README"), "mine\n")
