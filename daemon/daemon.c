@@ -176,6 +176,7 @@ static int take_up_views(struct daemon *d, struct err *e)
 		next = views_next(d->views, v);
 		take_up(d, v);
 	}
+	discard_leftovers(d);
 	return 0;
 }
 

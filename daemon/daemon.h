@@ -51,3 +51,8 @@ int daemon_reload(struct daemon *d, struct err *reterr);
 /* A view came to life while its policy changed: it is told now. */
 void daemon_policy_again(struct daemon *d, struct view *v);
 void daemon_close(struct daemon *d);
+
+/* discard.c: removes the redirected folders of a closed view, beside the daemon; those of all where an
+ * earlier daemon had not done it. */
+void discard_redirects(struct daemon *d, const char *view_id);
+void discard_leftovers(struct daemon *d);

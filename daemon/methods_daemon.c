@@ -174,7 +174,35 @@ static void check_views(json_t *a, const struct daemon *d)
 		    shared, shared == 1 ? " shares" : "s share");
 }
 
-void method_doctor(struct daemon *d, struct call *c)
+static void check_failed_redirects(json_t *a, const struct view *v)
+{
+	json_t *r;
+	size_t i;
+
+	json_array_foreach (v->redirects, i, r)
+		if (strcmp(json_string_value(json_object_get(r, "state")), "failed") == 0)
+			add(a, "redirect", "problem",
+			    "see the log of its server; it is tried again when the folder is used",
+			    "'%s' of agent '%s' cannot be mounted: what it holds cannot be reached",
+			    json_string_value(json_object_get(r, "path")), v->row.agent);
+}
+
+static void check_redirects(json_t *a, const struct daemon *d)
+{
+	const struct view *v;
+
+	if (config_redirects(&d->config) && d->system)
+		add(a, "redirect", "ok", NULL, "folders that a redirect rule names are mounted");
+	else if (config_redirects(&d->config))
+		add(a, "redirect", "warning",
+		    "use the system daemon: sudo systemctl start agentfsd",
+		    "an ordinary user's daemon cannot mount: folders that a redirect rule names are kept in "
+		    "the overlay, slower, and each write to them is journaled");
+	for (v = views_next(d->views, NULL); v; v = views_next(d->views, (struct view *)v))
+		check_failed_redirects(a, v);
+}
+
+static void doctor_report(struct daemon *d, struct call *c)
 {
 	json_t *a = json_array();
 
@@ -189,6 +217,7 @@ void method_doctor(struct daemon *d, struct call *c)
 		    "%s sets may or accepts-from of a role: they are kept, nothing enforces them yet, as "
 		    "an agent and its user are one and the same to the daemon",
 		    config_unenforced(&d->config));
+	check_redirects(a, d);
 	add(a, "identity", "warning",
 	    d->system
 		    ? "give agents that must not touch each other's work users "
@@ -198,6 +227,43 @@ void method_doctor(struct daemon *d, struct call *c)
 	    "a write is put down to the view that it goes to: agents of the same uid can write into each "
 	    "other's views");
 	doctor_leftovers(d, c, a);
+}
+
+struct doctor {
+	struct daemon *d;
+	struct call *call;
+	unsigned pending;
+};
+
+static void doctor_done(struct doctor *q)
+{
+	if (--q->pending > 0)
+		return;
+	doctor_report(q->d, q->call);
+	free(q);
+}
+
+static void on_doctor_stats(struct view *v, int r, const char *why, void *user)
+{
+	doctor_done(user);
+}
+
+/* Each view says first how it is. */
+void method_doctor(struct daemon *d, struct call *c)
+{
+	struct doctor *q = sys_calloc(1, sizeof(*q));
+	struct view *v;
+
+	if (!q) {
+		doctor_report(d, c);
+		return;
+	}
+	*q = (struct doctor){d, c, 1};
+	for (v = views_next(d->views, NULL); v; v = views_next(d->views, v)) {
+		q->pending++;
+		view_refresh(v, on_doctor_stats, q);
+	}
+	doctor_done(q);
 }
 
 /* ---- Stop ---- */

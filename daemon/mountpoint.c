@@ -111,21 +111,26 @@ bool path_is_below(const char *path, const char *folder)
 	return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
 }
 
-static bool match_innermost(const char *path, const char *type, void *user)
+static bool match_view(const char *path, const char *type, void *user)
 {
 	struct search *s = user;
 
-	if (!path_is_below(s->path, path) || strlen(path) < s->longest)
+	if (!path_is_below(s->path, path))
 		return true;
-	s->longest = strlen(path);
-	s->found = strcmp(type, ours) == 0;
+	if (strcmp(type, ours) == 0) {
+		s->found = true;
+		s->longest = strlen(path);
+	} else if (s->found && strlen(path) <= s->longest) {
+		s->found =
+			false; /* something is mounted over the view; what is in it counts as the view */
+	}
 	return true;
 }
 
 int mountpoint_in_view(const char *path)
 {
 	struct search s = {.path = path};
-	int r = each_mount(match_innermost, &s);
+	int r = each_mount(match_view, &s);
 
 	return r < 0 ? r : s.found;
 }

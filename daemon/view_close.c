@@ -51,6 +51,7 @@ static int move_away(struct op *op, struct view *v)
 	r = io_rm_rf(op->d->state_fd, to);
 	if (r < 0)
 		log_warning(r, "the data of closed view %s stays, ignoring", v->row.id);
+	discard_redirects(op->d, v->row.id);
 	return 0;
 }
 

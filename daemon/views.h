@@ -47,7 +47,8 @@ struct view {
 		int64_t ahead, behind;
 		uint64_t at; /* monotonic ns; 0: not known */
 	} distance;
-	char why[512]; /* why it is stale */
+	json_t *redirects; /* as in the type View; NULL: none known */
+	char why[512];	   /* why it is stale */
 	/* the rest is views.c's */
 	pid_t pid; /* our child, or 0 */
 	sd_event_source *child, *ready, *timer;

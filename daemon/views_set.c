@@ -33,6 +33,7 @@ static void view_free(struct view *v)
 		v->child = sd_event_source_unref(v->child);
 	}
 	buf_release(&v->ready_text);
+	json_decref(v->redirects);
 	view_row_release(&v->row);
 	free(v);
 }
@@ -131,11 +132,39 @@ static uint64_t number_of(const struct record *rec, const char *key)
 	return 0;
 }
 
+/* The lines "redirect STATE BYTES PATH". NULL: there are none. */
+static json_t *redirects_of(const struct record *rec)
+{
+	_cleanup_free_ char *text = strndup(rec->value.p, rec->value.n);
+	char *save = NULL, state[16];
+	json_t *all = NULL;
+
+	for (char *p = text ? strtok_r(text, "\n", &save) : NULL; p;
+	     p = strtok_r(NULL, "\n", &save)) {
+		unsigned long long bytes;
+		int at = 0;
+		json_t *path;
+
+		if (sscanf(p, "redirect %15[a-z] %llu %n", state, &bytes, &at) < 2 || !at)
+			continue;
+		all = all ? all : json_array();
+		path = json_string(p + at);
+		path = path ? path : json_string("(not UTF-8)");
+		(void)json_array_append_new(all, json_pack("{s:o,s:s,s:I}", "path", path, "state",
+							   state, "bytes", (json_int_t)bytes));
+	}
+	return all;
+}
+
 static void on_status(int r, const struct record *rec, const char *text, void *user)
 {
 	struct refresh *q = user;
 	struct view *v = views_get(q->views, q->agent);
 
+	if (r >= 0 && v && RECORD_HAS(rec, F_VALUE)) {
+		json_decref(v->redirects);
+		v->redirects = redirects_of(rec);
+	}
 	if (r >= 0 && v && RECORD_HAS(rec, F_VALUE))
 		v->stats = (struct view_stats){
 			.seq = number_of(rec, "seq"),

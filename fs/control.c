@@ -29,9 +29,16 @@
 #include "mount.h"
 #include "move.h"
 #include "notify.h"
+#include "redirect.h"
 #include "viewctl.h"
 
-enum { CLIENTS = 64, SYNCFS_MS = 10000, IDLE_MS = 500, POKE_MS = 2000 };
+enum {
+	CLIENTS = 64,
+	SYNCFS_MS = 10000,
+	IDLE_MS = 500,
+	POKE_MS = 2000,
+	REDIRECTS_TEXT_MAX = 64 << 10
+};
 
 struct client {
 	int fd;	    /* -1: free */
@@ -49,11 +56,36 @@ struct control {
 
 /* --- requests: each fills the answer and returns its result --- */
 
+/* "redirect STATE BYTES PATH", as many as go into a message. */
+static int add_redirects(struct fs *fs, struct buf *text)
+{
+	static const char *const states[] = {"wanted", "mounted", "failed"};
+	_cleanup_free_ struct view_redirect *all = NULL;
+	size_t n = 0;
+	int r = view_redirects(fs->view, &all, &n);
+
+	for (size_t i = 0; i < n && r == 0 && text->len < REDIRECTS_TEXT_MAX; i++) {
+		_cleanup_buf_ struct buf path = BUF_INIT;
+
+		if (view_redirect_path(fs->view, all[i].node, &path) < 0 || path.len > 4096 ||
+		    strchr(path.data, '\n'))
+			continue;
+		r = buf_addf(text, "redirect %s %" PRIu64 " %s\n", states[all[i].state],
+			     all[i].bytes, path.data);
+	}
+	return r;
+}
+
 static int do_status(struct fs *fs, struct buf *text)
 {
 	struct view_info i;
+	int r;
 
+	redirect_measure(fs->redirects);
+	r = add_redirects(fs, text);
 	view_info(fs->view, &i);
+	if (r < 0)
+		return r;
 	return buf_addf(
 		text,
 		"seq %" PRIu64 "\ndurable %" PRIu64 "\nchanged %" PRIu64 "\ndeleted %" PRIu64
@@ -159,9 +191,14 @@ static int do_stop(struct fs *fs, const struct record *msg)
 	int r;
 
 	if (msg->mask & 1) {
-		r = unmount_view(fs->mount);
+		r = unmount_view(fs->mount); /* takes what is mounted in it along */
 	} else {
+		r = redirect_off(fs->redirects);
+		if (r < 0)
+			return r;
 		r = mount_try_unmount(fs->mount);
+		if (r != 0)
+			redirect_on(fs->redirects);
 		if (r > 0)
 			return -EBUSY;
 	}

@@ -10,6 +10,7 @@
 
 /* One served view: what the files of fs/ share. */
 struct notify;
+struct redirects;
 
 struct fs {
 	struct view *view;
@@ -17,6 +18,7 @@ struct fs {
 	struct notify *notify;
 	int dev; /* the /dev/fuse descriptor */
 	const char *mount;
+	struct redirects *redirects; /* NULL: none can be mounted */
 };
 
 /* What the header of the request at hand says and libfuse does not pass on; set by the loop for the

@@ -32,6 +32,8 @@
 #include "mount.h"
 #include "notify.h"
 #include "ops.h"
+#include "redirect.h"
+#include "redirect_mount.h"
 
 struct options {
 	const char *view, *state, *socket, *log;
@@ -39,10 +41,16 @@ struct options {
 };
 
 static const struct option long_options[] = {
-	{"view", required_argument, NULL, 'v'},	  {"state", required_argument, NULL, 's'},
-	{"socket", required_argument, NULL, 'c'}, {"ready-fd", required_argument, NULL, 'r'},
-	{"log", required_argument, NULL, 'l'},	  {"version", no_argument, NULL, 'V'},
-	{"help", no_argument, NULL, 'h'},	  {0},
+	{"view", required_argument, NULL, 'v'},
+	{"state", required_argument, NULL, 's'},
+	{"socket", required_argument, NULL, 'c'},
+	{"ready-fd", required_argument, NULL, 'r'},
+	{"log", required_argument, NULL, 'l'},
+	{"helper-remove", required_argument, NULL, 'D'},
+	{"helper-redirect", required_argument, NULL, 'R'},
+	{"version", no_argument, NULL, 'V'},
+	{"help", no_argument, NULL, 'h'},
+	{0},
 };
 
 static void usage(FILE *f)
@@ -109,6 +117,13 @@ static int parse_options(int argc, char **argv, struct options *o, int *ret_exit
 		case 'l':
 			o->log = optarg;
 			break;
+		case 'D':
+			*ret_exit = io_rm_rf(AT_FDCWD, optarg) < 0;
+			return 1;
+		case 'R':
+			*ret_exit =
+				argc - optind == 3 ? -redirect_helper(optarg, argv + optind) : 2;
+			return 1;
 		case 'V':
 			puts("agentfs " AGENTFS_VERSION);
 			return 1;
@@ -135,12 +150,12 @@ static int open_log(const char *path)
 	return dup2(fd, STDERR_FILENO) < 0 ? -errno : 0;
 }
 
-static void say_ready(const struct options *o, const char *text)
+static void say_ready(struct options *o, const char *text)
 {
 	if (o->ready_fd < 0)
 		return;
 	(void)io_write_full(o->ready_fd, text, strlen(text));
-	(void)close(o->ready_fd);
+	o->ready_fd = safe_close(o->ready_fd);
 }
 
 static int start_session(struct fs *fs, struct err *reterr)
@@ -166,13 +181,33 @@ static void let_others(void *user)
 	loop_yield();
 }
 
-static int run(const struct options *o, struct fs *fs, struct err *reterr)
+static void on_redirects_ready(void *user)
+{
+	say_ready(user, "1");
+}
+
+/* Only root can mount. What the view brings along is mounted before the view is said to be ready. */
+static int start_redirects(struct fs *fs, struct options *o)
+{
+	if (geteuid() != 0) {
+		say_ready(o, "1");
+		return 0;
+	}
+	view_redirect_enable(fs->view);
+	return redirect_new(fs, on_redirects_ready, o, &fs->redirects);
+}
+
+static int run(struct options *o, struct fs *fs, struct err *reterr)
 {
 	_cleanup_close_ int view_dir = -1, state_dir = -1;
-	struct view_notify callbacks = {.entry = notify_entry,
-					.inode = notify_inode,
-					.attr = notify_attr,
-					.slow = let_others};
+	struct view_notify callbacks = {
+		.entry = notify_entry,
+		.inode = notify_inode,
+		.attr = notify_attr,
+		.slow = let_others,
+		.inside = redirect_inside,
+		.inside_user = fs,
+	};
 	struct control *control = NULL;
 	struct view_info info;
 	int r;
@@ -210,10 +245,12 @@ static int run(const struct options *o, struct fs *fs, struct err *reterr)
 		r = control_new(fs, o->socket, &control, reterr);
 	if (r < 0)
 		return r;
-	say_ready(o, "1");
 	log_info("serving '%s' from record %llu", fs->mount, (unsigned long long)info.seq);
-	r = loop_run(fs);
+	r = start_redirects(fs, o);
+	if (r == 0)
+		r = loop_run(fs);
 	control_free(control);
+	redirect_free(TAKE_PTR(fs->redirects));
 	return r < 0 ? err_set(reterr, r, "read requests: %s", strerror(-r)) : 0;
 }
 

@@ -42,16 +42,39 @@ static bool same_path(const char *field, size_t n, const char *path)
 	return i == n && !*path;
 }
 
-static bool line_matches(const char *line, const char *path)
+/* The fifth field, up to the next space. NULL: it has none. */
+static const char *mount_point_of(const char *line, size_t *ret_len)
 {
-	const char *p = line, *type;
+	const char *p = line;
 
 	for (int i = 0; i < 4; i++) {
-		p = strchr(p, ' ');
-		if (!p++)
-			return false;
+		p += strcspn(p, " \n");
+		if (*p++ != ' ')
+			return NULL;
 	}
-	if (!same_path(p, strcspn(p, " "), path))
+	*ret_len = strcspn(p, " \n");
+	return p;
+}
+
+bool mount_in_list(const char *list, const char *path)
+{
+	for (; *list; list += strcspn(list, "\n"), list += *list == '\n') {
+		size_t n;
+		const char *p = mount_point_of(list, &n);
+
+		if (p && same_path(p, n, path))
+			return true;
+	}
+	return false;
+}
+
+static bool line_matches(const char *line, const char *path)
+{
+	const char *p, *type;
+	size_t n;
+
+	p = mount_point_of(line, &n);
+	if (!p || !same_path(p, n, path))
 		return false;
 	type = strstr(p, " - ");
 	return type && strncmp(type + 3, FSTYPE, sizeof(FSTYPE) - 1) == 0;

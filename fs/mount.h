@@ -16,5 +16,8 @@ int unmount_view(const char *path);
 /* Is there a mount of ours at path? Reads /proc/self/mountinfo, never the mount. */
 bool mount_is_ours(const char *path);
 
+/* Is anything mounted at path, by the text of a mountinfo? */
+bool mount_in_list(const char *list, const char *path);
+
 /* Are files in use below it? Tries to unmount without force: 1 in use, 0 it is unmounted now. */
 int mount_try_unmount(const char *path);

@@ -27,8 +27,8 @@ static int add_name(const char *name, uint64_t cookie, const struct node_attr *a
 	size_t n;
 
 	reply_fill_entry(&e, a);
-	if (is_dot(name))
-		e.ino = 0;
+	if (is_dot(name) || a->redirected)
+		e.ino = 0; /* the kernel takes the name alone, and asks when it needs more */
 	if (l->plus)
 		n = fuse_add_direntry_plus(l->req, l->p + l->used, l->size - l->used, name, &e,
 					   (off_t)cookie);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ops.h"
+#include "redirect.h"
 #include "reply.h"
 
 static struct fs *fs_of(fuse_req_t req)
@@ -15,8 +16,12 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct view_ctx ctx = reply_ctx(req);
 	struct fs *fs = fs_of(req);
 	struct node_attr a;
+	int r = view_lookup(fs->view, &ctx, parent, name, &a);
 
-	reply_lookup(req, fs, parent, view_lookup(fs->view, &ctx, parent, name, &a), &a);
+	if (r == 0 && a.redirected)
+		redirect_lookup(fs, req, &a);
+	else
+		reply_lookup(req, fs, parent, r, &a);
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
@@ -55,8 +60,11 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	struct view_ctx ctx = reply_ctx(req);
 	struct fs *fs = fs_of(req);
 	struct node_attr a;
+	int r = view_mkdir(fs->view, &ctx, parent, name, mode, &a);
 
-	reply_made(req, fs, view_mkdir(fs->view, &ctx, parent, name, mode, &a), &a);
+	reply_made(req, fs, r, &a);
+	if (r == 0 && a.redirected)
+		redirect_made(fs, a.id);
 }
 
 void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)

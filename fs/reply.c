@@ -79,6 +79,8 @@ void reply_fill_entry(struct fuse_entry_param *e, const struct node_attr *a)
 	memset(e, 0, sizeof(*e));
 	e->ino = a->id;
 	e->entry_timeout = e->attr_timeout = is_control(a->id) ? 0 : CACHED_S;
+	if (a->redirected) /* redirect.c says how long */
+		e->entry_timeout = 0;
 	reply_fill_stat(&e->attr, a);
 }
 

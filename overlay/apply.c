@@ -11,7 +11,9 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/falloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -345,6 +347,14 @@ static void apply_xattr(struct tree *t, const struct record *rec)
 	apply_mark_node(t, n);
 }
 
+void apply_redirect_as_xattr(struct record *rec, char *text, size_t n)
+{
+	(void)snprintf(text, n, "%" PRIu64, rec->place);
+	rec->op = rec->place ? OP_SETXATTR : OP_REMOVEXATTR;
+	RECORD_SET(rec, name, F_NAME, ((struct bytes){TREE_REDIRECT, strlen(TREE_REDIRECT)}));
+	RECORD_SET(rec, value, F_VALUE, ((struct bytes){text, strlen(text)}));
+}
+
 static void apply_op(struct tree *t, const struct record *rec)
 {
 	struct node *n;
@@ -391,11 +401,18 @@ static void apply_op(struct tree *t, const struct record *rec)
 	case OP_SEED:
 		seed_apply(t, rec);
 		break;
+	case OP_REDIRECT: {
+		struct record x = *rec;
+		char text[24];
+
+		apply_redirect_as_xattr(&x, text, sizeof(text));
+		apply_xattr(t, &x);
+		break;
+	}
 	case OP_NONE:
 	case OP_PUT:
 	case OP_OPEN:
 	case OP_COMPACT:
-	case OP_REDIRECT:
 	case OP_MAX:
 		assert(!"prepared records only");
 	}

@@ -20,5 +20,8 @@ void apply_record(struct tree *t, const struct record *rec);
 /* Both, for recovery. */
 int apply_replay(struct tree *t, const struct record *rec);
 
+/* The change of an attribute that an OP_REDIRECT is; its value is put into text[0..n). */
+void apply_redirect_as_xattr(struct record *rec, char *text, size_t n);
+
 /* The kernel forgot an unlinked node, or a new connection begins: it goes. */
 void apply_drop_orphan(struct tree *t, uint64_t id);

@@ -321,6 +321,20 @@ static int prepare_xattr(struct tree *t, const struct record *rec)
 	return 0;
 }
 
+/* Kept as an attribute, so that checkpoints hold it. */
+static int prepare_redirect(struct tree *t, const struct record *rec)
+{
+	struct record x = *rec;
+	char text[24];
+	struct node *n;
+	int r = apply_need_dir(t, rec->node, &n);
+
+	if (r < 0)
+		return r;
+	apply_redirect_as_xattr(&x, text, sizeof(text));
+	return prepare_xattr(t, &x);
+}
+
 static int prepare_op(struct tree *t, const struct record *rec)
 {
 	struct node *n;
@@ -356,11 +370,12 @@ static int prepare_op(struct tree *t, const struct record *rec)
 	case OP_SETXATTR:
 	case OP_REMOVEXATTR:
 		return prepare_xattr(t, rec);
+	case OP_REDIRECT:
+		return prepare_redirect(t, rec);
 	case OP_NONE:
 	case OP_PUT:
 	case OP_OPEN:
 	case OP_COMPACT:
-	case OP_REDIRECT:
 	case OP_MAX:
 		break;
 	}

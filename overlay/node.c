@@ -419,3 +419,18 @@ struct xattr *tree_xattr(const struct tree *t, uint64_t id, const char *name, si
 			return x;
 	return NULL;
 }
+
+uint64_t tree_redirect(const struct tree *t, uint64_t id)
+{
+	const struct xattr *x = tree_xattr(t, id, TREE_REDIRECT, strlen(TREE_REDIRECT));
+	uint64_t place = 0;
+
+	for (size_t i = 0; x && i < x->len; i++) {
+		char c = ((const char *)x->value)[i];
+
+		if (c < '0' || c > '9')
+			return 0;
+		place = place * 10 + (uint64_t)(c - '0');
+	}
+	return place;
+}

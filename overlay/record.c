@@ -399,8 +399,8 @@ static const char *const op_names[OP_MAX] = {
 	[OP_PUT] = "put",
 	[OP_OPEN] = "open",
 	[OP_COMPACT] = "compact",
-	[OP_REDIRECT] = "redirect",
 	[OP_SEED] = "seed",
+	[OP_REDIRECT] = "redirect",
 };
 
 const char *record_op_name(uint32_t op)
@@ -411,7 +411,7 @@ const char *record_op_name(uint32_t op)
 int record_op_parse(const char *name)
 {
 	for (int i = OP_NONE + 1; i < OP_MAX; i++)
-		if (strcmp(op_names[i], name) == 0)
+		if (op_names[i] && strcmp(op_names[i], name) == 0)
 			return i;
 	return -EINVAL;
 }

@@ -52,8 +52,9 @@ enum record_op {
 	OP_COPY = 14,	     /* node2 = source, offset2, node, offset, length: extents are shared */
 	OP_PUT = 15,	     /* reserved */
 	OP_OPEN = 16, /* inferred: the kernel refused an open by mode bits (RECORD_DENIED only) */
-	OP_COMPACT = 17,  /* reserved */
-	OP_REDIRECT = 18, /* reserved */
+	OP_COMPACT = 17, /* reserved */
+	OP_REDIRECT =
+		18, /* node, place: the folder is kept elsewhere (view_redirect.c); 0: it is not */
 	OP_SEED =
 		19, /* names or bytes taken over from the main worktree; the fields are in seed.c */
 	OP_MAX,

@@ -140,6 +140,7 @@ struct node_attr {
 	uint64_t id, ino, size, blocks; /* blocks of 512 bytes */
 	uint32_t mode, uid, gid, rdev, nlink;
 	int64_t atime, mtime, ctime, btime;
+	bool redirected; /* a folder that lies elsewhere (view_redirect.c), where the view says so */
 };
 
 int tree_init(struct tree *t, const struct image *img, uint32_t uid, uint32_t gid);
@@ -208,6 +209,10 @@ int tree_each_name(const struct tree *t, uint64_t id,
 bool tree_is_below(const struct tree *t, uint64_t id, uint64_t below);
 
 struct xattr *tree_xattr(const struct tree *t, uint64_t id, const char *name, size_t len);
+
+/* The attribute that says where a folder lies (OP_REDIRECT), as a decimal number; nobody is shown it. */
+#define TREE_REDIRECT "agentfs.redirect"
+uint64_t tree_redirect(const struct tree *t, uint64_t id); /* 0: it is none */
 
 /* The mode that a base node shows. */
 uint32_t node_base_mode(const struct image_node *b);

@@ -338,7 +338,7 @@ static struct view *view_new(void)
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_mutex_init(&v->checkpoint_lock, NULL);
 	pthread_mutex_init(&v->seed_lock, NULL);
-	v->content_dir = v->index_fd = v->state_dir = -1;
+	v->content_dir = v->index_fd = v->state_dir = v->view_dir = v->redirect_dir = -1;
 	v->rec.journal_dir = v->rec.data_dir = v->rec.checkpoint_dir = v->rec.images_dir = -1;
 	v->started = (int64_t)sys_now_ns();
 	return v;
@@ -368,6 +368,8 @@ static void view_free(struct view *v)
 	(void)safe_close(v->content_dir);
 	(void)safe_close(v->index_fd);
 	(void)safe_close(v->state_dir);
+	(void)safe_close(v->view_dir);
+	view_redirects_release(v);
 	pthread_mutex_destroy(&v->lock);
 	pthread_mutex_destroy(&v->checkpoint_lock);
 	pthread_mutex_destroy(&v->seed_lock);
@@ -386,6 +388,7 @@ int view_open(int view_dir, int state_dir, const struct view_notify *notify, str
 		return err_set(reterr, -ENOMEM, "open the view");
 	v->notify = notify;
 	v->state_dir = fcntl(state_dir, F_DUPFD_CLOEXEC, 3);
+	v->view_dir = fcntl(view_dir, F_DUPFD_CLOEXEC, 3);
 	r = open_parts(v, view_dir, reterr);
 	if (r < 0)
 		return r;
@@ -402,7 +405,10 @@ int view_open(int view_dir, int state_dir, const struct view_notify *notify, str
 	recent_reset(&v->recent, journal_seq(v->rec.journal)); /* what was before is not known */
 	r = view_denials_load(v);
 	if (r == 0)
-		r = begin_connection(v);
+		r = view_redirects_load(v);
+	if (r < 0)
+		return err_set(reterr, r, "take up what the view's files hold: %s", strerror(-r));
+	r = begin_connection(v);
 	if (r < 0)
 		return err_set(reterr, r, "journal the new connection: %s", strerror(-r));
 	if (!v->rec.tree.policy || strcmp(v->rec.tree.policy, policy_text(v->policy)) != 0)

@@ -45,7 +45,9 @@ struct view_notify {
 	void (*attr)(uint64_t node,
 		     void *user); /* attributes, before it returns; waits for nothing */
 	void (*slow)(void *user); /* this thread is about to wait for a disk that is not ours */
-	void *user;
+	/* something was asked of the inside of a redirected folder; called with the lock held */
+	void (*inside)(uint64_t node, void *inside_user);
+	void *user, *inside_user;
 };
 
 struct view_info {
@@ -143,6 +145,37 @@ ssize_t view_copy(struct view *v, const struct view_ctx *ctx, uint64_t src, uint
 		  uint64_t dst, uint64_t dst_off, size_t len);
 struct statvfs;
 int view_statfs(struct view *v, struct statvfs *ret);
+
+/* --- redirected folders (view_redirect.c), for the server that mounts them --- */
+enum view_redirect_state {
+	VIEW_REDIRECT_WANTED,  /* to be mounted */
+	VIEW_REDIRECT_MOUNTED, /* it was */
+	VIEW_REDIRECT_FAILED,  /* it could not be: what it holds cannot be reached */
+};
+struct view_redirect {
+	uint64_t node;
+	enum view_redirect_state state;
+	uint64_t bytes; /* on disk, as last measured */
+};
+
+/* From now on folders that a rule names are redirected. Without it they stay in the overlay. */
+void view_redirect_enable(struct view *v);
+
+/* All there are; caller frees. Errors: -ENOMEM. */
+int view_redirects(struct view *v, struct view_redirect **ret, size_t *ret_n);
+
+/* Its path from the root; a descriptor of its plain folder. Errors: -ENOENT it is none (any more). */
+int view_redirect_path(struct view *v, uint64_t node, struct buf *ret);
+int view_redirect_open(struct view *v, uint64_t node);
+
+void view_redirect_set(struct view *v, uint64_t node, enum view_redirect_state state);
+void view_redirect_set_bytes(struct view *v, uint64_t node, uint64_t bytes);
+
+/* It cannot be mounted and holds nothing: an ordinary folder from now on. Errors: -ENOTEMPTY, -errno. */
+int view_redirect_drop(struct view *v, uint64_t node);
+
+/* Sees to it that the view's git ignores it: the rule's pattern is in .git/info/exclude. Errors: -errno. */
+int view_redirect_exclude(struct view *v, uint64_t node);
 
 /* --- for the control socket: paths from the root, the server itself acts --- */
 int view_path_lock(struct view *v, const char *path);

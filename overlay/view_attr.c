@@ -156,7 +156,8 @@ int view_getxattr(struct view *v, uint64_t id, const char *name, struct buf *ret
 
 	pthread_mutex_lock(&v->lock);
 	r = control_is(v, id) ? 0 : tree_attr(&v->rec.tree, id, &a);
-	x = tree_xattr(&v->rec.tree, id, name, strlen(name));
+	x = strcmp(name, TREE_REDIRECT) == 0 ? NULL
+					     : tree_xattr(&v->rec.tree, id, name, strlen(name));
 	if (r == 0)
 		r = x					    ? buf_add(ret, x->value, x->len)
 		    : check_xattr_name(name) == -EOPNOTSUPP ? -EOPNOTSUPP
@@ -174,7 +175,8 @@ int view_listxattr(struct view *v, const struct view_ctx *ctx, uint64_t id, stru
 	pthread_mutex_lock(&v->lock);
 	n = tree_node(&v->rec.tree, id);
 	for (const struct xattr *x = n ? n->xattrs : NULL; x && r == 0; x = x->next)
-		if (ctx->uid == 0 || strncmp(x->name, TRUSTED, sizeof(TRUSTED) - 1) != 0)
+		if (strcmp(x->name, TREE_REDIRECT) != 0 &&
+		    (ctx->uid == 0 || strncmp(x->name, TRUSTED, sizeof(TRUSTED) - 1) != 0))
 			r = buf_add(ret, x->name, strlen(x->name) + 1);
 	pthread_mutex_unlock(&v->lock);
 	return r;

@@ -138,6 +138,27 @@ static int add_quota(const struct view *v, struct buf *b)
 	return r < 0 ? r : buf_addf(b, "\"refused\": %" PRIu64 "}", v->quota.total);
 }
 
+static int add_redirects(const struct view *v, struct buf *b)
+{
+	static const char *const states[] = {"wanted", "mounted", "failed"};
+	const struct redirect *rd;
+	size_t pos = 0, n = 0;
+	int r = buf_adds(b, ", \"redirects\": [");
+
+	while (r == 0 && (rd = table_next(&v->redirects, &pos))) {
+		_cleanup_buf_ struct buf path = BUF_INIT;
+
+		if (tree_path(&v->rec.tree, rd->node, &path) < 0)
+			continue;
+		r = buf_adds(b, n++ ? ", {\"path\": " : "{\"path\": ");
+		if (r == 0)
+			r = add_json_string(b, path.data);
+		if (r == 0)
+			r = buf_addf(b, ", \"state\": \"%s\"}", states[rd->state]);
+	}
+	return r < 0 ? r : buf_adds(b, "]");
+}
+
 static int add_status(struct view *v, struct buf *b)
 {
 	const struct {
@@ -165,6 +186,8 @@ static int add_status(struct view *v, struct buf *b)
 			     v->rec.tree.nchanged);
 	if (r == 0)
 		r = add_quota(v, b);
+	if (r == 0)
+		r = add_redirects(v, b);
 	return r < 0 ? r : buf_adds(b, "}\n");
 }
 

@@ -69,6 +69,9 @@ struct view {
 	struct policy *policy;
 	uint64_t connection;
 	struct table stale; /* denied nodes whose cached attributes the kernel dropped by itself */
+	struct table redirects; /* struct redirect by node */
+	int view_dir, redirect_dir;
+	bool can_redirect;    /* the server can mount */
 	struct table written; /* nodes written since the last snapshot */
 	struct table pokes;   /* node → enum view_poke */
 	uint32_t poker;	      /* the helper that touches them, or 0 */
@@ -121,6 +124,9 @@ struct check {
 
 /* May it? 0 or -EACCES, -EROFS; a refusal is journaled. */
 int view_check(struct view *v, const struct view_ctx *ctx, struct check *c);
+
+/* Does the base have this very path? */
+bool view_path_in_base(const struct view *v, const char *path);
 
 /* The same for something done to a node by number, under all its names. */
 int view_check_node(struct view *v, const struct view_ctx *ctx, uint64_t id, enum policy_op op,
@@ -178,7 +184,7 @@ struct bytes comm_lookup(struct comm_cache *c, uint32_t pid, uint64_t *ret_cgrou
 /* --- view_name.c, lock held --- */
 
 /* Something may be made in the folder: it is one, and has a name. Errors: -ENOENT, -ENOTDIR. */
-int view_check_dir(const struct view *v, uint64_t dir);
+int view_check_dir(struct view *v, uint64_t dir);
 
 /* /.agentfs is shown even where nobody made it; the first thing made in it makes it real. */
 int view_make_real(struct view *v, const struct view_ctx *ctx, uint64_t dir);
@@ -237,6 +243,32 @@ int view_changes(struct view *v, const char *token, struct buf *ret);
 
 /* An applied record changed names: noted for later answers. */
 void view_note_change(struct view *v, const struct record *rec);
+
+/* --- view_redirect.c, lock held --- */
+
+enum { VIEW_REDIRECTS_MAX = 4096 };
+
+struct redirect {
+	uint64_t node, place, bytes;
+	enum view_redirect_state state;
+};
+
+bool view_redirected(const struct view *v, uint64_t id);
+
+/* Something is asked of the inside of folder `dir`: -ESTALE where that lies elsewhere. */
+int view_redirect_inside(struct view *v, uint64_t dir);
+
+/* Has the folder that was just made (*a, which is told) redirected where a rule names it. */
+void view_redirect_make(struct view *v, const struct view_ctx *ctx, const struct place *at,
+			struct node_attr *a);
+
+/* The node is to be removed: its plain folder goes first. Errors: -ENOTEMPTY. */
+int view_redirect_before_rmdir(struct view *v, uint64_t node);
+void view_redirect_forget(struct view *v, uint64_t node);
+
+/* After recovery, and at the end. Errors: -ENOMEM, -errno. */
+int view_redirects_load(struct view *v);
+void view_redirects_release(struct view *v);
 
 /* --- view_quota.c, lock held --- */
 

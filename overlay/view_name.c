@@ -95,6 +95,7 @@ static int attr_of(struct view *v, uint64_t id, const struct place *at, struct n
 
 	if (r == 0)
 		view_mask_attr(v, ret, at);
+	ret->redirected = r == 0 && view_redirected(v, id);
 	return r;
 }
 
@@ -105,7 +106,7 @@ static int check_new_name(const char *name, size_t *ret_len)
 }
 
 /* The folder must be there and still have a name to make something in it. */
-int view_check_dir(const struct view *v, uint64_t dir)
+int view_check_dir(struct view *v, uint64_t dir)
 {
 	struct node_attr a;
 	int r = tree_attr(&v->rec.tree, dir, &a);
@@ -114,7 +115,7 @@ int view_check_dir(const struct view *v, uint64_t dir)
 		return r;
 	if (!S_ISDIR(a.mode))
 		return -ENOTDIR;
-	return a.nlink ? 0 : -ENOENT;
+	return a.nlink ? view_redirect_inside(v, dir) : -ENOENT;
 }
 
 /* /.agentfs is shown even where nobody made it; the first thing made in it makes it real. */
@@ -160,7 +161,9 @@ int view_lookup(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 	r = control_lookup(v, parent, name, ret);
 	if (r != -ENODATA)
 		goto out;
-	r = tree_lookup(&v->rec.tree, parent, name, at.len, &id);
+	r = view_redirect_inside(v, parent);
+	if (r == 0)
+		r = tree_lookup(&v->rec.tree, parent, name, at.len, &id);
 	if (r == 0)
 		r = attr_of(v, id, &at, ret);
 	if (r == 0 && view_hidden(v, &at, S_ISDIR(ret->mode)))
@@ -222,7 +225,7 @@ static int list_names(struct view *v, uint64_t id, uint64_t cookie, bool count, 
 		r = fn(name, cookie, &a, user);
 		if (r)
 			return r;
-		if (count)
+		if (count && !a.redirected) /* nothing is told of it but its name */
 			view_count_lookup(v, child);
 	}
 	return 0;
@@ -242,6 +245,8 @@ int view_readdir(struct view *v, const struct view_ctx *ctx, uint64_t id, uint64
 		r = control_readdir(v, id, cookie, fn, user);
 	} else if (!tree_is_dir(&v->rec.tree, id)) {
 		r = -ENOTDIR;
+	} else if (view_redirected(v, id)) {
+		r = view_redirect_inside(v, id);
 	} else {
 		view_mark_stale(v, id); /* reading it touches atime: the kernel drops its copy */
 		r = list_dots(v, id, cookie, fn, user);
@@ -315,6 +320,8 @@ static int make(struct view *v, const struct view_ctx *ctx, uint64_t parent, con
 	r = view_commit(v, rec);
 	if (r == 0)
 		r = attr_of(v, rec->node, &c.at, ret);
+	if (r == 0 && rec->op == OP_MKDIR)
+		view_redirect_make(v, ctx, &c.at, ret);
 	if (r == 0 && !ctx->internal)
 		view_count_lookup(v, rec->node);
 	return r;
@@ -491,6 +498,8 @@ static int do_remove(struct view *v, const struct view_ctx *ctx, uint64_t parent
 	r = view_check(v, ctx, &c);
 	if (r == 0)
 		r = journal_reserve_vital(v->rec.journal, RECORD_ROOM); /* also on a full disk */
+	if (r == 0 && dir)
+		r = view_redirect_before_rmdir(v, c.node);
 	if (r < 0)
 		return r;
 	view_record(v, ctx, &rec, c.rop);
@@ -503,6 +512,7 @@ static int do_remove(struct view *v, const struct view_ctx *ctx, uint64_t parent
 		return r;
 	if (!(rec.flags & RECORD_F_GIT))
 		v->last_write = (int64_t)rec.time;
+	view_redirect_forget(v, c.node);
 	view_drop_if_unheld(v, c.node);
 	return 0;
 }

@@ -28,7 +28,7 @@
 #define RULE_FROZEN (UINT32_MAX - 1)
 
 /* Does the base have this very path? */
-static bool path_in_base(const struct view *v, const char *path)
+bool view_path_in_base(const struct view *v, const char *path)
 {
 	uint32_t at = 0;
 
@@ -51,7 +51,7 @@ static struct policy_verdict ask(const struct view *v, const char *path, enum po
 {
 	struct policy_query q = {.op = op, .path = path, .dir = dir};
 
-	q.in_base = path_in_base(v, path);
+	q.in_base = view_path_in_base(v, path);
 	q.ours = exists && !q.in_base;
 	*ret_in_base = q.in_base;
 	return policy_decide(v->policy, &q);

@@ -37,6 +37,8 @@ static int rename_shape(struct view *v, const struct view_ctx *ctx, struct renam
 	if (r < 0)
 		return r;
 	n->dir = tree_is_dir(t, n->node);
+	if (view_redirected(v, n->node))
+		return -EBUSY; /* as the kernel says where it is mounted */
 	if (n->dir && tree_is_below(t, n->to.dir, n->node))
 		return -EINVAL;
 	r = tree_lookup(t, n->to.dir, n->to.name, n->to.len, &n->over);
@@ -52,6 +54,8 @@ static int rename_shape(struct view *v, const struct view_ctx *ctx, struct renam
 		return 0;
 	if (flags & RENAME_NOREPLACE)
 		return -EEXIST;
+	if (view_redirected(v, n->over))
+		return -EBUSY;
 	if (n->over == n->node)
 		return 1;
 	if (n->over_dir && tree_is_below(t, n->from.dir, n->over))

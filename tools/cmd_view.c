@@ -298,6 +298,22 @@ static void show_quota(struct out_table *t, const json_t *v)
 	}
 }
 
+static void show_redirects(struct out_table *t, const json_t *v)
+{
+	json_t *list = json_object_get(v, "redirects"), *r;
+	size_t i;
+
+	json_array_foreach (list, i, r) {
+		char text[4300], bytes[32];
+
+		(void)snprintf(text, sizeof(text), "%s (%s%s%s)", jstr(r, "path"),
+			       out_bytes(jint(r, "bytes"), bytes),
+			       strcmp(jstr(r, "state"), "mounted") == 0 ? "" : ", ",
+			       strcmp(jstr(r, "state"), "mounted") == 0 ? "" : jstr(r, "state"));
+		show_line(t, i ? "" : "redirected", text);
+	}
+}
+
 static void show_form(const json_t *v)
 {
 	static const char *const plain[] = {"state",  "path", "repository", "branch",
@@ -317,6 +333,7 @@ static void show_form(const json_t *v)
 		       jint(v, "changed") == 1 ? "" : "s", out_bytes(jint(v, "bytes"), number));
 	show_line(&t, "changed", text);
 	show_quota(&t, v);
+	show_redirects(&t, v);
 	(void)snprintf(text, sizeof(text), "%lld ahead, %lld behind", jint(v, "ahead"),
 		       jint(v, "behind"));
 	show_line(&t, "commits", text);

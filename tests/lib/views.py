@@ -11,9 +11,10 @@ from harness import ROOT, program, run
 import repos
 
 
-def policy(role="builder", write=("*",), scratch="beside", iron=(), hide=(), scope=()):
+def policy(role="builder", write=("*",), scratch="beside", iron=(), hide=(), scope=(), redirect=()):
     lines = ["agentfs-policy 1", f"role {role}", f"scratch {scratch}"]
-    for kind, patterns in (("iron", iron), ("hide", hide), ("write", write), ("scope", scope)):
+    for kind, patterns in (("iron", iron), ("hide", hide), ("write", write), ("scope", scope),
+                           ("redirect", redirect)):
         lines += [f"{kind} {p}" for p in patterns]
     return "\n".join(lines) + "\n"
 

@@ -271,6 +271,91 @@ static void test_view__quota_bounds_live_bytes_and_nodes(void **state)
 	view_fixture_release(&f);
 }
 
+static char *plain_of(const struct view_fixture *f, uint64_t node)
+{
+	char *path;
+
+	(void)f;
+	assert_true(asprintf(&path, "redirect/%llu", (unsigned long long)node) > 0);
+	return path;
+}
+
+/* It is journaled, survives replay and checkpoint, is shut to everybody, shows no attribute, is no
+ * change, and goes only when its plain folder is empty. */
+static void test_view__redirected_folder_lies_elsewhere(void **state)
+{
+	static const char policy[] = "agentfs-policy 1\nrole builder\nwrite *\nredirect target/\n";
+	struct view_fixture f;
+	struct view_redirect *all;
+	struct buf names = BUF_INIT;
+	struct node_attr a, b, c;
+	struct stat st;
+	char *plain;
+	size_t n;
+
+	(void)state;
+	view_fixture_init(&f, policy);
+	assert_int_equal(view_mkdir(f.view, &OWNER, NODE_ROOT, "before", 0755, &a), 0);
+	assert_int_equal(view_mkdir(f.view, &OWNER, a.id, "target", 0755, &b), 0);
+	assert_false(b.redirected); /* the server cannot mount */
+	view_redirect_enable(f.view);
+	assert_int_equal(view_mkdir(f.view, &OWNER, NODE_ROOT, "target", 0751, &a), 0);
+	assert_true(a.redirected);
+	plain = plain_of(&f, a.id);
+	assert_int_equal(fstatat(f.dir, plain, &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0751);
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(view_lookup(f.view, &OWNER, NODE_ROOT, "target", &b), 0);
+		assert_true(b.redirected && b.id == a.id);
+		assert_int_equal(view_lookup(f.view, &OWNER, a.id, "x", &c), -ESTALE);
+		assert_int_equal(view_mkdir(f.view, &OWNER, a.id, "x", 0755, &c), -ESTALE);
+		assert_int_equal(view_mknod(f.view, &OWNER, a.id, "x", S_IFREG | 0644, 0, &c),
+				 -ESTALE);
+		assert_int_equal(view_rename(f.view, &OWNER, NODE_ROOT, "README", a.id, "x", 0),
+				 -ESTALE);
+		assert_int_equal(
+			view_rename(f.view, &OWNER, NODE_ROOT, "target", NODE_ROOT, "t", 0),
+			-EBUSY);
+		assert_int_equal(view_readdir(f.view, &OWNER, a.id, 0, false, NULL, NULL), -ESTALE);
+		assert_int_equal(view_listxattr(f.view, &OWNER, a.id, &names), 0);
+		assert_int_equal(names.len, 0);
+		assert_true(view_getxattr(f.view, a.id, TREE_REDIRECT, &names) < 0);
+		assert_int_equal(view_redirects(f.view, &all, &n), 0);
+		assert_int_equal(n, 1);
+		assert_int_equal(all[0].node, a.id);
+		free(all);
+		if (round == 0) /* replay */
+			view_fixture_crash(&f);
+		else if (round == 1) /* a checkpoint */
+			assert_int_equal(view_checkpoint(f.view, 0), 0);
+		if (round == 1)
+			view_fixture_crash(&f);
+	}
+	assert_int_equal(mkdirat(f.dir, "redirect/77777", 0700), 0); /* a crash left it */
+	assert_int_equal(unlinkat(f.dir, plain, AT_REMOVEDIR), 0);   /* the power went */
+	view_fixture_crash(&f);
+	assert_int_equal(faccessat(f.dir, "redirect/77777", F_OK, 0), -1);
+	assert_int_equal(fstatat(f.dir, plain, &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0751);
+	free(plain);
+	assert_true(asprintf(&plain, "redirect/%llu/in", (unsigned long long)a.id) > 0);
+	assert_int_equal(mkdirat(f.dir, plain, 0700), 0);
+	assert_int_equal(view_rmdir(f.view, &OWNER, NODE_ROOT, "target"), -ENOTEMPTY);
+	assert_int_equal(view_redirect_drop(f.view, a.id), -ENOTEMPTY);
+	assert_int_equal(unlinkat(f.dir, plain, AT_REMOVEDIR), 0);
+	assert_int_equal(view_rmdir(f.view, &OWNER, NODE_ROOT, "target"), 0);
+	assert_int_equal(view_lookup(f.view, &OWNER, NODE_ROOT, "target", &b), -ENOENT);
+	view_redirect_enable(f.view);
+	assert_int_equal(view_mkdir(f.view, &OWNER, NODE_ROOT, "target", 0755, &a), 0);
+	assert_int_equal(view_redirect_drop(f.view, a.id), 0); /* an ordinary folder from now on */
+	assert_int_equal(view_mkdir(f.view, &OWNER, a.id, "x", 0755, &c), 0);
+	view_fixture_crash(&f);
+	assert_int_equal(view_lookup(f.view, &OWNER, a.id, "x", &c), 0);
+	free(plain);
+	buf_release(&names);
+	view_fixture_release(&f);
+}
+
 struct changes {
 	struct buf text;
 };
@@ -476,6 +561,7 @@ int main(void)
 		cmocka_unit_test(test_view__refusal_is_journaled_and_changes_nothing),
 		cmocka_unit_test(test_view__flood_of_refusals_is_an_exact_count),
 		cmocka_unit_test(test_view__quota_bounds_live_bytes_and_nodes),
+		cmocka_unit_test(test_view__redirected_folder_lies_elsewhere),
 		cmocka_unit_test(test_view__failed_sync_leaves_it_readable_and_read_only),
 		cmocka_unit_test(test_view__replaced_file_without_lookups_is_gone),
 		cmocka_unit_test(test_view__git_is_there_whole_or_not_at_all),
