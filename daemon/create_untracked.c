@@ -10,11 +10,12 @@
  * replaced. The patterns of the configuration come first, the file's behind them: the last that
  * matches decides, "!" takes nothing.
  *
- * The search is bounded. A folder that matches and is ignored is one path, whatever is in it. Other
- * ignored folders are entered only where a pattern with a slash leads into them ("build/local.conf"; not
- * ".env", which is looked for wherever git looks for files), folders that are another repository or a
- * mount point never; and after SCAN_MAX names it ends, and says so. So a pattern costs what the tracked
- * part of the worktree costs to list, never what is in node_modules.
+ * The search is bounded. A folder that matches and is ignored is one path, whatever is in it. A pattern
+ * without a slash (".env") is looked for in each folder that the base has, since nothing else of a
+ * worktree is in a view: where no other kind of pattern leads, by asking for that name, without
+ * listing the folder. Only a pattern with a slash ("build/local.conf") leads into folders that git ignores
+ * or that the base lacks; folders that are another repository or a mount point are never entered, and
+ * after SCAN_MAX names the search ends, and says so.
  *
  * Called as the repository's owner. Symlinks are never followed.
  */
@@ -54,6 +55,8 @@ struct rule {
 	struct pattern *pattern;
 	char *text;
 	bool anchored, from_file;
+	size_t name_len; /* a plain name at any depth: so many bytes of text */
+	bool again;	 /* one before it has the same name */
 	size_t taken;
 	char *tracked, *not_ignored; /* a path that it matches and that cannot be taken */
 };
@@ -69,6 +72,7 @@ struct search {
 		struct rule *by;
 	} * found;
 	size_t nfound;
+	int root; /* the main worktree */
 	struct buf path;
 	size_t scanned;
 	unsigned int depth;
@@ -88,10 +92,23 @@ static bool is_anchored(const char *text)
 	return slash && slash[1] && strncmp(text, "**/", 3) != 0;
 }
 
+/* "name" and "name/", without a glob: how long the name is; else 0. */
+static size_t plain_name(const char *text)
+{
+	size_t n = strcspn(text, "/");
+
+	if (*text == '!' || (text[n] && text[n + 1]) || memchr(text, '\\', n) ||
+	    strcspn(text, "*?[ ") < n || strncasecmp(text, ".git", n > 4 ? n : 4) == 0)
+		return 0;
+	return n;
+}
+
 static int add_rule(struct search *s, const char *text, bool from_file)
 {
 	const char *why = "";
-	struct rule r = {.anchored = is_anchored(text), .from_file = from_file};
+	struct rule r = {.anchored = is_anchored(text),
+			 .from_file = from_file,
+			 .name_len = plain_name(text)};
 	struct rule *v;
 	int q;
 
@@ -112,6 +129,9 @@ static int add_rule(struct search *s, const char *text, bool from_file)
 		return -ENOMEM;
 	}
 	s->rules = v;
+	for (size_t i = 0; i < s->nrules; i++)
+		r.again |= v[i].name_len && v[i].name_len == r.name_len &&
+			   memcmp(v[i].text, r.text, r.name_len) == 0;
 	s->rules[s->nrules++] = r;
 	return 0;
 }
@@ -236,52 +256,40 @@ static void cannot(const struct search *s, char **why)
 		*why = sys_strdup(s->path.data);
 }
 
-static int search_dir(struct search *s, int dir, int64_t place);
+static int visit(struct search *s, int64_t place);
 
-static int open_dir(int dir, const char *name)
+/* The path at hand, in the main worktree and on its file system, no symlink on the way. */
+static int open_path(const struct search *s, int flags)
 {
 	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
+		.flags = (uint64_t)(unsigned int)(flags | O_NOFOLLOW | O_CLOEXEC),
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS |
 			   RESOLVE_NO_XDEV,
 	};
 
-	return (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+	return (int)syscall(SYS_openat2, s->root, s->path.len ? s->path.data : ".", &how,
+			    sizeof(how));
 }
 
-static int enter(struct search *s, int dir, const char *name, int64_t place)
+static int see_folder(struct search *s, int64_t place)
 {
-	_cleanup_close_ int fd = open_dir(dir, name);
-
-	if (fd < 0 || s->depth == DEPTH_MAX) /* a mount point, gone, or not ours to read */
-		return 0;
-	if (place < 0 && faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return 0;
-	return search_dir(s, TAKE_FD(fd), place);
-}
-
-static int see_folder(struct search *s, int dir, const char *name, int64_t place)
-{
-	struct rule *rule;
+	struct rule *rule = decides(s, true);
 	bool is = false;
 	int r;
 
 	if (place >= 0) {
 		if ((image_node(s->img, (uint32_t)place)->mode & 0170000) == GITLINK)
 			return 0;
-		return leads_below(s, false) || decides(s, true) ? enter(s, dir, name, place) : 0;
+		return rule || leads_below(s, false) ? visit(s, place) : 0;
 	}
-	rule = decides(s, true);
-	if (!rule && !leads_below(s, false))
+	if (!rule && !leads_below(s, true))
 		return 0;
 	r = ignored(s, &is);
 	if (r < 0)
 		return r;
 	if (is && !rule)
 		rule = takes_all_in(s);
-	if (is && rule)
-		return take(s, rule, true);
-	return !is || leads_below(s, true) ? enter(s, dir, name, -1) : 0;
+	return is && rule ? take(s, rule, true) : visit(s, -1);
 }
 
 static int see_file(struct search *s, int64_t place)
@@ -305,53 +313,143 @@ static int see_file(struct search *s, int64_t place)
 	return 0;
 }
 
+static int push(struct search *s, const char *name, size_t len, size_t *ret_old)
+{
+	int r = 0;
+
+	*ret_old = s->path.len;
+	if (s->path.len)
+		r = buf_addc(&s->path, '/');
+	return r < 0 ? r : buf_add(&s->path, name, len);
+}
+
+static void pop(struct search *s, size_t old)
+{
+	s->path.len = old;
+	s->path.data[old] = '\0';
+}
+
+static bool never(const struct search *s, const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcasecmp(name, ".git") == 0 ||
+	       (!s->path.len && strcmp(name, ".agentfs") == 0);
+}
+
+/* --- folders that are listed --- */
+
 static int see(struct search *s, int dir, const struct dirent *e, int64_t place)
 {
-	size_t len = strlen(e->d_name), old = s->path.len;
+	size_t len = strlen(e->d_name), old;
 	unsigned char type = e->d_type;
 	struct stat st;
-	int r = 0;
+	int r = push(s, e->d_name, len, &old);
 
 	if (type == DT_UNKNOWN && fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		type = IFTODT(st.st_mode);
-	if (old)
-		r = buf_addc(&s->path, '/');
-	if (r == 0)
-		r = buf_add(&s->path, e->d_name, len);
 	if (place >= 0)
 		place = image_lookup(s->img, (uint32_t)place, e->d_name, len);
 	if (r == 0 && type == DT_DIR)
-		r = see_folder(s, dir, e->d_name, place);
+		r = see_folder(s, place);
 	else if (r == 0 && (type == DT_REG || type == DT_LNK))
 		r = see_file(s, place);
-	s->path.len = old;
-	s->path.data[old] = '\0';
+	pop(s, old);
 	return r;
 }
 
-/* Consumes dir. place: the folder in the base, -1 where it is not there. */
-static int search_dir(struct search *s, int dir, int64_t place)
+/* place: the folder in the base, -1 where it is not there. */
+static int list(struct search *s, int64_t place)
 {
-	DIR *d = fdopendir(dir);
+	int fd = open_path(s, O_RDONLY | O_DIRECTORY), r = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
+
+	if (!d) { /* a mount point, gone, or not ours to read */
+		(void)safe_close(fd);
+		return 0;
+	}
+	if (place >= 0 || faccessat(fd, ".git", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		while (r == 0 && !s->cut && (e = readdir(d))) {
+			if (never(s, e->d_name))
+				continue;
+			if (++s->scanned > SCAN_MAX)
+				s->cut = true;
+			r = see(s, dirfd(d), e, place);
+		}
+	(void)closedir(d);
+	return r;
+}
+
+/* --- folders of the base of which only some names are asked for --- */
+
+/* Does something other than a plain name lead into the folder at hand? */
+static bool must_list(const struct search *s)
+{
+	struct pattern_path at = {.p = s->path.data, .n = s->path.len, .dir = true};
+
+	for (size_t i = 0; i < s->nrules; i++) {
+		const struct rule *r = &s->rules[i];
+		enum pattern_span span =
+			pattern_negated(r->pattern) ? PATTERN_NONE : pattern_below(r->pattern, &at);
+
+		if (span == PATTERN_ALL || (span == PATTERN_SOME && !r->name_len))
+			return true;
+	}
+	return false;
+}
+
+static int probe_name(struct search *s, const char *name, size_t len, int64_t place)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	size_t old;
+	int r = push(s, name, len, &old);
+
+	place = image_lookup(s->img, (uint32_t)place, name, len);
+	if (r == 0 && (place < 0 || !S_ISDIR(image_node(s->img, (uint32_t)place)->mode)))
+		fd = open_path(s, O_PATH);
+	s->scanned++;
+	if (r == 0 && fd >= 0 && fstat(fd, &st) == 0)
+		r = S_ISDIR(st.st_mode)				 ? see_folder(s, place)
+		    : S_ISREG(st.st_mode) || S_ISLNK(st.st_mode) ? see_file(s, place)
+								 : 0;
+	pop(s, old);
+	return r;
+}
+
+static int probe(struct search *s, uint32_t place)
+{
+	const struct image_node *b = image_node(s->img, place);
 	int r = 0;
 
-	if (!d) {
-		(void)safe_close(dir);
-		return -ENOMEM;
-	}
-	s->depth++;
-	while (r == 0 && !s->cut && (e = readdir(d))) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-		    strcasecmp(e->d_name, ".git") == 0 ||
-		    (!s->path.len && strcmp(e->d_name, ".agentfs") == 0))
+	for (size_t i = 0; r == 0 && i < s->nrules; i++)
+		if (s->rules[i].name_len && !pattern_negated(s->rules[i].pattern) &&
+		    !s->rules[i].again)
+			r = probe_name(s, s->rules[i].text, s->rules[i].name_len, place);
+	for (uint32_t i = 0; r == 0 && !s->cut && i < b->children; i++) {
+		const struct image_node *c = image_node(s->img, b->first_child + i);
+		const char *name;
+		size_t len, old;
+
+		if (!S_ISDIR(c->mode))
 			continue;
-		if (++s->scanned > SCAN_MAX)
-			s->cut = true;
-		r = see(s, dirfd(d), e, place);
+		name = image_name(s->img, c, &len);
+		r = push(s, name, len, &old);
+		if (r == 0)
+			r = see_folder(s, b->first_child + i);
+		pop(s, old);
 	}
+	return r;
+}
+
+static int visit(struct search *s, int64_t place)
+{
+	int r;
+
+	if (s->depth == DEPTH_MAX)
+		return 0;
+	s->depth++;
+	r = place < 0 || must_list(s) ? list(s, place) : probe(s, (uint32_t)place);
 	s->depth--;
-	(void)closedir(d);
 	return r;
 }
 
@@ -467,13 +565,14 @@ static void search_release(struct search *s)
 	buf_release(&s->path);
 	if (s->git != s->repo->git)
 		git_repository_free(s->git);
+	(void)safe_close(s->root);
 }
 
 int create_untracked(struct repo *repo, const struct image *img, const json_t *config, json_t *ret)
 {
 	_cleanup_(search_release) struct search s = {
-		.repo = repo, .git = repo->git, .img = img, .ret = ret};
-	int dir, r;
+		.repo = repo, .git = repo->git, .img = img, .root = -1, .ret = ret};
+	int r;
 
 	if (!repo->worktree)
 		return 0;
@@ -482,10 +581,10 @@ int create_untracked(struct repo *repo, const struct image *img, const json_t *c
 		r = git_repository_open(&s.git, repo->common) < 0 ? -EIO : 0;
 	if (r < 0 || !s.nrules)
 		return r;
-	dir = open(repo->worktree, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (dir < 0)
+	s.root = open(repo->worktree, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (s.root < 0)
 		return 0;
 	r = buf_adds(&s.path, "");
-	r = r < 0 ? r : search_dir(&s, dir, 0);
+	r = r < 0 ? r : visit(&s, 0);
 	return r < 0 ? r : answer(&s);
 }

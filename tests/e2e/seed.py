@@ -95,6 +95,25 @@ def test_seed__configuration_names_patterns_too(tmp):
         s.stop()
 
 
+def test_seed__patterns_lead_where_they_say(tmp):
+    """Plain names and globs: each folder of the base; with a slash: ignored folders, too."""
+    s = make(tmp, ".env\n*.secret\n!no.secret\nbuild/conf/\n/nm/*/keep\n",
+             files={"packages/a/.env": "1\n", "packages/new/.env": "not in a folder of the base\n",
+                    "src/x.secret": "2\n", "src/no.secret": "-\n", "packages/new/y.secret": "-\n",
+                    "node_modules/z/.env": "in an ignored folder\n", "build/conf/c": "3\n", "build/obj": "-\n",
+                    "nm/p/keep": "4\n", "nm/p/drop": "-\n", "packages/a/index.js": "a\n"})
+    try:
+        put(s.repo + "/.git/info/exclude", "/build/\n/nm/\n")
+        said = notes(s, "a1")
+        assert "seeded: build/conf/, nm/p/keep, packages/a/.env, src/x.secret (from" in said, said
+        p = s.path("a1")
+        found = run("git", "status", "--porcelain", "--ignored", "-uall", cwd=p).stdout.splitlines()
+        equal(sorted(line[3:] for line in found), ["build/conf/c", "nm/p/keep", "packages/a/.env", "src/x.secret"])
+        is_clean(p)
+    finally:
+        s.stop()
+
+
 def test_seed__only_what_git_ignores_and_the_base_lacks(tmp):
     s = make(tmp, "README\nnotes.txt\nnothing-here\n.env\n", files={".env": "T\n", "notes.txt": "not ignored\n"})
     try:
