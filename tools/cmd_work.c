@@ -55,8 +55,12 @@ static void print_stat(const json_t *changes)
 			(void)putchar('\n');
 		}
 	}
-	printf(" %zu %s changed, %lld insertions(+), %lld deletions(-)\n", json_array_size(changes),
-	       files(json_array_size(changes)), total_added, total_removed);
+	printf(" %zu %s changed", json_array_size(changes), files(json_array_size(changes)));
+	if (total_added || !total_removed)
+		printf(", %lld insertion%s(+)", total_added, total_added == 1 ? "" : "s");
+	if (total_removed || !total_added)
+		printf(", %lld deletion%s(-)", total_removed, total_removed == 1 ? "" : "s");
+	(void)putchar('\n');
 }
 
 /* `word` as a path inside the view mounted at root: absolute ones and, when we stand in the view,
