@@ -287,16 +287,21 @@ class Reading(Case):
         self.assertIn("+1\n", got[0]["patch"])
         self.assertEqual(got[0]["author"], "b1 <b1@agentfs.invalid>")
 
-    def test_status_counts_both_ways(self):
+    def test_distances_count_both_ways(self):
         v = self.view()
-        self.assertEqual(v.ask("status")["ahead"], 0)
+
+        def distance():
+            asked = [{"branch": v.made["branch"], "target": v.made["target"], "base": v.made["base_commit"]},
+                     {"branch": v.made["branch"], "target": "", "base": "no commit"}]
+            one, none = v.ask("distances", branches=asked)["distances"]
+            self.assertIsNone(none)
+            return one["ahead"], one["behind"]
+        self.assertEqual(distance(), (0, 0))
         v.write("src/a.c", "1\n")
         v.materialize()
         self.world.git(v.repo, "commit", "-q", "--allow-empty", "-m", "on main")
         self.world.give(v.repo)
-        s = v.ask("status")
-        self.assertEqual((s["ahead"], s["behind"]), (1, 1))
-        self.assertEqual(s["tip"], self.branch(v))
+        self.assertEqual(distance(), (1, 1))
 
 
 class Ending(Case):
