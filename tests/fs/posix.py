@@ -7,12 +7,14 @@ import os
 import subprocess
 
 from harness import *
+import repos
 import views
 
 
-def suite(folder, uid=0, view=False):
+def suite(folder, uid=0, view=False, pool=None):
     """Runs it all; the matrix as it was printed. A failed check fails the case, with its line."""
-    command = [program("posix-suite"), "--json", folder] + (["--view"] if view else [])
+    command = [program("posix-suite"), "--json", folder] + (["--view"] if view else []) + (
+        ["--pool", pool] if pool else [])
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=200, **as_user(uid))
     said = done.stdout.decode(errors="replace")
     begin = said.find("{\"checks\"")
@@ -61,6 +63,37 @@ def test_view__passes_completely_as_a_user(tmp):
         os.mkdir(v.path("posix"))
         os.chown(v.path("posix"), OTHER_UID, OTHER_UID)
         enough(suite(v.path("posix"), OTHER_UID, view=True))
+    finally:
+        v.stop()
+
+
+def pool_repo(folder):
+    """A repository with things enough for every case."""
+    repo = repos.make(os.path.join(folder, "repo"))
+    pool = os.path.join(repo, "pool")
+    os.mkdir(pool)
+    for i in range(8000):
+        put(f"{pool}/f{i}", f"file {i}\n" * (i % 7))
+    for i in range(1500):
+        os.mkdir(f"{pool}/d{i}")
+        put(f"{pool}/d{i}/keep", "")
+        os.symlink("target", f"{pool}/l{i}")
+    repos.git(repo, "add", "-A")
+    repos.git(repo, "commit", "-q", "-m", "pool")
+    return repo
+
+
+def test_view__passes_completely_on_files_of_the_base(tmp):
+    """The same with files, folders and symlinks that the commit brought: copied up, moved, whited out."""
+    os.chmod(TMP, 0o755)
+    v = views.View(tmp, repo=pool_repo(tmp)).start()
+    try:
+        os.mkdir(v.path("posix"))
+        enough(suite(v.path("posix"), view=True, pool=v.path("pool")))
+        left = os.listdir(v.path("pool"))
+        assert len(left) < 11000 - 3000, f"only {11000 - len(left)} of the base were used"
+        v.restart()
+        equal(sorted(os.listdir(v.path("pool"))), sorted(left), "after a restart")
     finally:
         v.stop()
 

@@ -26,6 +26,7 @@
 struct suite {
 	const char *area; /* the one that runs */
 	bool view;	  /* the folder is in a view: the listed exceptions hold */
+	const char *pool; /* things to use instead of new ones, or NULL: world.c */
 	bool root;	  /* other users can be played */
 	uid_t uid;	  /* who runs the suite */
 	gid_t gid;

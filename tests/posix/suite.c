@@ -2,7 +2,7 @@
 /*
  * posix-suite: what POSIX and Linux promise of a file system, asserted on any folder.
  *
- *     posix-suite [--area AREA]... [--view] [--matrix] [--json] [--list] DIR
+ *     posix-suite [--area AREA]... [--view] [--pool DIR] [--matrix] [--json] [--list] DIR
  *
  * Makes a folder of its own in DIR, checks, removes it. As root it plays an owner, a member of the group, one who
  * is in it by a supplementary group, and another; as a user it checks what that user can. With --view the folder is in a
@@ -59,7 +59,8 @@ struct options {
 
 static void usage(FILE *f)
 {
-	fputs("usage: posix-suite [--area AREA]... [--view] [--matrix] [--json] [--list] DIR\n", f);
+	fputs("usage: posix-suite [--area AREA]... [--view] [--pool DIR] [--matrix] [--json] [--list] DIR\n",
+	      f);
 }
 
 static const struct area *area_named(const char *name)
@@ -73,13 +74,10 @@ static const struct area *area_named(const char *name)
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option table[] = {
-		{"area", required_argument, NULL, 'a'},
-		{"view", no_argument, NULL, 'v'},
-		{"matrix", no_argument, NULL, 'm'},
-		{"json", no_argument, NULL, 'j'},
-		{"list", no_argument, NULL, 'l'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{"area", required_argument, NULL, 'a'}, {"view", no_argument, NULL, 'v'},
+		{"matrix", no_argument, NULL, 'm'},	{"json", no_argument, NULL, 'j'},
+		{"list", no_argument, NULL, 'l'},	{"pool", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},	{0},
 	};
 	int c;
 
@@ -95,6 +93,13 @@ static int parse(int argc, char **argv, struct options *o)
 			break;
 		case 'v':
 			suite.view = true;
+			break;
+		case 'p':
+			suite.pool = realpath(optarg, NULL); /* for the life of the process */
+			if (!suite.pool) {
+				fprintf(stderr, "posix-suite: '%s': %s\n", optarg, strerror(errno));
+				return -EINVAL;
+			}
 			break;
 		case 'm':
 			o->matrix = true;

@@ -163,9 +163,36 @@ void give(const char *name, enum who w)
 
 /* --- things --- */
 
+/* With --pool, what a case finds was there before the suite began (in a view: in the base): files "f<n>", folders
+ * "d<n>" that hold a file "keep", symlinks "l<n>" to "target". Where the pool has no more, things are new. */
+static bool take(char kind, const char *name)
+{
+	static unsigned int used[128];
+	char from[PATH_MAX];
+	struct stat st;
+
+	if (!suite.pool || lstat(name, &st) == 0)
+		return false;
+	(void)snprintf(from, sizeof(from), "%s/%c%u", suite.pool, kind,
+		       used[(unsigned char)kind]++);
+	return rename(from, name) == 0;
+}
+
+static bool take_folder(const char *name)
+{
+	char keep[PATH_MAX];
+
+	if (!take('d', name))
+		return false;
+	(void)snprintf(keep, sizeof(keep), "%s/keep", name);
+	NEED(unlink(keep));
+	return true;
+}
+
 void put(const char *name, const char *content)
 {
-	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	bool old = take('f', name);
+	int fd = open(name, O_WRONLY | (old ? 0 : O_CREAT) | O_TRUNC, 0644);
 	size_t n = strlen(content);
 
 	if (NEED(fd) < 0)
@@ -176,7 +203,8 @@ void put(const char *name, const char *content)
 
 void fill(const char *name, size_t size, int byte)
 {
-	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	bool old = take('f', name);
+	int fd = open(name, O_WRONLY | (old ? 0 : O_CREAT) | O_TRUNC, 0644);
 	char buf[4096];
 
 	if (NEED(fd) < 0)
@@ -212,7 +240,8 @@ void make(enum kind k, const char *name)
 		break;
 	case K_DIR:
 	case K_FULL:
-		NEED(mkdir(name, 0755));
+		if (!take_folder(name))
+			NEED(mkdir(name, 0755));
 		if (k == K_DIR)
 			break;
 		(void)snprintf(below, sizeof(below), "%s/x", name);
@@ -221,7 +250,8 @@ void make(enum kind k, const char *name)
 	case K_LINK:
 		if (access("target", F_OK) < 0)
 			put("target", "target");
-		NEED(symlink("target", name));
+		if (!take('l', name))
+			NEED(symlink("target", name));
 		break;
 	case K_DANGLING:
 		NEED(symlink("nowhere", name));
