@@ -24,6 +24,7 @@ struct segment {
 	int fd;	       /* -1: closed */
 	uint8_t class; /* enum data_class; DATA_FILES where a later program's is not known */
 	bool broken;   /* its header is not there */
+	bool whole;    /* the last append was of whole pages */
 };
 
 struct data {

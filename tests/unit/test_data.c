@@ -48,6 +48,36 @@ static void check(struct data *d, uint64_t addr, size_t n, unsigned int seed)
 	assert_memory_equal(p, q, n);
 }
 
+/* Whole pages in a row begin on one, large ones on 64 KiB; others go where the last one ended. */
+static void test_data__whole_pages_begin_on_one(void **state)
+{
+	struct tool_dir d = tool_dir_new();
+	struct data *data = open_data(d.fd);
+	uint64_t a, b;
+
+	(void)append(data, 300 << 10, 1);
+	(void)append(data, 5000, 1); /* in a segment of twice that size: room for all the rest */
+	a = append(data, 100, 2);
+	b = append(data, 4096, 3);
+	assert_int_equal(b, a + 100);
+	a = append(data, 8192, 4);
+	assert_int_equal(a % 4096, 0);
+	b = append(data, 4096, 5);
+	assert_int_equal(b, a + 8192);
+	a = append(data, 128 << 10, 6);
+	assert_int_equal(a % 65536, 0);
+	b = append(data, 7, 7);
+	assert_int_equal(b, a + (128 << 10));
+	assert_int_equal(append(data, 1, 8), b + 7);
+	data_close(data);
+	data = open_data(d.fd);
+	check(data, a, 128 << 10, 6);
+	check(data, b, 7, 7);
+	data_close(data);
+	tool_dir_free(&d);
+	(void)state;
+}
+
 /* What was just written is in the page cache; who counts calls is not passed by. */
 static void test_data__cached_reads_are_right_or_again(void **state)
 {
@@ -443,6 +473,7 @@ static void test_data__every_call_may_fail(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_data__whole_pages_begin_on_one),
 		cmocka_unit_test(test_data__cached_reads_are_right_or_again),
 		cmocka_unit_test(test_data__bytes_come_back_after_reopen),
 		cmocka_unit_test(test_data__appends_go_behind_what_is_used),
