@@ -172,7 +172,7 @@ static void do_leave(struct redirects *rs, uint64_t node)
 	struct redirect_held *held = NULL;
 	struct redirected *e;
 
-	if (r == 0)
+	if (r == 0 && view_redirect_uncover(rs->fs->view, node) < 0)
 		view_redirect_set(rs->fs->view, node, VIEW_REDIRECT_WANTED);
 	pthread_mutex_lock(&rs->lock);
 	e = redirect_find(rs, node);

@@ -174,6 +174,10 @@ void view_redirect_set_bytes(struct view *v, uint64_t node, uint64_t bytes);
 /* It cannot be mounted and holds nothing: an ordinary folder from now on. Errors: -ENOTEMPTY, -errno. */
 int view_redirect_drop(struct view *v, uint64_t node);
 
+/* The same for one that was just emptied and taken off, where a newer base has something in it: that comes to
+ * light. Errors: also -ENODATA it has nothing. */
+int view_redirect_uncover(struct view *v, uint64_t node);
+
 /* Sees to it that the view's git ignores it: the rule's pattern is in .git/info/exclude. Errors: -errno. */
 int view_redirect_exclude(struct view *v, uint64_t node);
 

@@ -331,6 +331,16 @@ int view_redirect_drop(struct view *v, uint64_t node)
 	return r;
 }
 
+int view_redirect_uncover(struct view *v, uint64_t node)
+{
+	bool empty;
+
+	pthread_mutex_lock(&v->lock);
+	empty = tree_dir_empty(&v->rec.tree, node);
+	pthread_mutex_unlock(&v->lock);
+	return empty ? -ENODATA : view_redirect_drop(v, node);
+}
+
 /* --- git must not list it as untracked --- */
 
 static bool has_line(const struct buf *b, const char *line)

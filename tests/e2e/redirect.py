@@ -202,6 +202,36 @@ def test_rules__reach_open_views_and_quotas_do_not_count_them(tmp):
         s.stop()
 
 
+def test_sync__keeps_them_and_what_a_base_adds_below_comes_to_light(tmp):
+    need_root()
+    s = system_with(tmp)
+    try:
+        p = s.create("a1")
+        for name in ("target", "src/target"):
+            os.mkdir(f"{p}/{name}")
+            put(f"{p}/{name}/x", name)
+        put(s.repo + "/README", "changed\n")
+        os.mkdir(s.repo + "/target")
+        put(s.repo + "/target/tracked", "t\n")
+        s.git("add", "-Af")
+        s.git("commit", "-qm", "second")
+        s.ctl("sync", "a1")
+        equal(get(p + "/README"), "changed\n")
+        for name in ("target", "src/target"):
+            equal(get(f"{p}/{name}/x"), name)
+        equal(s.json("diff", "a1", "--name-status")["changes"], [])
+        s.ctl("daemon", "stop")
+        s.process.wait()
+        s.start()
+        equal(os.listdir(p + "/target"), ["x"])
+        sh("rm -rf target || true", cwd=p)
+        equal(os.listdir(p + "/target"), ["tracked"])
+        equal(redirects(s, "a1"), {"src/target": "mounted"})
+        equal(sh("git status --porcelain", cwd=p).stdout, "")
+    finally:
+        s.stop()
+
+
 def test_user__has_them_in_the_overlay_and_doctor_says_so(tmp):
     import people
     people.fuse_for_everybody()
