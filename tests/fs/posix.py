@@ -38,7 +38,7 @@ def enough(answer):
     assert answer["checks"] >= floor, f"only {answer['checks']} checks"
     want = {"chmod", "chown", "create", "fallocate", "link", "mkdir", "mkfifo", "mknod", "open", "rename", "rmdir",
             "symlink", "truncate", "unlink", "utimensat", "xattr", "acl", "sparse", "mmap", "locks", "dirstream",
-            "copy", "append", "statfs", "names", "permission", "exceptions", "times", "unlinked"}
+            "copy", "append", "io", "statfs", "names", "permission", "exceptions", "times", "unlinked"}
     equal(areas(answer), want, "areas")
     print(f"note: {answer['checks']} checks in {answer['seconds']} s, uid {answer['uid']}, "
           f"{'view' if answer['view'] else 'disk'}", flush=True)

@@ -149,7 +149,8 @@ extern const size_t nareas;
 
 void area_acl(void), area_append(void), area_chmod(void), area_chown(void), area_copy(void);
 void area_create(void), area_dirstream(void), area_exceptions(void), area_fallocate(void);
-void area_link(void), area_locks(void), area_mkdir(void), area_mkfifo(void), area_mknod(void);
+void area_io(void), area_link(void), area_locks(void), area_mkdir(void), area_mkfifo(void),
+	area_mknod(void);
 void area_mmap(void), area_names(void), area_open(void), area_permission(void), area_rename(void);
 void area_rmdir(void), area_sparse(void), area_statfs(void), area_symlink(void), area_times(void);
 void area_truncate(void), area_unlink(void), area_unlinked(void), area_utimensat(void);

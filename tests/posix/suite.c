@@ -42,6 +42,7 @@ const struct area areas[] = {
 	{"dirstream", area_dirstream},
 	{"append", area_append},
 	{"copy", area_copy},
+	{"io", area_io},
 	{"statfs", area_statfs},
 	{"names", area_names},
 	{"permission", area_permission},
