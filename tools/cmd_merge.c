@@ -219,15 +219,22 @@ const struct command cmd_merge = {
 
 static void print_learned(const json_t *reply)
 {
+	long long merges = jint(reply, "merges"), conflicts = jint(reply, "conflicts");
 	json_t *o;
 	size_t i;
 
-	printf("%lld merges replayed, %lld with conflicts of lines (%lld); resolvers answered %lld of these.\n",
-	       jint(reply, "merges"), jint(reply, "conflicted"), jint(reply, "conflicts"),
-	       jint(reply, "answered"));
+	printf("%lld merge%s replayed, %lld with conflicts of lines", merges,
+	       merges == 1 ? "" : "s", jint(reply, "conflicted"));
+	if (conflicts)
+		printf(" (%lld in all); rules had an answer to %lld", conflicts,
+		       jint(reply, "answered"));
+	printf(".\n");
 	json_array_foreach (json_object_get(reply, "records"), i, o)
-		printf("  %-10s right in %lld of %lld\n", jstr(o, "resolver"), jint(o, "right"),
-		       jint(o, "fired"));
+		if (jint(o, "fired") > 0)
+			printf("  %-10s right in %lld of %lld\n", jstr(o, "resolver"),
+			       jint(o, "right"), jint(o, "fired"));
+	if (!jint(reply, "answered"))
+		printf("Nothing to learn here yet: rules go by the records they come with.\n");
 }
 
 static void print_differences(const json_t *examples)

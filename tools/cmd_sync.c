@@ -57,6 +57,7 @@ static int run_sync(struct ctl *c)
 	_cleanup_free_ char *agent = NULL;
 	bool dry = args_has(&c->args, "dry-run");
 	size_t conflicts;
+	long long n;
 	int r = 0;
 
 	agent = ctl_agent(c, 0, &r);
@@ -70,18 +71,19 @@ static int run_sync(struct ctl *c)
 	if (r != 0)
 		return r;
 	ctl_notes(c, reply, "notes");
+	n = jint(reply, "files");
 	conflicts = json_array_size(json_object_get(reply, "conflicts"));
 	if (c->json) {
 		r = ctl_json(reply);
 		return r != CTL_OK || !conflicts ? r : CTL_FAILED;
 	}
 	if (dry && strcmp(jstr(reply, "from"), jstr(reply, "to")) != 0)
-		printf("%s: would move from %.10s to %.10s, %lld path(s) differ\n", agent,
-		       jstr(reply, "from"), jstr(reply, "to"), jint(reply, "files"));
+		printf("%s: would move from %.10s to %.10s, %lld %s\n", agent, jstr(reply, "from"),
+		       jstr(reply, "to"), n, n == 1 ? "path differs" : "paths differ");
 	else if (json_is_true(json_object_get(reply, "moved")))
-		printf("%s: moved from %.10s to %.10s, %lld path(s) differ; HEAD is %.10s\n", agent,
-		       jstr(reply, "from"), jstr(reply, "to"), jint(reply, "files"),
-		       jstr(reply, "head"));
+		printf("%s: moved from %.10s to %.10s, %lld %s; HEAD is %.10s\n", agent,
+		       jstr(reply, "from"), jstr(reply, "to"), n,
+		       n == 1 ? "path differs" : "paths differ", jstr(reply, "head"));
 	else
 		printf("%s: has %.10s already, nothing to do\n", agent, jstr(reply, "to"));
 	print_paths(json_object_get(reply, "merged"), "merged");
