@@ -38,6 +38,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -46,6 +47,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -73,6 +75,13 @@ static __thread size_t reply_cap;
 static pthread_mutex_t lead = PTHREAD_MUTEX_INITIALIZER; /* held by the thread that reads */
 static atomic_int stopping, serving;
 
+/* The threads' memory for requests and for replies. Written by its thread while it serves. */
+static struct held {
+	char *p;
+	size_t n;
+} held[2 * THREADS];
+static __thread struct held *own; /* its two */
+
 void loop_yield(void)
 {
 	if (!leading)
@@ -90,6 +99,8 @@ char *loop_buffer(size_t n)
 			return NULL;
 		reply_buffer = p;
 		reply_cap = n;
+		if (own)
+			own[1] = (struct held){p, n};
 	}
 	return reply_buffer;
 }
@@ -233,6 +244,7 @@ static struct {
 	unsigned int alone;  /* yields in a row after which nobody else had run */
 	unsigned int hogged; /* requests still to be waited for in poll() at once */
 	unsigned int served;
+	unsigned int rested; /* served, when memory was last given back */
 } waiting;
 
 /* Whoever was just answered may have been put on this CPU and wait for us to leave it. Where that is not
@@ -254,6 +266,23 @@ static void let_caller_run(uint64_t since)
 static bool may_end(struct fs *fs)
 {
 	return atomic_load(&stopping) && notify_stop(fs->notify) && !helper_running();
+}
+
+/* After a second without a request: what requests and replies have touched, and what malloc keeps, is
+ * given back. Nobody serves and the lead is ours, so nobody uses it. */
+static void rest(void)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+	for (size_t i = 0; i < ARRAY_SIZE(held); i++) {
+		uintptr_t from = ((uintptr_t)held[i].p + page - 1) & ~(page - 1);
+		uintptr_t to = ((uintptr_t)held[i].p + held[i].n) & ~(page - 1);
+
+		if (from < to)
+			(void)madvise((void *)from, to - from, MADV_DONTNEED);
+	}
+	(void)malloc_trim(0);
+	waiting.rested = waiting.served;
 }
 
 /* Bytes read, 0 when the view is unmounted or we stop, or -errno. The lead is held. */
@@ -292,8 +321,12 @@ static ssize_t next_request(struct fs *fs, char *p)
 			waiting.misses++;
 		}
 		spin_until = 0;
-		if (poll(&pfd, 1, POLL_MS) > 0 && waiting.misses >= SPIN_MISSES_MAX)
-			waiting.misses--; /* try again before long */
+		if (poll(&pfd, 1, POLL_MS) > 0) {
+			if (waiting.misses >= SPIN_MISSES_MAX)
+				waiting.misses--; /* try again before long */
+		} else if (waiting.served != waiting.rested && !atomic_load(&serving)) {
+			rest();
+		}
 	}
 }
 
@@ -365,14 +398,20 @@ static void want_short_turns(void)
 
 static void *thread_main(void *user)
 {
+	static atomic_size_t started;
 	struct fs *fs = user;
 	char *p = malloc(BUFFER);
 	long r = p ? 1 : -ENOMEM;
 
+	own = &held[2 * (atomic_fetch_add(&started, 1) % THREADS)];
+	own[0] = (struct held){p, p ? BUFFER : 0};
 	want_short_turns();
 	while (r > 0 && !may_end(fs))
 		r = serve_one(fs, p);
 	loop_stop();
+	pthread_mutex_lock(&lead); /* rest() looks at them under it */
+	own[0] = own[1] = (struct held){0};
+	pthread_mutex_unlock(&lead);
 	free(p);
 	free(reply_buffer);
 	reply_buffer = NULL;

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <grp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -272,6 +273,9 @@ int main(int argc, char **argv)
 	if (r < 0)
 		(void)err_set(&err, r, "open the log '%s': %s", o.log, strerror(-r));
 	set_signals();
+	/* One of these processes serves each view: memory counts, and what is large goes back at once. */
+	(void)mallopt(M_ARENA_MAX, 2);
+	(void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
 	(void)umask(0);
 	/* What is read in an owner's name (origin.c) must not be readable by a group of root's. The root
 	 * of a user namespace may be refused: he has none of the machine's groups. */

@@ -36,7 +36,8 @@ struct odb {
 	pthread_cond_t returned; /* a handle came back */
 	git_odb *idle[HANDLES_MAX];
 	int nidle;
-	int nopen; /* idle ones and those that threads hold */
+	int nopen;		/* idle ones and those that threads hold */
+	uint64_t taken, rested; /* how often a handle was taken; when odb_rest() last looked */
 };
 
 /* A failure whose class says that the bytes are bad, not the call or the machine. */
@@ -202,6 +203,7 @@ static git_odb *handle_take(struct odb *o, int *ret_code)
 	git_odb *h = NULL;
 
 	(void)pthread_mutex_lock(&o->lock);
+	o->taken++;
 	while (o->nidle == 0 && o->nopen == HANDLES_MAX)
 		(void)pthread_cond_wait(&o->returned, &o->lock);
 	if (o->nidle > 0)
@@ -227,6 +229,24 @@ static void handle_return(struct odb *o, git_odb *h)
 	o->idle[o->nidle++] = h;
 	(void)pthread_cond_signal(&o->returned);
 	(void)pthread_mutex_unlock(&o->lock);
+}
+
+bool odb_rest(struct odb *o)
+{
+	git_odb *idle[HANDLES_MAX];
+	int n = 0;
+
+	(void)pthread_mutex_lock(&o->lock);
+	if (o->rested == o->taken && o->nidle == o->nopen) {
+		while (o->nidle > 0)
+			idle[n++] = o->idle[--o->nidle];
+		o->nopen = 0;
+	}
+	o->rested = o->taken;
+	(void)pthread_mutex_unlock(&o->lock);
+	for (int i = 0; i < n; i++)
+		git_odb_free(idle[i]);
+	return n > 0;
 }
 
 /* One of the two look-ups: `obj` for the content, else the header. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,11 @@ enum odb_type { ODB_COMMIT = 1, ODB_TREE = 2, ODB_BLOB = 3, ODB_TAG = 4 };
 /* Opens the folder `objects_dir`. Errors: -ENOENT, -errno. */
 int odb_open(const char *objects_dir, struct odb **ret, struct err *reterr);
 void odb_close(struct odb *odb);
+
+/* To be called about once a second by who lives long: closes what was not used since the last call.
+ * libgit2 keeps packs mapped and up to 16 MiB of bases of deltas for as long as a handle is open. The
+ * next reading opens it anew. True: memory was given back. */
+bool odb_rest(struct odb *odb);
 
 /* Reads and inflates an object and checks that its content has that id. *ret is malloc'd, caller
  * frees. Errors: -ENOENT, -EBADMSG damaged, -ENOMEM. */

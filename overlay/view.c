@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <sodium.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -200,6 +201,8 @@ void view_tick(struct view *v)
 	int r;
 
 	view_origin_trim(v);
+	if (odb_rest(v->odb))
+		(void)malloc_trim(0);
 	pthread_mutex_lock(&v->lock);
 	if (v->flood.count && (int64_t)sys_now_ns() - v->flood.first > FLOOD_WRITE_NS)
 		view_denials_flush(v);

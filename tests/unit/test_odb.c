@@ -236,6 +236,30 @@ static void test_odb__serves_many_threads(void **state)
 	store_release(&c.s);
 }
 
+/* What was not used since the last call goes; a reading opens it anew. */
+static void test_odb__rests_when_it_is_not_used(void **state)
+{
+	struct store s;
+	enum odb_type type;
+	void *p;
+	size_t n;
+
+	store_init(&s);
+	git_oid id = store_blob(&s, "hello\n");
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(odb_read(s.odb, id.id, &type, &p, &n), 0);
+		free(p);
+		assert_false(odb_rest(s.odb));
+		assert_true(odb_rest(s.odb));
+		assert_false(odb_rest(s.odb)); /* nothing is left */
+	}
+	assert_int_equal(odb_read(s.odb, id.id, &type, &p, &n), 0);
+	assert_memory_equal(p, "hello\n", 6);
+	free(p);
+	store_release(&s);
+}
+
 static void test_odb__git_errno_keeps_the_message(void **state)
 {
 	struct err e = ERR_INIT;
@@ -262,6 +286,7 @@ int main(void)
 		cmocka_unit_test(test_odb__reads_alternates),
 		cmocka_unit_test(test_odb__finds_objects_after_repack),
 		cmocka_unit_test(test_odb__serves_many_threads),
+		cmocka_unit_test(test_odb__rests_when_it_is_not_used),
 		cmocka_unit_test(test_odb__git_errno_keeps_the_message),
 	};
 

@@ -62,7 +62,7 @@ ROWS = {
     "disk-1": ("KiB", "disk of 1", []),
     "disk-100": ("KiB", "disk of 100, all that they share included, against one checkout", plain(1.02)),
     "memory": ("KiB", "memory (PSS) of an idle one, of 100", [(None, 3072)]),
-    "memory-used": ("KiB", "memory (PSS) after git status and grep -r", [(None, 3072)]),
+    "memory-used": ("KiB", "memory (PSS) of one idle again after git status and grep -r", [(None, 3072)]),
     "fair": ("µs", "a small operation while another view is grepped, against alone", [("alone", 2.0)]),
     "list-100": ("ms", "agentfsctl list of 100", []),
     "adopt-100": ("ms", "daemon restart until 100 views are adopted", []),

@@ -358,6 +358,7 @@ def many(b):
             path = os.path.join(b.dir, "agents", name)
             timed(*STATUS, cwd=path)
             timed(*GREP, cwd=path)
+        time.sleep(5)  # idle again
         for pid, agent in pids.items():
             if agent in used:
                 b.add("memory-used", VIEW, pss(pid))
