@@ -86,8 +86,10 @@ static void on_view_changed(struct view *v, const char *what, void *user)
 	if (view_is_open(v))
 		events_emit(d->events, what, v->row.agent, v->row.id, v->row.uid, "%s%s%s", what,
 			    *v->why ? ": " : "", v->why);
-	if (v->phase == PHASE_LIVE)
+	if (v->phase == PHASE_LIVE) {
 		daemon_policy_again(d, v);
+		daemon_follow_base(d, v);
+	}
 	waiters_check(d, v->row.agent);
 }
 

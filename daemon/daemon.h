@@ -50,6 +50,10 @@ int daemon_reload(struct daemon *d, struct err *reterr);
 
 /* A view came to life while its policy changed: it is told now. */
 void daemon_policy_again(struct daemon *d, struct view *v);
+
+/* A view that became live: is it on the base that its row says? Where a daemon ended in the middle of a sync
+ * the row follows the view. */
+void daemon_follow_base(struct daemon *d, struct view *v);
 void daemon_close(struct daemon *d);
 
 /* discard.c: removes the redirected folders of a closed view, beside the daemon; those of all where an

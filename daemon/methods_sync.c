@@ -75,6 +75,65 @@ bool sync_again(const struct fault *f, unsigned *tries)
 	       json_is_true(json_object_get(f->details, "again")) && ++*tries < TRIES;
 }
 
+/* --- a base that nobody heard of --- */
+
+/* The value of "key value\n" in the text; caller frees. NULL where it is not there. */
+static char *value_of(struct bytes text, const char *key)
+{
+	const char *p = text.p, *end = p + text.n;
+	size_t n = strlen(key);
+
+	while (p < end) {
+		const char *nl = memchr(p, '\n', (size_t)(end - p));
+		size_t len = (size_t)((nl ? nl : end) - p);
+
+		if (len > n && memcmp(p, key, n) == 0 && p[n] == ' ')
+			return strndup(p + n + 1, len - n - 1);
+		p += len + 1;
+	}
+	return NULL;
+}
+
+static void on_base(int r, const struct record *rec, const char *text, void *user)
+{
+	struct op *op = user;
+	struct view *v = views_get(op->d->views, op->key);
+	bool has = r >= 0 && v && RECORD_HAS(rec, F_VALUE);
+	_cleanup_free_ char *base = has ? value_of(rec->value, "base") : NULL;
+	_cleanup_free_ char *image = has ? value_of(rec->value, "image") : NULL;
+	struct fault f = FAULT_INIT;
+	json_t *ok;
+
+	if (base && image && strcmp(image, v->row.image) != 0) {
+		ok = json_pack("{s:s,s:s,s:s%}", "to", base, "image", image, "tree", image,
+			       strcspn(image, "."));
+		log_notice("the view of '%s' is on base %.10s: its row follows", op->key, base);
+		if (!ok || view_set_base(op->d, v, ok, &f) < 0)
+			log_warning(0, "the base of '%s' stays as it was: %s", op->key,
+				    f.message ? f.message : "no memory");
+		json_decref(ok);
+		fault_release(&f);
+	}
+	op_end(op, json_object(), NULL);
+}
+
+static void follow_start(struct op *op)
+{
+	struct record msg = {.type = VIEWCTL_STATUS};
+	struct view *v = views_get(op->d->views, op->key);
+
+	if (!v || !view_is_open(v) || view_call(v, &msg, TELL_TIMEOUT_MS, on_base, op) < 0)
+		op_end(op, json_object(), NULL);
+}
+
+void daemon_follow_base(struct daemon *d, struct view *v)
+{
+	struct op *op = view_is_open(v) ? op_new(d, NULL, v->row.agent, "follow base") : NULL;
+
+	if (op)
+		op_begin(op, follow_start);
+}
+
 /* --- Sync --- */
 
 struct sync {

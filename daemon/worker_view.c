@@ -145,6 +145,7 @@ static int connect_server(struct worker *w, bool need, struct err *reterr)
 int view_open_snapshot(struct worker *w, bool need_server, bool lock, struct err *reterr)
 {
 	struct record msg = {.type = VIEWCTL_SNAPSHOT};
+	char tree[GIT_OID_HEXSZ + 1];
 	uint64_t seq = 0;
 	char *base;
 	int r = connect_server(w, need_server, reterr);
@@ -162,7 +163,11 @@ int view_open_snapshot(struct worker *w, bool need_server, bool lock, struct err
 	r = snapshot_open(w->view_dir, w->state_fd, seq, &w->snapshot, reterr);
 	if (r < 0)
 		return r;
-	/* What the journal says holds, should view.conf lag behind a sync. */
+	git_oid_tostr(tree, sizeof(tree),
+		      (const git_oid *)(const void *)image_tree_oid(snapshot_image(w->snapshot)));
+	if (strcmp(tree, w->conf.tree) == 0)
+		return 0;
+	/* view.conf lags behind a sync: what the journal says holds. */
 	base = strdup(snapshot_base_commit(w->snapshot));
 	if (!base)
 		return -ENOMEM;

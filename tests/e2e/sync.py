@@ -8,6 +8,7 @@ import threading
 import time
 
 from harness import *
+import libc
 import repos
 import tree
 
@@ -222,6 +223,21 @@ def test_sync__who_has_a_file_open_keeps_it(system):
     assert not os.path.exists(os.path.join(p, "docs/deep"))
 
 
+def test_sync__wakes_watchers_and_journals_nothing_for_it(system):
+    p = system.create("a1")
+    os.stat(os.path.join(p, "docs/guide.md"))
+    watches = {d: libc.inotify(os.path.join(p, d), 0x2 | 0x4) for d in ("docs", "src")}  # IN_MODIFY, IN_ATTRIB
+    commit(system, {"docs/guide.md": "other\n", "docs/added": "x\n"}, ["src/util.h"])
+    system.ctl("sync", "a1")
+    heard = {d: os.read(fd, 1 << 16) for d, fd in watches.items()}
+    for fd in watches.values():
+        os.close(fd)
+    assert b"guide.md\0" in heard["docs"] and b"added\0" in heard["docs"], heard
+    equal(status(p), "")
+    equal(system.view("a1")["changed"], 0)
+    assert not [r for r in system.records("a1") if r.get("op") in ("truncate", "setattr")], system.records("a1")
+
+
 def test_sync__back_and_forth_and_many_times(system):
     first = system.git("rev-parse", "HEAD")
     p = system.create("a1")
@@ -246,6 +262,7 @@ def test_sync__back_and_forth_and_many_times(system):
 
 
 def test_sync__a_server_that_is_killed_comes_back_on_one_base_or_the_other(system):
+    expect_log("is stale: the view's server has ended")
     p = system.create("a1")
     put(os.path.join(p, "mine"), "mine\n")
     tips = [system.git("rev-parse", "HEAD")]
@@ -268,6 +285,28 @@ def test_sync__a_server_that_is_killed_comes_back_on_one_base_or_the_other(syste
         equal(status(p), "?? mine")
     equal(system.ctl("sync", "a1", "--to", tips[1]).returncode, 0)
     equal(get(p, "many/299"), "299\n")
+
+
+def test_sync__a_daemon_that_is_killed_knows_the_base_afterwards(system):
+    expect_log(r"agentfsd\[\d+\] (warning|error): .*a1")
+    p = system.create("a1")
+    tips = [system.git("rev-parse", "HEAD")]
+    tips.append(commit(system, {f"many/{i}": f"{i}\n" for i in range(300)} | {"README": "second\n"}))
+    moved = 0
+    for i in range(5):
+        asker = threading.Thread(target=lambda: system.ctl("sync", "a1", "--to", tips[(i + 1) % 2], check=False))
+        asker.start()
+        time.sleep(0.03 + 0.03 * i)
+        system.restart()
+        asker.join()
+        head = git(p, "rev-parse", "HEAD")
+        moved += head == tips[(i + 1) % 2]
+        wait_for(lambda: system.view("a1")["base"] == head, 20, "the row follows the view")
+        equal(get(p, "README"), "second\n" if head == tips[1] else "hello world\n")
+    system.ctl("sync", "a1", "--to", tips[1])
+    put(os.path.join(p, "mine"), "x\n")
+    system.ctl("merge", "a1")
+    print(f"{moved} of 5 moves survived the daemon")
 
 
 def test_sync__follows_another_agents_branch(system):

@@ -442,7 +442,7 @@ static uint64_t cases(void)
 {
 	const char *n = getenv("AGENTFS_CASES");
 
-	return n ? strtoull(n, NULL, 10) : 40;
+	return n ? strtoull(n, NULL, 10) : 12;
 }
 
 static void test_tree_sync__keeps_what_the_view_changed(void **state)
