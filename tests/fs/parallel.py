@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import shutil
+import threading
 
 from harness import *
 import opseq
@@ -209,6 +210,26 @@ def test_parallel__one_name_is_made_once(view):
     equal(os.stat(view.path("src/source")).st_nlink, ROUNDS + 1, "links")
     after_restart(view)
     equal(os.stat(view.path("src/source")).st_nlink, ROUNDS + 1, "links after a restart")
+
+
+def test_reading__who_waits_for_git_keeps_nobody_waiting(tmp):
+    """The first reading of a large object inflates it; others are served meanwhile."""
+    repo = repos.make(os.path.join(tmp, "repo"), {"large": b"large\n" * (20 << 20), "small": "small\n"})
+    view = views.View(tmp, repo=repo).start()
+    try:
+        fd, done, small = os.open(view.path("large"), os.O_RDONLY), [], view.path("small")
+        reader = threading.Thread(target=lambda: done.append(os.pread(fd, 6, 0)))
+        reader.start()
+        served = 0
+        while not done:
+            fails(errno.ENODATA, os.getxattr, small, "user.none")
+            served += not done
+        reader.join()
+        os.close(fd)
+        equal(done, [b"large\n"])
+        assert served >= 20, f"{served} requests were served while one was waiting for git"
+    finally:
+        view.stop()
 
 
 main()
