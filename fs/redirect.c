@@ -19,7 +19,8 @@
  * (3) needs a trick: the kernel refuses rmdir of a mount point before it asks us. But its lookup of the name
  * reaches us, if it holds the name for no time; and /proc tells which system call the caller is in. A walk
  * through the name would cost a request each time, so the kernel may keep the name for as long as the folder
- * takes to be emptied at least: REMOVAL_NS for each folder in it, less what the kernel's clock rounds up. Where
+ * takes to be emptied at least: REMOVAL_NS for each folder of the first two levels, less what the kernel's clock
+ * rounds up. Where
  * that is too long, or /proc tells nothing, rmdir says EBUSY as of any mount point.
  *
  * A caller that is kept may hold the lock of the folder above, which the helper's walk needs where the kernel
@@ -48,7 +49,14 @@
 #include "redirect_internal.h"
 #include "reply.h"
 
-enum { RETRY_S = 5, MEASURE_S = 30, MEASURE_WAIT_MS = 300, MOUNTS_MAX = 16 << 20 };
+enum {
+	RETRY_S = 5,
+	MEASURE_S = 30,
+	MEASURE_WAIT_MS = 300,
+	MOUNTS_MAX = 16 << 20,
+	LOOK_MIN = 16,
+	LOOK_MAX = 512
+};
 #define REMOVAL_NS 40000L
 
 time_t redirect_now(void)
@@ -188,6 +196,29 @@ static bool is_removing(uint32_t pid)
 	return nr == SYS_unlinkat;
 }
 
+/* Folders in it and one level deeper, of the first LOOK_MAX. */
+static long count_folders(int plain)
+{
+	int fd = openat(plain, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+	struct stat st;
+	long n = 0;
+
+	if (!d)
+		(void)safe_close(fd);
+	for (int seen = 0; d && seen < LOOK_MAX && (e = readdir(d));) {
+		if (e->d_name[0] == '.' || e->d_type != DT_DIR)
+			continue;
+		seen++;
+		if (fstatat(plain, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink >= 2)
+			n += 1 + (long)(st.st_nlink - 2);
+	}
+	if (d)
+		(void)closedir(d);
+	return n;
+}
+
 /* How long the kernel may keep the name of a mounted one, see above: it rounds up, and one tick more.
  * *ret_leave: the folder is empty, and the caller wants it gone. */
 static double look(struct redirects *rs, uint64_t node, uint32_t pid, bool *ret_leave)
@@ -203,7 +234,7 @@ static double look(struct redirects *rs, uint64_t node, uint32_t pid, bool *ret_
 		*ret_leave = is_empty(plain) && is_removing(pid);
 		return 0;
 	}
-	ticks = (long)(st.st_nlink - 2) * REMOVAL_NS / rs->tick_ns - 1;
+	ticks = st.st_nlink < LOOK_MIN ? 0 : count_folders(plain) * REMOVAL_NS / rs->tick_ns - 1;
 	return ticks < 1 ? 0 : ((double)ticks - 0.5) * (double)rs->tick_ns / 1e9;
 }
 

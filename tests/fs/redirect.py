@@ -183,7 +183,7 @@ def test_redirect__makers_and_removers_do_not_wait_for_each_other(tmp):
 def test_redirect__rm_rf_works_as_of_any_folder(tmp):
     need_root()
     with view_of(tmp) as v:
-        for n in (0, 1, 30, 400):
+        for n in (0, 1, 30, 400, 1500 if LONG else 700):
             for i in range(n):
                 os.makedirs(v.path(f"node_modules/p{i}/lib"))
                 put(v.path(f"node_modules/p{i}/lib/x"), "x")
@@ -289,6 +289,32 @@ def test_redirect__not_where_the_role_may_not_write(tmp):
     with view_of(tmp + "/3", hide=("docs",)) as v:
         fails((errno.EACCES, errno.EEXIST, errno.ENOENT), os.mkdir, v.path("docs/.venv"))
         equal(mounts(v), [])
+
+
+def test_redirect__a_cut_off_namespace_writes_nothing_below(tmp):
+    """One that took its copy of the mounts before sees the old ones, and of new ones only that they are stale."""
+    need_root()
+    with view_of(tmp) as v:
+        os.makedirs(v.path("early/target"))
+        put(v.path("early/target/x"), "x")
+        script = """
+            echo in; read go
+            test "$(cat early/target/x)" = x
+            ! (echo w >late/target/y) 2>/dev/null
+            ! cat late/target/z 2>/dev/null
+            ! rmdir late/target 2>/dev/null
+            mkdir own own/target; ! (echo q >own/target/q) 2>/dev/null
+            echo done
+        """
+        child = subprocess.Popen(["unshare", "-m", "bash", "-ec", script], cwd=v.mnt, text=True,
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        equal(child.stdout.readline(), "in\n")
+        os.makedirs(v.path("late/target"))
+        put(v.path("late/target/z"), "z")
+        said, _ = child.communicate("\n", timeout=60)
+        equal((child.returncode, said), (0, "done\n"))
+        equal(os.listdir(v.path("late/target")), ["z"])
+        equal(os.listdir(v.path("own/target")), [])
 
 
 def test_redirect__what_the_base_has_is_none(tmp):
