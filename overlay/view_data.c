@@ -315,6 +315,13 @@ static int begin_write(struct view *v, const struct view_ctx *ctx, uint64_t id, 
 	return r;
 }
 
+/* Of a write the kernel says whether suid and sgid go; of the others it says nothing and leaves them to us:
+ * they go unless it is root, who may keep them. */
+static bool kills_priv(const struct view_ctx *ctx, const struct record *rec)
+{
+	return ctx->kill_priv || (rec->op != OP_WRITE && ctx->uid != 0 && !ctx->internal);
+}
+
 static int commit_data(struct view *v, const struct view_ctx *ctx, uint64_t id, struct record *rec)
 {
 	struct node_attr a;
@@ -323,7 +330,7 @@ static int commit_data(struct view *v, const struct view_ctx *ctx, uint64_t id, 
 	if (r < 0)
 		return r;
 	RECORD_SET(rec, node, F_NODE, id);
-	if (ctx->kill_priv && view_killed_mode(a.mode & 07777) != (a.mode & 07777))
+	if (kills_priv(ctx, rec) && view_killed_mode(a.mode & 07777) != (a.mode & 07777))
 		RECORD_SET(rec, mode, F_MODE, view_killed_mode(a.mode & 07777));
 	rec->flags |= view_is_git_node(v, id) ? RECORD_F_GIT : 0;
 	r = view_commit(v, rec);

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import inspect
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,17 @@ TMP = os.environ.get("AGENTFS_TMP") or tempfile.mkdtemp(prefix="agentfs-test-")
 LONG = os.environ.get("AGENTFS_DEPTH") == "long"
 SEED = int(os.environ.get("AGENTFS_SEED") or 1)
 ROOT = os.getuid() == 0
-OTHER_UID = 1000  # an ordinary user for tests that root runs; needs no entry in passwd
+
+
+def _other_uid():
+    """An ordinary user for tests that root runs; fusermount3 asks for his name."""
+    for uid in (1000, 33, 1):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwuid(uid).pw_uid
+    return 1000
+
+
+OTHER_UID = _other_uid()
 
 
 class Skip(Exception):

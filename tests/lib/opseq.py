@@ -180,6 +180,8 @@ class Target:
         st = os.lstat(self.at(p))
         if st.st_mode & 0o170000 == 0o120000:
             return "symlink"
+        if os.getuid() and stat.S_ISDIR(st.st_mode):
+            mode |= 0o700  # or nobody could look what is in it
         os.chmod(self.at(p), mode)
 
     def op_utimens(self, p, ns):

@@ -54,7 +54,8 @@ class Person:
         self.home, self.runtime = os.path.join(folder, home), runtime and os.path.join(folder, runtime)
         for d in filter(None, (self.home, self.runtime)):
             os.makedirs(d, 0o700, exist_ok=True)
-            os.chown(d, self.me, self.me)
+            if ROOT:
+                os.chown(d, self.me, self.me)
         self.env = {"HOME": self.home, "XDG_RUNTIME_DIR": self.runtime or "", "XDG_CONFIG_HOME": "",
                     "XDG_STATE_HOME": "", "XDG_CACHE_HOME": "", "GIT_CONFIG_GLOBAL": self.home + "/.gitconfig",
                     "PATH": os.path.dirname(program("agentfsctl")) + ":" + os.environ["PATH"]}

@@ -551,12 +551,45 @@ static void test_snapshot__names_what_changed_and_only_that(void **state)
 	view_fixture_release(&f);
 }
 
+/* The kernel says of a write whether suid goes; of these two it leaves it to the server. */
+static void test_view__suid_goes_with_fallocate_and_copy(void **state)
+{
+	static const struct view_ctx who[] = {{.pid = 1, .uid = 1000, .gid = 1000}, {.pid = 1}};
+	struct view_fixture f;
+	struct node_attr a;
+
+	(void)state;
+	view_fixture_init(&f, "agentfs-policy 1\nrole builder\nwrite *\n");
+	for (unsigned int i = 0; i < 6; i++) {
+		const struct view_ctx *ctx = &who[i % 2];
+		char name[] = "suid0";
+
+		name[4] = (char)('0' + i);
+		assert_int_equal(view_mknod(f.view, ctx, NODE_ROOT, name, S_IFREG | 06755, 0, &a),
+				 0);
+		assert_int_equal(view_write(f.view, ctx, a.id, 0, "text", 4), 4);
+		if (i / 2 == 0)
+			assert_int_equal(view_fallocate(f.view, ctx, a.id, 0, 0, 100), 0);
+		else if (i / 2 == 1)
+			assert_int_equal(view_fallocate(f.view, ctx, a.id,
+							FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+							0, 2),
+					 0);
+		else
+			assert_int_equal(view_copy(f.view, ctx, a.id, 0, a.id, 10, 4), 4);
+		assert_int_equal(view_getattr(f.view, ctx, a.id, &a), 0);
+		assert_int_equal(a.mode & 07777, ctx->uid ? 0755 : 06755);
+	}
+	view_fixture_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_view__replay_equals_the_live_tree),
 		cmocka_unit_test(test_view__failed_call_changes_nothing),
 		cmocka_unit_test(test_view__xattrs_of_a_node_are_limited),
+		cmocka_unit_test(test_view__suid_goes_with_fallocate_and_copy),
 		cmocka_unit_test(test_view__unlinked_file_lives_until_forgotten),
 		cmocka_unit_test(test_view__refusal_is_journaled_and_changes_nothing),
 		cmocka_unit_test(test_view__flood_of_refusals_is_an_exact_count),
