@@ -335,6 +335,9 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 
 	if (r == 0 && done && json_array_size(resolved))
 		r = json_object_set(ret, "resolved", resolved);
+	if (r == 0)
+		r = json_object_set_new(ret, "repository",
+					worker_text(m->w->repo.common, strlen(m->w->repo.common)));
 
 	if (r == 0 && m->dry_run && done)
 		r = json_object_set_new(ret, "would", oid_json(&m->commit));

@@ -22,22 +22,21 @@ static json_t *text_json(struct text t)
 	return worker_text(t.n ? t.p : "", t.n < TEXT_MAX ? t.n : TEXT_MAX);
 }
 
-static json_t *answer_json(const struct answer *a, bool with_text)
+static json_t *answer_json(const struct answer *a)
 {
-	json_t *o = json_pack("{s:s,s:s,s:i,s:i}", "resolver", a->by->name, "does", a->by->does,
-			      "fired", (int)a->evidence.fired, "right", (int)a->evidence.right);
-
-	if (with_text)
-		(void)json_object_set_new(o, "text", text_json((struct text){a->text, a->len}));
-	return o;
+	return json_pack("{s:s,s:s,s:i,s:i,s:o}", "resolver", a->by->name, "does", a->by->does,
+			 "fired", (int)a->evidence.fired, "right", (int)a->evidence.right, "text",
+			 text_json((struct text){a->text, a->len}));
 }
 
+/* A conflict with its lines; `candidates`: what was said of it and not taken. */
 static json_t *hunk_json(const struct resolve *r, const struct resolved_conflict *c)
 {
 	json_t *candidates = json_array();
 
 	for (size_t i = 0; i < c->n; i++)
-		(void)json_array_append_new(candidates, answer_json(&c->answers[i], true));
+		if (&c->answers[i] != c->taken)
+			(void)json_array_append_new(candidates, answer_json(&c->answers[i]));
 	return json_pack("{s:I,s:o,s:o,s:o,s:o}", "line", (json_int_t)c->chunk.from[OURS] + 1,
 			 "base", text_json(diff3_text(&r->d, &c->chunk, BASE)), "ours",
 			 text_json(diff3_text(&r->d, &c->chunk, OURS)), "theirs",
@@ -57,9 +56,8 @@ static void tell(const struct resolve *r, const char *path, struct merge_resolve
 				(void)json_array_append_new(all, hunk_json(r, c));
 			continue;
 		}
-		o = answer_json(c->taken, false);
-		(void)json_object_set_new(o, "line",
-					  json_integer((json_int_t)c->chunk.from[OURS] + 1));
+		o = hunk_json(r, c);
+		(void)json_object_update_new(o, answer_json(c->taken));
 		(void)json_array_append_new(all, o);
 	}
 	if (r->left)

@@ -31,6 +31,8 @@ const struct method methods[] = {
 	{"Thaw", true, method_thaw},
 	{"Merge", true, method_merge},
 	{"Learn", true, method_learn},
+	{"MergeHistory", false, method_merge_history},
+	{"MergeExplain", false, method_merge_explain},
 	{"Apply", true, method_apply},
 	{"Rollback", true, method_rollback},
 	{"Destroy", true, method_destroy},

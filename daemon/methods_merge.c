@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "log.h"
 #include "methods.h"
 #include "op.h"
 #include "sys.h"
@@ -29,6 +30,13 @@ static void merge_free(void *p)
 	free(m->tip);
 	json_decref(m->tips);
 	free(m);
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
 }
 
 static const char *source_name(const struct op *op)
@@ -83,6 +91,27 @@ static void on_destroyed(struct op *child, json_t *reply, struct fault *f)
 	next_source(op);
 }
 
+/* Merges that were tried are kept, with all that was said of them. */
+static void write_down(struct op *op, json_t *ok)
+{
+	_cleanup_(err_release) struct err e = ERR_INIT;
+	_cleanup_free_ char *result = json_dumps(ok, JSON_COMPACT | JSON_SORT_KEYS);
+	struct state_merge m = {.time = sys_now_ns(),
+				.uid = op->uid,
+				.repository = text_of(ok, "repository"),
+				.source = text_of(ok, "source"),
+				.into = text_of(ok, "into"),
+				.state = text_of(ok, "state"),
+				.tier = text_of(ok, "tier"),
+				.commit = text_of(ok, "commit"),
+				.result = result ? result : "{}"};
+
+	if (state_merge_add(op->d->db, &m, &e) < 0)
+		(void)log_warning(e.code, "%s: the merge itself is done", err_text(&e));
+	else
+		(void)json_object_set_new(ok, "merge", json_integer(m.id));
+}
+
 static void on_merged(struct op *op, json_t *ok, struct fault *f)
 {
 	struct merge *m = op->data;
@@ -95,6 +124,9 @@ static void on_merged(struct op *op, json_t *ok, struct fault *f)
 		return;
 	}
 	(void)json_object_set_new(ok, "source", json_string(source_name(op)));
+	if (!m->dry_run && strcmp(state, "up_to_date") != 0)
+		write_down(op, ok);
+	(void)json_object_del(ok, "repository");
 	(void)json_array_append(m->done, ok);
 	if (m->dry_run && json_object_get(ok, "would")) {
 		/* The next source comes on top of it. */

@@ -90,3 +90,20 @@ int state_records_put(struct state *s, const char *repository, uint64_t merges,
 /* Calls fn for each record of each repository; a non-zero return ends it and is returned. */
 typedef int (*state_record_fn)(const struct state_record *r, void *user);
 int state_records(struct state *s, state_record_fn fn, void *user, struct err *reterr);
+
+/* A merge that was tried. All text is borrowed; "" where there is none. */
+struct state_merge {
+	int64_t id;    /* from 1; set by state_merge_add() */
+	uint64_t time; /* ns */
+	uint32_t uid;  /* who asked */
+	const char *repository, *source, *into, *state, *tier, *commit;
+	const char *result; /* type Merged, as JSON */
+};
+
+/* Errors: -errno; durable on 0. */
+int state_merge_add(struct state *s, struct state_merge *m, struct err *reterr);
+
+/* Calls fn for each, newest first, or for the one with that id (not 0); a non-zero return ends it and is
+ * returned. */
+typedef int (*state_merge_fn)(const struct state_merge *m, void *user);
+int state_merges(struct state *s, int64_t id, state_merge_fn fn, void *user, struct err *reterr);

@@ -13,7 +13,7 @@
  *
  * Schema, version 1: `views`, a column for each field of struct view_row, in the order of
  * view_columns[]; `meta` (key, value), for facts of the whole daemon. Version 2: `resolver_records`
- * (state_sqlite_merge.c).
+ * and `merges` (state_sqlite_merge.c).
  */
 #include "state_sqlite.h"
 
@@ -88,7 +88,11 @@ static const char schema_v2[] =
 	"CREATE TABLE resolver_records ("
 	" repository TEXT NOT NULL, resolver TEXT NOT NULL, fired INTEGER NOT NULL,"
 	" right INTEGER NOT NULL, merges INTEGER NOT NULL, learned INTEGER NOT NULL,"
-	" PRIMARY KEY (repository, resolver)) STRICT;";
+	" PRIMARY KEY (repository, resolver)) STRICT;"
+	"CREATE TABLE merges ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, uid INTEGER NOT NULL,"
+	" repository TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL, state TEXT NOT NULL,"
+	" tier TEXT NOT NULL, commit_id TEXT NOT NULL, result TEXT NOT NULL) STRICT;";
 
 static const char *const state_names[VIEW_STATE_MAX] = {
 	[VIEW_CREATING] = "creating", [VIEW_LIVE] = "live",	[VIEW_FROZEN] = "frozen",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was learned of merging, per repository: `resolver_records`, a row for each resolver that was
- * ever asked there: how often it had an answer in `merges` historic merges, how often the right one, and when
- * that was learned (ns).
+ * What is known of merging. `resolver_records`, a row for each repository and resolver: how often it
+ * had an answer in `merges` historic merges, how often the right one, and when that was learned (ns).
+ * `merges`, a row for each merge that was tried and was no dry run; ids are never used again.
  */
 #include "state_sqlite.h"
 
@@ -89,4 +89,71 @@ int state_records(struct state *s, state_record_fn fn, void *user, struct err *r
 	if (r != 0 || rc == SQLITE_OK || rc == SQLITE_DONE)
 		return r;
 	return state_db_error(s, rc, reterr, "cannot read what was learned");
+}
+
+int state_merge_add(struct state *s, struct state_merge *m, struct err *reterr)
+{
+	const char *const text[] = {m->repository, m->source, m->into,	m->state,
+				    m->tier,	   m->commit, m->result};
+	_cleanup_(stmt_freep) sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(s->db,
+				    "INSERT INTO merges (time, uid, repository, source, target,"
+				    " state, tier, commit_id, result)"
+				    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+				    -1, &st, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(st, 1, (sqlite3_int64)m->time);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(st, 2, m->uid);
+	for (int i = 0; i < (int)ARRAY_SIZE(text) && rc == SQLITE_OK; i++)
+		rc = sqlite3_bind_text(st, i + 3, text[i], -1, SQLITE_STATIC);
+	if (rc == SQLITE_OK && sqlite3_step(st) != SQLITE_DONE)
+		rc = sqlite3_errcode(s->db);
+	if (rc != SQLITE_OK)
+		return state_db_error(s, rc, reterr, "cannot write the merge down");
+	m->id = sqlite3_last_insert_rowid(s->db);
+	return 0;
+}
+
+static void read_merge(sqlite3_stmt *st, struct state_merge *m)
+{
+	const char **const text[] = {&m->repository, &m->source, &m->into,  &m->state,
+				     &m->tier,	     &m->commit, &m->result};
+
+	m->id = sqlite3_column_int64(st, 0);
+	m->time = (uint64_t)sqlite3_column_int64(st, 1);
+	m->uid = (uint32_t)sqlite3_column_int64(st, 2);
+	for (int i = 0; i < (int)ARRAY_SIZE(text); i++) {
+		const char *value = (const char *)sqlite3_column_text(st, i + 3);
+
+		*text[i] = value ? value : "";
+	}
+}
+
+int state_merges(struct state *s, int64_t id, state_merge_fn fn, void *user, struct err *reterr)
+{
+	_cleanup_(stmt_freep) sqlite3_stmt *st = NULL;
+	int r = 0,
+	    rc = sqlite3_prepare_v2(s->db,
+				    "SELECT id, time, uid, repository, source, target, state,"
+				    " tier, commit_id, result FROM merges"
+				    " WHERE ?1 IN (0, id) ORDER BY id DESC",
+				    -1, &st, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(st, 1, id);
+	while (rc == SQLITE_OK && r == 0) {
+		struct state_merge m;
+
+		if (sqlite3_step(st) != SQLITE_ROW) {
+			rc = sqlite3_errcode(s->db);
+			break;
+		}
+		read_merge(st, &m);
+		r = fn(&m, user);
+	}
+	if (r != 0 || rc == SQLITE_OK || rc == SQLITE_DONE)
+		return r;
+	return state_db_error(s, rc, reterr, "cannot read the merges");
 }

@@ -67,7 +67,7 @@
  * op "merge": repo, source (branch), source_commit (dry_run: instead of its tip), into (branch or null:
  *     the view's target), target_commit (dry_run: instead of its tip), dry_run, squash,
  *     records {repository: [{resolver, fired, right}]}, cost_of_wrong, agent, task, user_name, user_email → one
- *     Merged object; dry_run: and would, the commit it made.
+ *     Merged object and repository (common git folder); dry_run: and would, the commit it made.
  * op "learn": repo, last (merges of HEAD's history, or absent: 500) → repository (common git folder), merges, conflicted, conflicts (hunks), answered,
  *     records [{resolver, fired, right}], examples [{commit, path, resolver, said, kept}] of answers that
  *     differ from what the person kept.

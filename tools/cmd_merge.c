@@ -10,12 +10,12 @@
 #include "client.h"
 #include "cmd.h"
 #include "json.h"
+#include "merge_out.h"
 #include "out.h"
 
 enum { SHOWN_LINES = 6, SHOWN_DIFFERENCES = 5 };
 
-/* " (resolver version: right in 736 of 786 past conflicts)" */
-static void print_record(const json_t *answer)
+void merge_print_record(const json_t *answer)
 {
 	printf(" (resolver ");
 	out_text(stdout, jstr(answer, "resolver"));
@@ -23,8 +23,7 @@ static void print_record(const json_t *answer)
 	       jint(answer, "fired"));
 }
 
-/* The first lines of a text, each behind a mark. */
-static void print_lines(const char *mark, enum out_color color, const char *text)
+void merge_print_lines(const char *mark, enum out_color color, const char *text)
 {
 	for (int i = 0; *text; i++) {
 		size_t n = strcspn(text, "\n");
@@ -48,17 +47,17 @@ static void print_hunk(const json_t *hunk)
 	size_t i;
 
 	printf("    line %lld: < the target's, > the source's\n", jint(hunk, "line"));
-	print_lines("<", OUT_RED, jstr(hunk, "ours"));
-	print_lines(">", OUT_GREEN, jstr(hunk, "theirs"));
+	merge_print_lines("<", OUT_RED, jstr(hunk, "ours"));
+	merge_print_lines(">", OUT_GREEN, jstr(hunk, "theirs"));
 	json_array_foreach (json_object_get(hunk, "candidates"), i, answer) {
 		printf("    would be, but its record is not good enough");
-		print_record(answer);
+		merge_print_record(answer);
 		printf(":\n");
-		print_lines("=", OUT_PLAIN, jstr(answer, "text"));
+		merge_print_lines("=", OUT_PLAIN, jstr(answer, "text"));
 	}
 }
 
-static void print_conflict(const json_t *conflict)
+void merge_print_conflict(const json_t *conflict)
 {
 	json_t *hunk;
 	size_t i;
@@ -88,7 +87,7 @@ static void print_resolved(const json_t *file)
 		out_text(stdout, jstr(file, "path"));
 		printf(":%lld: ", jint(answer, "line"));
 		out_text(stdout, jstr(answer, "does"));
-		print_record(answer);
+		merge_print_record(answer);
 		(void)putchar('\n');
 	}
 }
@@ -125,10 +124,12 @@ static bool print_merged(struct ctl *c, const json_t *m)
 		printf(", ");
 		out_text(stdout, jstr(m, "tier"));
 	}
+	if (jint(m, "merge") > 0)
+		printf(" (merge %lld)", jint(m, "merge"));
 	(void)putchar('\n');
 	if (conflict)
 		json_array_foreach (json_object_get(m, "conflicts"), i, item)
-			print_conflict(item);
+			merge_print_conflict(item);
 	else
 		ctl_print_changes(json_object_get(m, "changes"));
 	if (json_array_size(json_object_get(m, "resolved")) > 0)
@@ -257,8 +258,8 @@ static void print_differences(const json_t *examples)
 		printf(", resolver ");
 		out_text(stdout, jstr(o, "resolver"));
 		(void)putchar('\n');
-		print_lines("=", OUT_RED, jstr(o, "said"));
-		print_lines(">", OUT_GREEN, jstr(o, "kept"));
+		merge_print_lines("=", OUT_RED, jstr(o, "said"));
+		merge_print_lines(">", OUT_GREEN, jstr(o, "kept"));
 	}
 }
 

@@ -198,4 +198,48 @@ def test_learn__bad_input_is_one_sentence(system):
         assert words in said.stderr, said.stderr
 
 
+def test_history__each_merge_can_be_explained(system):
+    start(system, setup__toml=VERSIONS, list__c=LINES)
+    changed(system, "a1", setup__toml=VERSIONS.replace("1.2.3", "1.2.4"), list__c=LINES.replace("two", "TWO"))
+    changed(system, "b1", setup__toml=VERSIONS.replace("1.2.3", "1.3.0"))
+    changed(system, "c1", list__c=LINES.replace("three", "THREE"))
+    assert "No merge" in system.ctl("merge", "history").stderr
+    merged(system, "a1", "--dry-run")
+    numbers = [merged(system, "a1")["merge"], merged(system, "b1")["merge"], merged(system, "c1", status=1)["merge"]]
+    equal(numbers, [1, 2, 3])
+    system.stop()
+    system.start()
+    history = json.loads(system.ctl("--json", "merge", "history").stdout)["merges"]
+    equal([(m["merge"], m["state"], m["tier"], m["paths"]) for m in history],
+          [(3, "conflict", None, ["list.c"]), (2, "merged", "auto-resolve", ["setup.toml"]),
+           (1, "merged", "clean-merge", [])])
+    equal([m["merge"] for m in json.loads(system.ctl("--json", "merge", "history", "setup.toml").stdout)["merges"]], [2])
+    equal([m["merge"] for m in json.loads(system.ctl("--json", "merge", "history", "--last", "1", "--repo", system.repo)
+                                          .stdout)["merges"]], [3])
+    equal(json.loads(system.ctl("--json", "merge", "history", "--repo", "/nowhere").stdout)["merges"], [])
+    text = system.ctl("merge", "explain", "2").stdout
+    for word in ("agents/b1/work" if "agents/b1" in text else "b1", "setup.toml:2: ", "resolver version",
+                 '< version = "1.2.4"', '> version = "1.3.0"', '= version = "1.3.0"'):
+        assert word in text, text
+    text = system.ctl("merge", "explain", "3").stdout
+    assert "list.c: content" in text and "= TWO" in text, text
+    for args, status, words in ((("explain", "9"), 1, "there is no merge 9"), (("explain", "x"), 2, "not 'x'"),
+                                (("history", "--last", "0"), 2, "--last takes a number")):
+        said = system.ctl("merge", *args, check=False)
+        equal(said.returncode, status, said.stderr)
+        assert words in said.stderr, said.stderr
+
+
+def test_history__a_user_sees_its_own_merges(system):
+    need_root()
+    start(system, setup__toml=VERSIONS)
+    changed(system, "a1", setup__toml=VERSIONS.replace("1.2.3", "1.2.4"))
+    merged(system, "a1")
+    os.chmod(system.run_dir, 0o755)
+    os.chmod(system.socket, 0o666)
+    said = system.ctl("--json", "merge", "history", uid=OTHER_UID)
+    equal(json.loads(said.stdout)["merges"], [])
+    assert "there is no merge 1" in system.ctl("merge", "explain", "1", uid=OTHER_UID, check=False).stderr
+
+
 main()

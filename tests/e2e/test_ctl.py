@@ -38,6 +38,8 @@ MERGED = {"source": "agents/alice/work", "into": "main", "target": "b" * 40, "st
           "notes": []}
 CONFLICT = dict(MERGED, state="conflict", commit=None, changes=[],
                 conflicts=[{"path": "src/a.c", "kind": "both modified", "reason": "lines 3-9"}])
+MERGE = {"merge": 7, "time": "2026-01-02T03:04:05Z", "repository": "/srv/repo/.git", "source": "alice", "into": "main",
+         "state": "merged", "tier": "auto-resolve", "commit": "f" * 40, "paths": ["src/a.c"]}
 ANSWERS = {
     "Create": {"view": VIEW, "created": True, "notes": ["attributes are shown as stored"]},
     "List": {"views": [VIEW, dict(VIEW, agent="bob", state="stale", path="/nowhere/bob")]},
@@ -54,6 +56,8 @@ ANSWERS = {
     "Thaw": {"view": VIEW},
     "Next": {"view": dict(VIEW, task="two", branch="agents/alice/two"), "notes": []},
     "Merge": {"merges": [MERGED]},
+    "MergeHistory": {"merges": [MERGE]},
+    "MergeExplain": {"record": MERGE, "result": MERGED},
     "Learn": {"repository": "/srv/repo/.git", "merges": 12, "conflicted": 3, "conflicts": 9, "answered": 5,
               "records": [{"resolver": "version", "fired": 4, "right": 3}],
               "examples": [{"commit": "a" * 40, "path": "setup.py", "resolver": "version", "said": "1.2\n",
@@ -115,6 +119,10 @@ REQUESTS = [
       "squash": True, "destroy": True}),
     (["merge", "learn"], "Learn", {"repository": "CWD"}),
     (["merge", "learn", "--last", "7", "--repo", "/srv/repo"], "Learn", {"repository": "/srv/repo", "last": 7}),
+    (["merge", "history"], "MergeHistory", {}),
+    (["merge", "history", "src/a.c", "--last", "3", "--repo", "/nowhere/repo"], "MergeHistory",
+     {"path": "src/a.c", "last": 3, "repository": "/nowhere/repo"}),
+    (["merge", "explain", "7"], "MergeExplain", {"merge": 7}),
     (["apply", "alice"], "Apply", {"agent": "alice", "worktree": "CWD"}),
     (["rollback", "alice", "--force"], "Rollback", {"agent": "alice", "force": True}),
     (["destroy", "alice", "--force"], "Destroy", {"agent": "alice", "force": True}),

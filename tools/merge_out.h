@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <jansson.h>
+
+#include "out.h"
+
+/* Parts of merges as people read them. */
+
+/* " (resolver version: right in 736 of 786 past conflicts)" */
+void merge_print_record(const json_t *answer);
+
+/* The first lines of a text, each behind a mark. */
+void merge_print_lines(const char *mark, enum out_color color, const char *text);
+
+/* Path, kind and reason, and the lines to look at. */
+void merge_print_conflict(const json_t *conflict);
