@@ -125,7 +125,7 @@ static int look_at_view(struct sync_plan *p, struct sync_item *it, struct snapsh
 	int r = snapshot_lookup(p->w->snapshot, it->path, st);
 
 	*ret_known = true;
-	if (r == -ENOENT || r == -ENOTDIR)
+	if (r == -ENOENT || r == -ENOTDIR || (r == 0 && st->seed && !S_ISDIR(st->mode)))
 		return 0;
 	if (r < 0)
 		return r;

@@ -126,6 +126,7 @@ static const struct image_node *same_as(const struct tree *t, uint64_t id)
 static int fill(const struct tree *t, uint64_t id, const struct entry *e, struct snapshot_stat *ret)
 {
 	struct node_attr a;
+	const struct node *n = tree_node(t, id);
 	int r = tree_attr(t, id, &a);
 
 	if (r < 0)
@@ -142,6 +143,7 @@ static int fill(const struct tree *t, uint64_t id, const struct entry *e, struct
 		.ctime = a.ctime,
 		.base = S_ISDIR(a.mode) ? NULL : same_as(t, id),
 		.scratch = e && e->scratch,
+		.seed = n && seed_is_intact(t, n),
 	};
 	return 0;
 }

@@ -34,6 +34,7 @@ struct snapshot_stat {
 	int64_t mtime, ctime;	       /* ns */
 	const struct image_node *base; /* content wholly that of this base file, or NULL */
 	bool scratch;		       /* allowed only as scratch: not to be materialized */
+	bool seed; /* from the main worktree, unchanged: gives way to what a base has there */
 };
 
 /* Follows no symlinks. Errors: -ENOENT, -ENOTDIR. */

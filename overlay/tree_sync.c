@@ -184,9 +184,10 @@ static int drop_seed(struct sync *s, uint64_t dir, const char *name, size_t len)
 {
 	struct entry *e = tree_entry(s->t, dir, name, len);
 	struct node *n = e && e->child ? tree_node(s->t, e->child) : NULL;
+	const struct node *was = n ? tree_node(s->old, n->id) : NULL; /* where its folders are */
 	int r;
 
-	if (!n || S_ISDIR(n->mode) || !seed_is_intact(s->t, n))
+	if (!was || S_ISDIR(n->mode) || !seed_is_intact(s->old, was))
 		return 0;
 	r = sync_told_node(s, n->id);
 	if (r < 0)

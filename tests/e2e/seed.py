@@ -396,6 +396,36 @@ def test_seed__materialize_leaves_them_out(tmp):
         s.stop()
 
 
+def test_seed__a_new_base_wins_and_the_rest_stays(tmp):
+    """sync: a seed whose path the new base has gives way; the others stay, also where their folder goes."""
+    s = make(tmp, ".env\nnode_modules/\n", files={".env": "T\n", "node_modules/a/x": "x\n",
+                                                   "packages/a/node_modules/y": "y\n"})
+    try:
+        p = s.create("a1")
+        get(p + "/node_modules/a/x")
+        s.git("checkout", "-q", "-b", "next")
+        put(s.repo + "/.env", "of the base\n")
+        put(s.repo + "/README", "two\n")
+        s.git("add", "-f", ".env")
+        s.git("rm", "-q", "packages/a/index.js")
+        s.git("commit", "-qam", "next")
+        s.ctl("sync", "a1", "--to", "next")
+        put(s.repo + "/.env", "later\n")
+        expect_log(r"agentfsd\[\d+\] (warning|error): .*a1")
+        for _ in range(2):
+            equal(get(p + "/README"), "two\n")
+            equal(get(p + "/.env"), "of the base\n")
+            equal(get(p + "/node_modules/a/x"), "x\n")
+            equal(get(p + "/packages/a/node_modules/y"), "y\n")
+            is_clean(p)
+            equal(s.view("a1")["changed"], 0)
+            old = s.server_pid("a1")
+            os.kill(old, 9)
+            wait_for(lambda: s.view("a1")["state"] == "live" and s.server_pid("a1") not in (None, old), 60, "again")
+    finally:
+        s.stop()
+
+
 def test_seed__a_file_in_motion_is_never_half_of_two(tmp):
     """The main worktree rewrites a file all the time; every view that reads it sees one version."""
     size = 3 << 20
