@@ -130,10 +130,10 @@ struct deeds {
 	int64_t time;
 };
 
-static int told(struct deeds *d, uint64_t dir, const char *name, size_t len)
+static int told(struct deeds *d, uint64_t dir, const char *name, size_t len, bool folder)
 {
 	struct buf *b = &d->next->names;
-	uint16_t n = (uint16_t)len;
+	uint16_t n = (uint16_t)(len | (folder ? TOLD_FOLDER : 0));
 	int r = buf_reserve(b, sizeof(dir) + sizeof(n) + len);
 
 	if (r < 0)
@@ -161,7 +161,8 @@ static int remove_own(struct deeds *d, struct node *dir, const char *name, size_
 		return !e || !e->child ? 0 : -EBADMSG;
 	if (S_ISDIR(n->mode))
 		return -EBADMSG;
-	r = told(d, dir->id, name, len);
+	r = told(d, dir->id, name, len,
+		 tree_base_has(d->t, dir->id, name, len, &base) && tree_is_dir(d->t, base));
 	if (r == 0)
 		r = buf_add(&d->next->nodes, &n->id, sizeof(n->id));
 	if (r < 0)
@@ -207,7 +208,7 @@ static int make(struct deeds *d, struct node *dir, const char *name, size_t len,
 	int r = n ? tree_hang(d->t, dir, name, len, n) : -ENOMEM;
 
 	if (r == 0)
-		r = told(d, dir->id, name, len);
+		r = told(d, dir->id, name, len, S_ISDIR(mode));
 	if (r < 0)
 		return r;
 	stamp(d, dir);
@@ -306,7 +307,7 @@ static int drop_empty(struct deeds *d, struct node *dir)
 		struct entry *e = dir->names;
 		struct node *up = tree_node(d->t, e->dir);
 
-		r = told(d, e->dir, e->name, e->len);
+		r = told(d, e->dir, e->name, e->len, true);
 		if (r == 0)
 			r = buf_add(&d->next->nodes, &dir->id, sizeof(dir->id));
 		if (r < 0)
@@ -339,7 +340,7 @@ static int do_drop(struct deeds *d, const char *path)
 
 		if (n || tree_is_dir(d->t, base)) /* it lives on under another name */
 			return 0;
-		r = told(d, dir->id, name, strlen(name));
+		r = told(d, dir->id, name, strlen(name), false);
 		tree_unhang(d->t, dir, e);
 		stamp(d, dir);
 	}

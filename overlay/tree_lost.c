@@ -13,10 +13,10 @@
 
 enum { LOST_DEPTH_MAX = TREE_PATH_MAX / 2 };
 
-int sync_told_name(struct sync *s, uint64_t dir, const char *name, size_t len)
+int sync_told_name(struct sync *s, uint64_t dir, const char *name, size_t len, bool folder)
 {
 	struct buf *b = &s->next->names;
-	uint16_t n = (uint16_t)len;
+	uint16_t n = (uint16_t)(len | (folder ? TOLD_FOLDER : 0));
 	int r = buf_reserve(b, sizeof(dir) + sizeof(n) + len);
 
 	if (r < 0)
@@ -87,7 +87,7 @@ static int lose_name(struct sync *s, struct node *n, uint64_t dir, const char *n
 	n->flags &= ~(uint32_t)NODE_F_BASE_NAME;
 	n->nlink = S_ISDIR(n->mode) ? 0 : n->nlink - 1;
 	n->ctime = s->time;
-	return sync_told_name(s, dir, name, len);
+	return sync_told_name(s, dir, name, len, S_ISDIR(n->mode));
 }
 
 /* What becomes of what the view has not touched in a folder: it goes with the base; it stays, as the view

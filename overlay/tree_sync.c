@@ -214,7 +214,7 @@ static int bring(struct sync *s, uint64_t dir, uint32_t place)
 	if (r == 0)
 		r = drop_seed(s, dir, name, len);
 	if (r == 0 && !tree_entry(s->t, dir, name, len))
-		r = sync_told_name(s, dir, name, len);
+		r = sync_told_name(s, dir, name, len, node_is_dir(b));
 	return r < 0 ? r : push(s, (struct span){FRESH, place, 0, 1, 0});
 }
 

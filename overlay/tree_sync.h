@@ -8,6 +8,8 @@
  * Moving a tree onto another base image: what a RECORD_SYNC does. A new tree is built beside the old
  * one, which may fail; taking its place cannot.
  */
+enum { TOLD_FOLDER = 1 << 15, TOLD_LEN = 0xfff }; /* in a name's len: a folder is or was there */
+
 struct tree_next {
 	struct tree tree;
 	struct buf names; /* {uint64_t folder, uint16_t len, bytes}: lead elsewhere now */

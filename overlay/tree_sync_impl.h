@@ -28,7 +28,7 @@ static inline bool node_is_dir(const struct image_node *b)
 
 /* Told to the kernel once it is done: the name leads elsewhere, the node shows something else. Errors:
  * -ENOMEM. */
-int sync_told_name(struct sync *s, uint64_t dir, const char *name, size_t len);
+int sync_told_name(struct sync *s, uint64_t dir, const char *name, size_t len, bool folder);
 int sync_told_node(struct sync *s, uint64_t id);
 
 /* The folder's names change. Errors: -ENOMEM. */

@@ -106,6 +106,23 @@ static void note_pokes(struct view *v, const struct told *t)
 	}
 }
 
+/* git's fsmonitor is told of the names, too. From then on the lists hold plain lengths. */
+static void note_names(struct view *v, struct told *t, uint64_t seq)
+{
+	uint64_t dir;
+	uint16_t n, len;
+
+	for (size_t at = 0; at < t->names.len; at += sizeof(dir) + sizeof(n) + len) {
+		char *p = t->names.data + at;
+
+		memcpy(&dir, p, sizeof(dir));
+		memcpy(&n, p + sizeof(dir), sizeof(n));
+		len = n & TOLD_LEN;
+		memcpy(p + sizeof(dir), &len, sizeof(len));
+		recent_add(&v->recent, seq, dir, p + sizeof(dir) + sizeof(n), len, n & TOLD_FOLDER);
+	}
+}
+
 static int commit_move(struct view *v, const struct view_move *m, struct bytes actions,
 		       struct told *ret)
 {
@@ -127,7 +144,7 @@ static int commit_move(struct view *v, const struct view_move *m, struct bytes a
 	ret->nodes = v->rec.tree.next->nodes;
 	ret->names = v->rec.tree.next->names;
 	v->rec.tree.next->nodes = v->rec.tree.next->names = BUF_INIT;
-	recent_reset(&v->recent, rec.seq); /* git is answered with everything, once */
+	note_names(v, ret, rec.seq);
 	for (size_t at = 0; at < ret->nodes.len; at += sizeof(uint64_t)) {
 		uint64_t id;
 

@@ -3,6 +3,7 @@
 """A view moves to another base while it is mounted: files, git's state, conflicts, kills, many times."""
 import mmap
 import os
+import re
 import signal
 import threading
 import time
@@ -307,6 +308,24 @@ def test_sync__a_daemon_that_is_killed_knows_the_base_afterwards(system):
     put(os.path.join(p, "mine"), "x\n")
     system.ctl("merge", "a1")
     print(f"{moved} of 5 moves survived the daemon")
+
+
+def test_sync__git_is_told_what_changed_and_no_more(system):
+    p = system.create("a1")
+    status(p)
+    put(os.path.join(p, "mine"), "x\n")
+    status(p)
+    commit(system, {"docs/guide.md": "other\n", "src/util.c": "x\n"})
+    trace = os.path.join(system.folder, "trace")
+    system.ctl("sync", "a1")
+    equal(run("git", "-C", p, "status", "--porcelain", env={"GIT_TRACE_FSMONITOR": trace}).stdout, "?? mine\n")
+    told = re.findall(r"fsmonitor_refresh_callback '([^']*)'", get(trace))
+    assert "docs/guide.md" in told and "src/util.c" in told and "/" not in told, told
+    assert "README" not in told, told
+    commit(system, {"docs/deep/er/still/file.txt": "other\n", "new/one/two": "x\n"}, ["SPRINT.md"])
+    system.ctl("sync", "a1")
+    put(os.path.join(p, "new/one/three"), "x\n")
+    equal(status(p), "?? mine\n?? new/one/three")
 
 
 def test_sync__follows_another_agents_branch(system):

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Moving a view's base: random histories against a model by path, and what holders of old files see. */
+#include "fault.h"
 #include "view_random.h"
 
 #include "apply.h"
@@ -684,6 +685,78 @@ static void test_tree_sync__many_in_a_row(void **state)
 	view_fixture_release(&f);
 }
 
+/* Each call that can fail fails once: nothing has happened then, and the journal recovers the same. */
+static void test_tree_sync__failures_leave_the_old_base(void **state)
+{
+	struct view_fixture f;
+	char *before, *after;
+	int r = -1, failed = 0;
+
+	view_fixture_init(&f, ALLOW);
+	second_base(&f);
+	write_file(&f, "a.c", "mine\n");
+	write_file(&f, "mine", "mine\n");
+	before = view_picture(&f);
+	for (long n = 1; r < 0; n++) {
+		fault_arm(n, ENOMEM);
+		fault.memory = true;
+		r = move(&f, "second.img");
+		fault_disarm();
+		if (r == 0)
+			break;
+		failed++;
+		assert_int_equal(f.view->rec.tree.layer, 1);
+		after = view_picture(&f);
+		assert_string_equal(after, before);
+		free(after);
+		assert_true(n < 2000);
+	}
+	assert_true(failed > 20);
+	survive(&f, false);
+	free(before);
+	view_fixture_release(&f);
+}
+
+static git_oid wide_tree(struct store *s, const char *last)
+{
+	git_oid blob = store_blob(s, "x\n");
+	struct buf t = BUF_INIT;
+
+	for (int d = 0; d < 50; d++) {
+		struct buf sub = BUF_INIT;
+		char name[32];
+
+		for (int i = 0; i < 1000; i++) {
+			(void)snprintf(name, sizeof(name), "f%04d", i);
+			tree_adds(&sub, "100644", name,
+				  d == 49 && i == 999 ? store_blob(s, last) : blob);
+		}
+		(void)snprintf(name, sizeof(name), "d%02d", d);
+		tree_adds(&t, "40000", name, store_tree(s, &sub));
+	}
+	return store_tree(s, &t);
+}
+
+/* One file of 50,000 differs: counted is what is allocated, which every step of the work does. */
+static void test_tree_sync__costs_what_differs(void **state)
+{
+	struct view_fixture f;
+
+	view_fixture_init(&f, ALLOW);
+	image_close(store_image(&f.store, wide_tree(&f.store, "one\n"), NULL, "images/w1.img"));
+	image_close(store_image(&f.store, wide_tree(&f.store, "two\n"), NULL, "images/w2.img"));
+	assert_int_equal(move(&f, "w1.img"), 0);
+	fault_arm(0, 0);
+	fault.memory = true;
+	assert_int_equal(move(&f, "w2.img"), 0);
+	fault_disarm();
+	assert_true(fault.calls < 200);
+	assert_true(f.view->rec.tree.base.n <= 4);
+	reads(&f, look(&f, look(&f, NODE_ROOT, "d49"), "f0999"), "two\n");
+	reads(&f, look(&f, look(&f, NODE_ROOT, "d49"), "f0998"), "x\n");
+	view_fixture_release(&f);
+}
+
 static void test_tree_sync__frozen_refuses_and_journals(void **state)
 {
 	struct view_fixture f;
@@ -716,6 +789,8 @@ int main(void)
 		cmocka_unit_test(test_tree_sync__actions_replace_and_drop),
 		cmocka_unit_test(test_tree_sync__a_changed_view_is_not_moved),
 		cmocka_unit_test(test_tree_sync__many_in_a_row),
+		cmocka_unit_test(test_tree_sync__failures_leave_the_old_base),
+		cmocka_unit_test(test_tree_sync__costs_what_differs),
 		cmocka_unit_test(test_tree_sync__frozen_refuses_and_journals),
 	};
 
