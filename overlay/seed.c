@@ -37,6 +37,8 @@
  *     moved all is the agent's; what was not taken over by then is so when a snapshot is asked for.
  * (8) Only what git ignores is taken, from `seed:` as from .worktreeinclude: a secret that is no
  *     change may be added by `git add -A` all the same if git does not ignore it.
+ * (9) A folder that a redirect rule names, too, is seeded, in the overlay; made anew by the agent it is
+ *     redirected (view_redirect.c).
  *
  * Seeds are owned by the view's user, without suid and sgid; times are those of the main worktree.
  * Symlinks stay symlinks, wherever they lead: the kernel follows them as the agent. Hard links are
