@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <git2.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,13 @@ static void check_fuse(json_t *a, const struct daemon *d)
 		    "user cannot mount");
 	if (d->system)
 		return;
+	/* What fusermount3 itself needs, in a container as small as can be. */
+	if (access("/etc/mtab", F_OK) < 0)
+		add(a, "mtab", "problem", "ln -s ../proc/self/mounts /etc/mtab",
+		    "/etc/mtab is missing: fusermount3 finds no mount in it to take down");
+	if (!getpwuid(getuid()))
+		add(a, "user name", "problem", "give the user a line in /etc/passwd",
+		    "uid %u has no name, which fusermount3 asks for", (unsigned)getuid());
 	if (io_read_file(AT_FDCWD, "/etc/fuse.conf", 1 << 16, &conf) == 0 &&
 	    strstr(conf.data ? conf.data : "", "\nuser_allow_other"))
 		add(a, "user_allow_other", "ok", NULL, "/etc/fuse.conf allows it");

@@ -218,6 +218,9 @@ def test_without_a_name__fusermounts_own_words_are_told(tmp):
         assert "could not determine username" in done.stderr, done.stderr
         equal(p.json("list")["views"], [])
         assert not os.path.exists(p.home + "/agents/a1")
+        doctor = p.ctl("--json", "doctor", check=False)
+        equal(doctor.returncode, 1)
+        assert f"uid {p.me} has no name" in doctor.stdout, doctor.stdout
     finally:
         p.leave()
 

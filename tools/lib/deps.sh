@@ -104,6 +104,11 @@ deps_fuse() {
 		deps_say "agentfs: fusermount3 is missing; ask the administrator to run: apt-get install fuse3"
 		return 1
 	fi
+	if ((EUID != 0)) && [[ ! -e /etc/mtab ]]; then
+		deps_say "agentfs: /etc/mtab is missing, which fusermount3 reads; ask the administrator to run:" \
+			"ln -s ../proc/self/mounts /etc/mtab"
+		return 1
+	fi
 }
 
 # deps_compile DIR [MESON-OPTION...]: configures once and builds; quiet unless it fails.
