@@ -260,6 +260,17 @@ static int make(struct sync_plan *p, git_commit *commit)
 	return r < 0 ? r : put_refs(p);
 }
 
+/* The next task's target is the branch that its base was taken from, where it is one. */
+static void name_target(struct sync_plan *p)
+{
+	const char *to = worker_str(p->w, "to");
+	git_reference *ref = NULL;
+
+	if (to && git_branch_lookup(&ref, p->w->repo.git, to, GIT_BRANCH_LOCAL) == 0)
+		(void)json_object_set_new(p->ret, "target", worker_text(to, strlen(to)));
+	git_reference_free(ref);
+}
+
 static int run(struct sync_plan *p, git_commit *commit)
 {
 	struct branch_made made = {0};
@@ -299,8 +310,10 @@ static int run(struct sync_plan *p, git_commit *commit)
 	if (r < 0)
 		return r;
 	follow(p, kept);
-	if (branch)
+	if (branch) {
 		(void)json_object_set_new(p->ret, "branch_made", json_boolean(made.made));
+		name_target(p);
+	}
 	return answer(p, true);
 }
 
@@ -323,7 +336,8 @@ int op_sync(struct worker *w, json_t *ret, struct err *reterr)
 	r = read_tips(&p);
 	if (r == 0)
 		r = resolve(&p, &commit);
-	if (r == 0 && git_oid_equal(&p.next, &p.base) && !worker_str(w, "new_branch")) {
+	if (r == 0 && git_oid_equal(&p.next, &p.base) && git_oid_equal(&p.tip, &p.base) &&
+	    !worker_str(w, "new_branch")) {
 		p.head = p.tip;
 		r = answer(&p, false);
 	} else if (r == 0) {

@@ -60,7 +60,7 @@
  *     lacks (materialize first). refs/agentfs/base/<view-id> stays: the image's tree needs it.
  * op "sync": to (revision, or null: the target's tip), markers, dry_run, new_branch (of the next task; HEAD and
  *     files then begin there) → moved, from, to and base_commit (commits), tree, image, head, files,
- *     merged [path], merge, merging, conflicts [{path, kind, reason}], branch_made, notes; the view is on the
+ *     merged [path], merge, merging, conflicts [{path, kind, reason}], branch_made, target (new_branch: the branch that `to` names), notes; the view is on the
  *     new base when moved. Errors: as materialize; Invalid (no target), Unsupported (git worktree),
  *     Conflict (unresolved ones in the index), Dirty (new_branch: not materialized), Busy with details
  *     {again: true} where the view was changed meanwhile and another try is worth it.
