@@ -311,6 +311,20 @@ def test_seed__a_user_gets_what_that_user_may_read(tmp):
         s.stop()
 
 
+def test_seed__under_a_users_own_daemon(tmp):
+    with fuse_for_all():
+        s = make(tmp, "node_modules/\n.env\n", uid=OTHER_UID if ROOT else 0,
+                 files={".env": "MINE\n", "node_modules/a/x": "x\n"})
+        try:
+            p = s.create("a1")
+            me = OTHER_UID if ROOT else 0
+            equal(in_child(lambda: equal((get(p + "/.env"), get(p + "/node_modules/a/x")), ("MINE\n", "x\n")), me), 0)
+            equal(in_child(lambda: put(p + "/.env", "changed\n"), me), 0)
+            equal(get(s.repo + "/.env"), "MINE\n")
+        finally:
+            s.stop()
+
+
 def test_seed__roles_apply(tmp):
     s = make(tmp, ".env\nnode_modules/\n", config='roles:\n  builder:\n    hide: ["*.key", ".env"]\n',
              files={".env": "T\n", "node_modules/x": "x\n", "node_modules/deep/my.key": "K\n"})
