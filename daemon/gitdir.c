@@ -60,7 +60,7 @@ static void become_again(struct rights *was)
 	(void)setfsuid(was->uid);
 	(void)setfsgid(was->gid);
 }
-#define _cleanup_rights_ _cleanup_(become_again)
+#define _cleanup_rights_ _cleanup_(become_again) __attribute__((unused))
 
 static bool in_group(uid_t uid, gid_t gid, gid_t wanted)
 {
