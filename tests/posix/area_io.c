@@ -110,6 +110,8 @@ static void direct(void)
 	about("open O_DIRECT", "aligned writes and reads");
 	NEED(posix_memalign((void **)&p, PAGE, 4 * PAGE) ? -1 : 0);
 	NEED(posix_memalign((void **)&q, PAGE, 4 * PAGE) ? -1 : 0);
+	if (!p || !q) /* NEED() has ended it: for compilers that cannot see that */
+		abort();
 	memset(p, 'd', 4 * PAGE);
 	fd = open("f", O_RDWR | O_CREAT | O_DIRECT, 0644);
 	if (fd < 0) { /* tmpfs before 6.6, for one */
