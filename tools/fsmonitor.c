@@ -200,22 +200,25 @@ static bool version_is_good(pid_t git)
 	char *const argv[] = {(char *)"git", (char *)"--version", NULL};
 	posix_spawn_file_actions_t fa;
 	unsigned major, minor;
-	int fds[2], status = -1;
+	int fds[2], status = -1, failed;
 	ssize_t n;
 	pid_t pid;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)git);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return false;
-	if (posix_spawn_file_actions_init(&fa))
-		return false;
-	(void)posix_spawn_file_actions_adddup2(&fa, fds[1], STDOUT_FILENO);
-	if (posix_spawn(&pid, path, &fa, NULL, argv, environ))
-		return false;
+	failed = posix_spawn_file_actions_init(&fa);
+	if (!failed) {
+		failed = posix_spawn_file_actions_adddup2(&fa, fds[1], STDOUT_FILENO);
+		if (!failed)
+			failed = posix_spawn(&pid, path, &fa, NULL, argv, environ);
+		(void)posix_spawn_file_actions_destroy(&fa);
+	}
 	(void)close(fds[1]);
-	n = read(fds[0], said, sizeof(said) - 1);
+	n = failed ? -1 : read(fds[0], said, sizeof(said) - 1);
 	(void)close(fds[0]);
-	(void)waitpid(pid, &status, 0);
+	if (!failed)
+		(void)waitpid(pid, &status, 0);
 	if (n <= 0 || status != 0 || sscanf(said, "git version %u.%u", &major, &minor) != 2)
 		return false;
 	return major != 2 || minor < 32 || minor > 42;
