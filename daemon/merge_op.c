@@ -138,6 +138,38 @@ static int merge_trees(struct merge_op *m, struct err *reterr)
 	return r;
 }
 
+static const char *tier_of(const struct merge_op *m)
+{
+	return json_array_size(m->out.resolved.files) ? "auto-resolve" : "clean-merge";
+}
+
+/* A trailer for each file that rules resolved: "Resolved: setup.py (version)". */
+static int add_resolved(struct merge_op *m, struct buf *b)
+{
+	json_t *file, *conflict;
+	size_t i, k;
+	int r = 0;
+
+	json_array_foreach (m->out.resolved.files, i, file) {
+		const char *before = " (", *last = "";
+
+		r = r < 0 ? r
+			  : buf_addf(b, "Resolved: %s",
+				     json_string_value(json_object_get(file, "path")));
+		json_array_foreach (json_object_get(file, "conflicts"), k, conflict) {
+			const char *by = json_string_value(json_object_get(conflict, "resolver"));
+
+			if (r < 0 || !by || strcmp(by, last) == 0)
+				continue;
+			r = buf_addf(b, "%s%s", before, by);
+			before = ", ";
+			last = by;
+		}
+		r = r < 0 ? r : buf_adds(b, *last ? ")\n" : "\n");
+	}
+	return r;
+}
+
 static int message_of(struct merge_op *m, struct buf *b)
 {
 	const char *agent = worker_str(m->w, "agent"), *task = worker_str(m->w, "task");
@@ -150,7 +182,9 @@ static int message_of(struct merge_op *m, struct buf *b)
 		r = buf_addf(b, "Task: %s\n", task);
 	if (r == 0)
 		r = buf_addf(b, "Changed: %zu path%s\n", m->items.n, m->items.n == 1 ? "" : "s");
-	return r;
+	if (r == 0)
+		r = buf_addf(b, "Tier: %s\n", tier_of(m));
+	return r < 0 ? r : add_resolved(m, b);
 }
 
 static int make_commit(struct merge_op *m, struct err *reterr)
@@ -315,7 +349,6 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 {
 	bool conflict = m->out.conflicts.n > 0, done = !conflict && !m->up_to_date;
 	json_t *changes = json_array(), *resolved = m->out.resolved.files;
-	const char *tier = json_array_size(resolved) ? "auto-resolve" : "clean-merge";
 	int r = json_object_update_new(
 		ret, json_pack("{s:o,s:o,s:o,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "source",
 			       worker_text(m->source, strlen(m->source)), "into",
@@ -325,7 +358,7 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 			       : m->up_to_date ? "up_to_date"
 			       : m->dry_run    ? "would_merge"
 					       : "merged",
-			       "tier", done ? json_string(tier) : json_null(), "fast_forward",
+			       "tier", done ? json_string(tier_of(m)) : json_null(), "fast_forward",
 			       done && m->fast_forward, "commit",
 			       m->committed ? oid_json(&m->commit) : json_null(), "tree",
 			       conflict ? json_null() : oid_json(&m->tree), "changes", changes,

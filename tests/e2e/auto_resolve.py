@@ -44,6 +44,8 @@ def test_auto__versions_merge_to_the_greater_and_say_so(system):
     answer = said["resolved"][0]["conflicts"][0]
     equal((said["resolved"][0]["path"], answer["resolver"], answer["line"]), ("setup.toml", "version", 2))
     assert 0 < answer["right"] <= answer["fired"], answer
+    message = system.git("log", "-1", "--format=%B", "main")
+    assert "\nTier: auto-resolve\nResolved: setup.toml (version)" in message, message
     equal(get(os.path.join(system.repo, "setup.toml")), VERSIONS.replace("1.2.3", "1.10.0"))
     equal(system.git("status", "--porcelain"), "")
 
