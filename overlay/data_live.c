@@ -48,34 +48,45 @@ int data_sealed(struct data *d, struct data_sealed **ret, size_t *ret_n)
 	return 0;
 }
 
+/* Takes a sealed segment of which nothing is live out of the list; nobody finds it any more. */
+static int detach(struct data *d, uint64_t number, struct segment **ret)
+{
+	struct segment *s = data_segment(d, number);
+	size_t i = 0;
+
+	if (!s || s->broken || s == d->current[s->class])
+		return -ENOENT;
+	if (s->users || s->live > 0)
+		return -EBUSY;
+	while (d->segs[i] != s)
+		i++;
+	memmove(d->segs + i, d->segs + i + 1, (d->n - i - 1) * sizeof(*d->segs));
+	d->n--;
+	d->bytes -= s->size;
+	d->open_fds -= s->fd >= 0;
+	*ret = s;
+	return 0;
+}
+
 int data_remove(struct data *d, uint64_t number)
 {
 	char name[SEGFILE_NAME_SIZE];
-	struct segment *s;
-	int r = 0;
+	struct segment *s = NULL;
+	int r;
 
 	segfile_name(name, number, DATA_SUFFIX);
 	pthread_mutex_lock(&d->lock);
-	s = data_segment(d, number);
-	if (!s || s->broken || s == d->current[s->class])
-		r = -ENOENT;
-	else if (s->users || s->live > 0)
-		r = -EBUSY;
-	else if (sys.unlinkat(d->dir, name, 0) < 0 && errno != ENOENT)
+	r = detach(d, number, &s);
+	pthread_mutex_unlock(&d->lock);
+	if (r < 0)
+		return r;
+	/* A large file takes its time: without the lock. One that stays is found at the next start. */
+	if (sys.unlinkat(d->dir, name, 0) < 0 && errno != ENOENT)
 		r = -errno;
-	if (r == 0) {
-		size_t i = 0;
-
-		while (d->segs[i] != s)
-			i++;
-		memmove(d->segs + i, d->segs + i + 1, (d->n - i - 1) * sizeof(*d->segs));
-		d->n--;
-		d->bytes -= s->size;
-		d->open_fds -= s->fd >= 0;
-		(void)safe_close(s->fd);
-		d->dir_dirty = ++d->generation;
-		free(s);
-	}
+	(void)safe_close(s->fd);
+	free(s);
+	pthread_mutex_lock(&d->lock);
+	d->dir_dirty = ++d->generation;
 	pthread_mutex_unlock(&d->lock);
 	return r;
 }
