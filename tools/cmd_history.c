@@ -34,21 +34,19 @@ static void history_row(struct out_table *t, const json_t *m)
 static int run_merge_history(struct ctl *c)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL;
-	const char *last = args_get(&c->args, "last"), *repo = args_get(&c->args, "repo");
+	const char *repo = args_get(&c->args, "repo");
 	_cleanup_free_ char *real = repo ? realpath(repo, NULL) : NULL;
 	_cleanup_(out_table_release) struct out_table t = {.columns = 6};
-	char *end = NULL;
-	long n = last ? strtol(last, &end, 10) : 0;
 	json_t *m;
 	size_t i;
 	int r;
 
-	if (last && (n < 1 || *end))
-		return ctl_usage(c, "--last takes a number of merges, not '%s'", last);
 	r = client_call(c, "MergeHistory",
 			json_pack("{s:s*, s:s*, s:o*}", "repository", real ? real : repo, "path",
 				  c->args.n_words ? c->args.words[0] : NULL, "last",
-				  last ? json_integer(n) : NULL),
+				  args_get(&c->args, "last")
+					  ? json_integer(args_number(&c->args, "last", 0))
+					  : NULL),
 			&reply);
 	if (r != 0)
 		return r;
@@ -77,7 +75,7 @@ const struct command cmd_merge_history = {
 		"paths that a rule resolved or that conflict. With PATH (from the top of the "
 		"repository) only merges in which that path is one of these.",
 	.example = "agentfsctl merge history\nagentfsctl merge history src/main.c --last 5",
-	.opts = (const struct opt[]){{"last", 0, "N", "how many (default: 50)"},
+	.opts = (const struct opt[]){{"last", 0, "N", "how many (default: 50)", .number = true},
 				     {"repo", 0, "PATH", "only merges in this repository", "@dirs"},
 				     {0}},
 	.run = run_merge_history,

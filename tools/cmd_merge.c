@@ -267,16 +267,14 @@ static int run_merge_learn(struct ctl *c)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL;
 	_cleanup_free_ char *cwd = getcwd(NULL, 0);
-	const char *last = args_get(&c->args, "last"), *repo = args_get(&c->args, "repo");
-	char *end = NULL;
-	long n = last ? strtol(last, &end, 10) : 0;
+	const char *repo = args_get(&c->args, "repo");
 	int r;
 
-	if (last && (n < 1 || *end))
-		return ctl_usage(c, "--last takes a number of merges, not '%s'", last);
 	r = client_call(c, "Learn",
 			json_pack("{s:s*, s:o*}", "repository", repo ? repo : cwd, "last",
-				  last ? json_integer(n) : NULL),
+				  args_get(&c->args, "last")
+					  ? json_integer(args_number(&c->args, "last", 0))
+					  : NULL),
 			&reply);
 	if (r != 0)
 		return r;
@@ -299,10 +297,11 @@ const struct command cmd_merge_learn = {
 		"bound of its precision beats k / (k + 1), k being merge: {cost-of-wrong: 5} of the "
 		"configuration. Nothing in the repository changes.",
 	.example = "agentfsctl merge learn --last 1000",
-	.opts = (const struct opt[]){{"last", 0, "N", "how many merges (default: 500)"},
-				     {"repo", 0, "PATH",
-				      "any path in the repository (default: the current folder)",
-				      "@dirs"},
-				     {0}},
+	.opts =
+		(const struct opt[]){
+			{"last", 0, "N", "how many merges (default: 500)", .number = true},
+			{"repo", 0, "PATH",
+			 "any path in the repository (default: the current folder)", "@dirs"},
+			{0}},
 	.run = run_merge_learn,
 };
