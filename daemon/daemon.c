@@ -93,6 +93,11 @@ static void on_view_changed(struct view *v, const char *what, void *user)
 	waiters_check(d, v->row.agent);
 }
 
+static void on_view_gone(const char *agent, void *user)
+{
+	waiters_check(user, agent);
+}
+
 static int open_parts(struct daemon *d, struct err *e)
 {
 	struct views_options vo = {
@@ -101,6 +106,7 @@ static int open_parts(struct daemon *d, struct err *e)
 		.run_dir = d->paths.run,
 		.system = d->system,
 		.changed = on_view_changed,
+		.gone = on_view_gone,
 		.user = d,
 	};
 	struct server_options so = {

@@ -45,6 +45,8 @@ enum {
 	STOP_TIMEOUT_MS = 30000,
 	BACKOFF_FIRST_MS = 50,
 	BACKOFF_MAX_MS = 30000,
+	BUSY_TRIES = 10,
+	BUSY_RETRY_MS = 60,
 	READY_TEXT_MAX = 4096
 };
 
@@ -476,6 +478,10 @@ static void on_stop_answer(int r, const struct record *rec, const char *text, vo
 
 	if (v->phase != PHASE_LIVE || !v->stop_asked)
 		return; /* it ended meanwhile: LOST has told */
+	if (r == -EBUSY && v->stop_tries++ < BUSY_TRIES) {
+		set_timer(v, BUSY_RETRY_MS); /* a program that ends just now is not in the way */
+		return;
+	}
 	if (r < 0 && r != -ECONNRESET && r != -ETIMEDOUT) {
 		report_stopped(v, r, text);
 		return;
@@ -484,12 +490,12 @@ static void on_stop_answer(int r, const struct record *rec, const char *text, vo
 	set_timer(v, STOP_TIMEOUT_MS);
 }
 
-static void act_ask_stop(struct view *v, bool force)
+static void act_ask_stop(struct view *v)
 {
 	struct record msg = {.type = VIEWCTL_STOP};
 	int r;
 
-	if (force)
+	if (v->stop_force)
 		RECORD_SET(&msg, mask, F_MASK, 1);
 	r = viewlink_call(v->link, &msg, STOP_TIMEOUT_MS, on_stop_answer, v);
 	if (r < 0)
@@ -524,7 +530,7 @@ static void (*const table[PHASE_MAX][EVENT_MAX])(struct view *v) = {
 	[PHASE_STARTING] = {act_none, act_ready, act_none, act_lost, act_start_timeout,
 			    act_stop_now},
 	[PHASE_GREETING] = {act_none, act_none, act_hello, act_lost, act_none, act_stop_now},
-	[PHASE_LIVE] = {act_none, act_none, act_none, act_live_lost, act_none, act_none},
+	[PHASE_LIVE] = {act_none, act_none, act_none, act_live_lost, act_ask_stop, act_none},
 	[PHASE_STALE] = {act_begin, act_none, act_none, act_none, act_begin, act_stop_now},
 	[PHASE_STOPPING] = {act_none, act_none, act_none, act_stopped, act_stop_now, act_none},
 };
@@ -555,8 +561,10 @@ void view_stop(struct view *v, bool force, view_fn stopped, void *user)
 	v->stopped = stopped;
 	v->stopped_user = user;
 	v->stop_asked = true;
+	v->stop_force = force;
+	v->stop_tries = 0;
 	if (v->phase == PHASE_LIVE)
-		act_ask_stop(v, force);
+		act_ask_stop(v);
 	else
 		view_event(v, EVENT_STOP);
 }

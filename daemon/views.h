@@ -57,7 +57,8 @@ struct view {
 	unsigned failures;
 	view_fn started, stopped;
 	void *started_user, *stopped_user;
-	bool stop_asked, policy_untold;
+	unsigned stop_tries;
+	bool stop_asked, stop_force, policy_untold;
 	UT_hash_handle hh;
 };
 
@@ -68,6 +69,7 @@ struct views_options {
 	const char *program;					       /* agentfs */
 	bool system;						       /* root's daemon */
 	void (*changed)(struct view *v, const char *what, void *user); /* "live", "stale", … */
+	void (*gone)(const char *agent, void *user);		       /* it was dropped */
 	void *user;
 };
 
@@ -88,7 +90,7 @@ int views_add(struct views *vs, const struct view_row *row, bool adopt, struct v
 /* Writes its row to the database. Errors: -errno. */
 int view_save(struct view *v, struct err *reterr);
 
-/* Forgets a view that is idle; the database is the caller's. */
+/* Forgets a view that is idle, and tells so; the database is the caller's. */
 void view_drop(struct view *v);
 
 /* Makes it live: adopts a server that answers, or starts one. `started`, where not NULL, hears once

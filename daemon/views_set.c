@@ -40,8 +40,13 @@ static void view_free(struct view *v)
 
 void view_drop(struct view *v)
 {
-	HASH_DEL(v->views->all, v);
+	struct views *vs = v->views;
+	_cleanup_free_ char *agent = sys_strdup(v->row.agent);
+
+	HASH_DEL(vs->all, v);
 	view_free(v);
+	if (agent && vs->opt.gone)
+		vs->opt.gone(agent, vs->opt.user);
 }
 
 void views_free(struct views *vs)
@@ -50,8 +55,10 @@ void views_free(struct views *vs)
 
 	if (!vs)
 		return;
-	HASH_ITER (hh, vs->all, v, tmp)
-		view_drop(v);
+	HASH_ITER (hh, vs->all, v, tmp) {
+		HASH_DEL(vs->all, v);
+		view_free(v);
+	}
 	free(vs);
 }
 

@@ -390,6 +390,18 @@ def test_a_view_is_closed_and_still_audited(d):
     d.call("Destroy", agent="gone")
 
 
+def test_who_waits_for_the_end_of_a_view_hears_of_it(d):
+    """The wait begins while the view lives: only the news of its end can answer it."""
+    d.call("Create", agent="ending", repository=d.repo)
+    with d.connect() as s, d.connect() as other:
+        s.sendall(json.dumps({"method": "org.agentfs.Wait", "parameters": {
+            "target": "ending", "state": "closed", "timeout": 60}}).encode() + b"\0")
+        ask(other, "Status")  # the daemon has read both: what waits is waiting
+        d.call("Destroy", agent="ending")
+        s.settimeout(20)
+        assert "error" not in receive(s, bytearray())
+
+
 def test_events_tell_what_happens(d):
     with d.connect() as s:
         s.sendall(b'{"method":"org.agentfs.Events","more":true}\0')
