@@ -13,7 +13,7 @@
  *
  * Schema, version 1: `views`, a column for each field of struct view_row, in the order of
  * view_columns[]; `meta` (key, value), for facts of the whole daemon. Version 2: `resolver_records`
- * and `merges` (state_sqlite_merge.c).
+ * and `merges` (merger/state_sqlite_merge.c).
  */
 #include "state_sqlite.h"
 
