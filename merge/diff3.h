@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "buf.h"
 #include "lines.h"
 
 /* Three versions of a text, cut into stretches that merge by themselves and such that do not. */
@@ -39,3 +40,20 @@ void diff3_release(struct diff3 *d);
 
 /* The bytes of a chunk in one version. */
 struct text diff3_text(const struct diff3 *d, const struct chunk *c, enum side side);
+
+/* Bytes [from, to) of a text. */
+struct range {
+	size_t from, to;
+};
+
+/* The whole file: what merges by itself merged, each conflict as `side` has it. at (d->conflicts of them, or NULL):
+ * where the conflicts stand in it. Versions assembled so differ in their conflicts alone. Errors: -ENOMEM. */
+int diff3_assemble(const struct diff3 *d, enum side side, struct buf *ret, struct range *at);
+
+/* The other way: where the conflicts of d stand in `whole`, in which all else has to be merged as
+ * diff3_assemble() does. Returns 1; 0 where it is not, or where that is not certain; -ENOMEM. */
+int diff3_split(const struct diff3 *d, struct text whole, struct range *at);
+
+/* The same with the sides swapped; borrows all of d but the list of chunks. Errors: -ENOMEM. */
+int diff3_swapped(const struct diff3 *d, struct diff3 *ret);
+void diff3_swapped_release(struct diff3 *d);

@@ -67,64 +67,102 @@ static void take(struct resolved_conflict *c)
 	}
 }
 
-static int ask_all(const struct conflict *x, const struct resolve_options *o,
-		   struct resolved_conflict *c)
+/* Keeps an answer (its text is taken over). */
+static int keep(struct resolved_conflict *c, const struct conflict *x,
+		const struct resolve_options *o, size_t resolver, struct buf *text)
 {
-	c->answers = calloc(resolvers_n, sizeof(*c->answers));
-	if (!c->answers)
-		return -ENOMEM;
-	for (size_t i = 0; i < resolvers_n; i++) {
-		_cleanup_buf_ struct buf out = BUF_INIT;
-		struct answer *a = &c->answers[c->n];
-		int k = resolver_ask(&resolvers[i], x, &out);
+	struct answer *a = &c->answers[c->n];
 
-		if (k < 0)
-			return k;
-		if (!k)
-			continue;
-		a->by = &resolvers[i];
-		a->len = out.len;
-		a->text = buf_take(&out);
-		if (!a->text)
-			return -ENOMEM;
-		a->evidence = evidence_of(a->by, o->own ? o->own[i] : (struct evidence){0});
-		a->acts = !o->generated && x->class != PATH_LOCK && x->class != PATH_GENERATED &&
-			  evidence_suffices(a->evidence, o->cost_of_wrong);
-		c->n++;
-	}
-	take(c);
+	a->by = &resolvers[resolver];
+	a->len = text->len;
+	a->text = buf_take(text);
+	if (!a->text)
+		return -ENOMEM;
+	a->evidence = evidence_of(a->by, o->own ? o->own[resolver] : (struct evidence){0});
+	a->acts = !o->generated && x->class != PATH_LOCK && x->class != PATH_GENERATED &&
+		  evidence_suffices(a->evidence, o->cost_of_wrong);
+	c->n++;
 	return 0;
+}
+
+/* One resolver that reads the file, about all its conflicts. */
+static int ask_file(const struct resolve *r, const struct conflict *x,
+		    const struct resolve_options *o, size_t resolver)
+{
+	struct conflict_file f = {
+		.path = x->path, .lang = x->lang, .class = x->class, .d = &r->d, .crlf = x->crlf};
+	struct file_answer *v = calloc(r->n + 1, sizeof(*v));
+	int k = v ? resolver_ask_file(&resolvers[resolver], &f, x, v) : -ENOMEM;
+
+	for (size_t i = 0; i < r->n && k == 0; i++)
+		if (v[i].has)
+			k = keep(&r->v[i], &x[i], o, resolver, &v[i].text);
+	file_answers_free(v, r->n);
+	return k;
+}
+
+/* Every resolver about every conflict. */
+static int ask_all(const struct resolve *r, const struct conflict *x,
+		   const struct resolve_options *o)
+{
+	int k = 0;
+
+	for (size_t i = 0; i < resolvers_n && k == 0; i++) {
+		if (resolvers[i].file_fn)
+			k = ask_file(r, x, o, i);
+		for (size_t n = 0; n < r->n && k == 0 && resolvers[i].fn; n++) {
+			_cleanup_buf_ struct buf out = BUF_INIT;
+
+			k = resolver_ask(&resolvers[i], &x[n], &out);
+			if (k > 0)
+				k = keep(&r->v[n], &x[n], o, i, &out);
+		}
+	}
+	return k;
+}
+
+/* The conflicts as resolvers see them (the caller frees them with their edits), each with room for answers. */
+static int conflicts_of(const char *path, struct resolve *r, struct conflict *x)
+{
+	int k = 0;
+
+	for (size_t i = 0; k == 0 && i < r->d.n; i++) {
+		if (r->d.v[i].kind != CHUNK_CONFLICT)
+			continue;
+		r->v[r->n].chunk = r->d.v[i];
+		r->v[r->n].answers = calloc(resolvers_n, sizeof(*r->v->answers));
+		k = r->v[r->n].answers ? conflict_of(path, &r->d, &r->d.v[i], &x[r->n]) : -ENOMEM;
+		r->n++;
+	}
+	return k;
 }
 
 int resolve_file(const char *path, struct text base, struct text ours, struct text theirs,
 		 const struct resolve_options *o, struct resolve *ret)
 {
+	struct conflict *x = NULL;
 	struct resolve r = {0};
 	int k = diff3(base, ours, theirs, &r.d);
 
 	if (k == 0) {
 		r.v = calloc(r.d.conflicts + 1, sizeof(*r.v));
-		k = r.v ? 0 : -ENOMEM;
+		x = calloc(r.d.conflicts + 1, sizeof(*x));
+		k = r.v && x ? conflicts_of(path, &r, x) : -ENOMEM;
 	}
-	for (size_t i = 0; k == 0 && i < r.d.n; i++) {
-		struct conflict x = {0};
-
-		if (r.d.v[i].kind != CHUNK_CONFLICT)
-			continue;
-		r.v[r.n].chunk = r.d.v[i];
-		k = conflict_of(path, &r.d, &r.d.v[i], &x);
-		if (k == 0)
-			k = ask_all(&x, o, &r.v[r.n++]);
-		r.left += k == 0 && !r.v[r.n - 1].taken;
-		free(x.edits[OURS].v);
-		free(x.edits[THEIRS].v);
+	if (k == 0 && r.n)
+		k = ask_all(&r, x, o);
+	for (size_t i = 0; i < r.n; i++) {
+		take(&r.v[i]);
+		r.left += !r.v[i].taken;
+		free(x[i].edits[OURS].v);
+		free(x[i].edits[THEIRS].v);
 	}
-	if (k < 0) {
+	free(x);
+	if (k < 0)
 		resolve_release(&r);
-		return k;
-	}
-	*ret = r;
-	return 0;
+	else
+		*ret = r;
+	return k;
 }
 
 int resolve_text(const struct resolve *r, struct buf *ret)

@@ -110,17 +110,25 @@ static struct conflict swapped(const struct conflict *c)
 	return s;
 }
 
+/* The invariants of one answer by itself. Returns 1, 0, -ENOMEM. */
+static int sound(const struct resolver *r, const struct conflict *c, struct text answer)
+{
+	const char *wrong = NULL;
+	int error = 0;
+
+	if (!r->replaces)
+		wrong = invariant_lines(c, answer, &error);
+	return error < 0 ? error : !wrong && !invariant_form(c, answer);
+}
+
 static int holds(const struct resolver *r, const struct conflict *c, struct text answer)
 {
 	_cleanup_buf_ struct buf other = BUF_INIT;
 	struct conflict s = swapped(c);
-	const char *wrong = NULL;
-	int error = 0, k;
+	int error = 0, k = sound(r, c, answer);
 
-	if (!r->replaces)
-		wrong = invariant_lines(c, answer, &error);
-	if (error < 0 || wrong || invariant_form(c, answer))
-		return error;
+	if (k <= 0)
+		return k;
 	k = ask(r, &s, &other);
 	if (k <= 0)
 		return k;
@@ -138,4 +146,60 @@ int resolver_ask(const struct resolver *r, const struct conflict *c, struct buf 
 	if (k > 0 && buf_add(ret, out.data, out.len) < 0)
 		return -ENOMEM;
 	return k;
+}
+
+void file_answers_free(struct file_answer *v, size_t n)
+{
+	for (size_t i = 0; v && i < n; i++)
+		buf_release(&v[i].text);
+	free(v);
+}
+
+static struct text text_of(const struct file_answer *a)
+{
+	return (struct text){a->text.len ? a->text.data : "", a->text.len};
+}
+
+/* The file with the sides swapped, and what the resolver makes of it; the caller frees *ret. */
+static int ask_swapped(const struct resolver *r, const struct conflict_file *f,
+		       struct file_answer **ret)
+{
+	struct conflict_file other = *f;
+	struct diff3 d;
+	int k = diff3_swapped(f->d, &d);
+
+	if (k < 0)
+		return k;
+	other.d = &d;
+	*ret = calloc(d.conflicts + 1, sizeof(**ret));
+	k = *ret ? r->file_fn(&other, *ret) : -ENOMEM;
+	diff3_swapped_release(&d);
+	return k;
+}
+
+int resolver_ask_file(const struct resolver *r, const struct conflict_file *f,
+		      const struct conflict *c, struct file_answer *ret)
+{
+	struct file_answer *other = NULL;
+	size_t n = f->d->conflicts;
+	int k = r->file_fn(f, ret), error = 0;
+
+	if (k == 0)
+		k = ask_swapped(r, f, &other);
+	for (size_t i = 0; i < n && k >= 0; i++) {
+		if (!ret[i].has)
+			continue;
+		fix_end(&c[i], &ret[i].text);
+		k = sound(r, &c[i], text_of(&ret[i]));
+		if (k > 0 && other[i].has) {
+			fix_end(&c[i], &other[i].text);
+			k = invariant_same_words(text_of(&ret[i]), text_of(&other[i]), &error);
+		} else if (k > 0) {
+			k = 0;
+		}
+		ret[i].has = k > 0;
+		k = error < 0 ? error : k;
+	}
+	file_answers_free(other, n);
+	return k < 0 ? k : 0;
 }

@@ -26,12 +26,31 @@ struct conflict {
 /* Appends the answer. Returns 1, 0 where it declines (what it appended is dropped), -ENOMEM. */
 typedef int (*resolver_fn)(const struct conflict *c, struct buf *out);
 
+/* A file with conflicts, for resolvers that read all of it: f->d->conflicts of them, in order. */
+struct conflict_file {
+	const char *path;
+	const struct language *lang;
+	enum path_class class;
+	const struct diff3 *d;
+	bool crlf;
+};
+
+/* What a resolver made of one conflict of a file; has: false is "declined". */
+struct file_answer {
+	bool has;
+	struct buf text; /* owned by whoever made the array */
+};
+
+/* Fills v, one for each conflict, all of them zero before. Returns 0, -ENOMEM. */
+typedef int (*resolver_file_fn)(const struct conflict_file *f, struct file_answer *v);
+
 struct resolver {
 	const char *name;
 	resolver_fn fn;
 	const char *does;	   /* for people: end of "resolved: …" */
 	bool replaces;		   /* drops lines by its own rule, which it has to check itself */
 	unsigned int fired, right; /* in the histories that its figures come from: evidence.c */
+	resolver_file_fn file_fn;  /* instead of fn: reads the whole file */
 };
 
 /* In the order in which they are asked. */
@@ -43,6 +62,12 @@ const struct resolver *resolver_find(const char *name);
 /* Asks one: its answer with the conflict's line ends and final newline, if it holds under the invariants that
  * need no parser (invariant.h), sides swapped included. Returns 1, 0 or -ENOMEM. */
 int resolver_ask(const struct resolver *r, const struct conflict *c, struct buf *ret);
+
+/* The same of one that reads the whole file, whose conflicts are c[0 … f->d->conflicts - 1]; ret as many, zero
+ * before; answers that do not hold are dropped. Returns 0 or -ENOMEM. */
+int resolver_ask_file(const struct resolver *r, const struct conflict_file *f,
+		      const struct conflict *c, struct file_answer *ret);
+void file_answers_free(struct file_answer *v, size_t n);
 
 /* --- what resolvers share --- */
 

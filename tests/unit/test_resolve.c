@@ -117,6 +117,69 @@ static void test_diff3__clean_merges_are_gits(void **state)
 	assert_true(clean > 2000 && conflicts > 2000);
 }
 
+/* Assembled files differ in their conflicts alone, where these stand is found again, and swapping is what
+ * comparing the swapped texts gives. */
+static void test_diff3__files_are_put_together_and_split(void **state)
+{
+	uint64_t seed = 77;
+	unsigned int found = 0, asked = 0;
+
+	(void)state;
+	for (int i = 0; i < 3000; i++) {
+		struct buf v[SIDES] = {0};
+		struct text t[SIDES];
+		struct diff3 d, other, swapped;
+
+		random_text(&seed, NULL, &v[BASE]);
+		random_text(&seed, v[BASE].data, &v[OURS]);
+		random_text(&seed, v[BASE].data, &v[THEIRS]);
+		for (int s = BASE; s < SIDES; s++)
+			t[s] = (struct text){v[s].data, v[s].len};
+		assert_int_equal(diff3(t[BASE], t[OURS], t[THEIRS], &d), 0);
+		assert_int_equal(diff3(t[BASE], t[THEIRS], t[OURS], &other), 0);
+		assert_int_equal(diff3_swapped(&d, &swapped), 0);
+		assert_int_equal(swapped.conflicts, other.conflicts);
+		for (int s = BASE; s < SIDES; s++) {
+			struct range at[64], again[64];
+			struct buf whole = BUF_INIT, same = BUF_INIT;
+			int k;
+
+			assert_true(d.conflicts < 64);
+			assert_int_equal(diff3_assemble(&d, (enum side)s, &whole, at), 0);
+			assert_int_equal(diff3_assemble(&swapped, s ? (enum side)(SIDES - s) : BASE,
+							&same, NULL),
+					 0);
+			assert_true(text_equal((struct text){whole.data, whole.len},
+					       (struct text){same.data, same.len}));
+			k = diff3_split(&d, (struct text){whole.data, whole.len}, again);
+			asked += d.conflicts > 1;
+			found += k > 0 && d.conflicts > 1;
+			for (size_t n = 0; k > 0 && n < d.conflicts; n++) {
+				assert_int_equal(at[n].from, again[n].from);
+				assert_int_equal(at[n].to, again[n].to);
+			}
+			assert_true(k > 0 || d.conflicts > 1);
+			/* A byte more in front is no longer that file. */
+			if (d.n && d.v[0].kind != CHUNK_CONFLICT) {
+				same.len = 0;
+				assert_int_equal(buf_adds(&same, "#"), 0);
+				assert_int_equal(buf_add(&same, whole.data, whole.len), 0);
+				assert_int_equal(
+					diff3_split(&d, (struct text){same.data, same.len}, again),
+					0);
+			}
+			buf_release(&whole);
+			buf_release(&same);
+		}
+		diff3_swapped_release(&swapped);
+		diff3_release(&other);
+		diff3_release(&d);
+		for (int s = BASE; s < SIDES; s++)
+			buf_release(&v[s]);
+	}
+	assert_true(asked > 100 && found > asked / 4);
+}
+
 /* Each version's bytes, chunk by chunk, are the version. */
 static void test_diff3__chunks_cover_every_version(void **state)
 {
@@ -448,6 +511,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_diff3__clean_merges_are_gits),
 		cmocka_unit_test(test_diff3__chunks_cover_every_version),
+		cmocka_unit_test(test_diff3__files_are_put_together_and_split),
 		cmocka_unit_test(test_resolver__space),
 		cmocka_unit_test(test_resolver__adjacent),
 		cmocka_unit_test(test_resolver__version),
