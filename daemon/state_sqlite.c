@@ -13,17 +13,18 @@
  *
  * Schema, version 1: `views`, a column for each field of struct view_row, in the order of
  * view_columns[]; `meta` (key, value), for facts of the whole daemon. Version 2: `resolver_records`
- * and `merges` (merger/state_sqlite_merge.c).
+ * and `merges` (merger/state_sqlite_merge.c). Version 3: see schema[].
  */
 #include "state_sqlite.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "buf.h"
 #include "cleanup.h"
 #include "sys.h"
 
-enum { STATE_VERSION = 2, STATE_APPLICATION = 0x41474653 /* AGFS */ };
+enum { STATE_VERSION = 3, STATE_APPLICATION = 0x41474653 /* AGFS */ };
 
 /* Kinds of columns; where a field lives in struct view_row. */
 enum column_kind { COL_TEXT, COL_U32, COL_U64, COL_BOOL, COL_STATE };
@@ -93,6 +94,15 @@ static const char schema_v2[] =
 	" id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, uid INTEGER NOT NULL,"
 	" repository TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL, state TEXT NOT NULL,"
 	" tier TEXT NOT NULL, commit_id TEXT NOT NULL, result TEXT NOT NULL) STRICT;";
+
+/* What each version added, in order; tables of one subject stand in its own file (state_sqlite_<subject>.c). */
+static const struct {
+	int version;
+	const char *sql;
+} schema[] = {
+	{1, schema_v1},
+	{2, schema_v2},
+};
 
 static const char *const state_names[VIEW_STATE_MAX] = {
 	[VIEW_CREATING] = "creating", [VIEW_LIVE] = "live",	[VIEW_FROZEN] = "frozen",
@@ -286,7 +296,7 @@ static int back_up(struct state *s, const char *path, int64_t version, struct er
 /* Brings the schema from `version` to ours; 0 is an empty database. */
 static int migrate(struct state *s, const char *path, int64_t version, struct err *e)
 {
-	_cleanup_free_ char *sql = NULL;
+	_cleanup_buf_ struct buf sql = BUF_INIT;
 	int r;
 
 	if (version > 0) {
@@ -294,13 +304,16 @@ static int migrate(struct state *s, const char *path, int64_t version, struct er
 		if (r < 0)
 			return r;
 	}
-	if (asprintf(&sql,
-		     "BEGIN IMMEDIATE; %s %s PRAGMA application_id = %d; PRAGMA user_version = %d; "
-		     "COMMIT",
-		     version < 1 ? schema_v1 : "", version < 2 ? schema_v2 : "", STATE_APPLICATION,
-		     STATE_VERSION) < 0)
-		return -ENOMEM;
-	r = db_exec(s, sql, e, "cannot prepare the state database");
+	r = buf_adds(&sql, "BEGIN IMMEDIATE; ");
+	for (size_t i = 0; i < ARRAY_SIZE(schema) && r == 0; i++)
+		if (version < schema[i].version)
+			r = buf_adds(&sql, schema[i].sql);
+	if (r == 0)
+		r = buf_addf(&sql, " PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+			     STATE_APPLICATION, STATE_VERSION);
+	if (r < 0)
+		return r;
+	r = db_exec(s, sql.data, e, "cannot prepare the state database");
 	if (r < 0)
 		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	return r;
