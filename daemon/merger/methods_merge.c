@@ -8,6 +8,7 @@
 
 #include "cleanup.h"
 #include "log.h"
+#include "merge_request.h"
 #include "methods.h"
 #include "op.h"
 #include "sys.h"
@@ -205,10 +206,7 @@ static void merge_one(struct op *op)
 	(void)json_object_set_new(q, "target_commit",
 				  json_incref(json_object_get(m->onto, into ? into : "")));
 	(void)json_object_set_new(q, "squash", json_boolean(arg_bool(op->call, "squash")));
-	(void)json_object_set_new(q, "records", learned_records(op->d));
-	(void)json_object_set_new(
-		q, "cost_of_wrong",
-		json_integer(config_cost_of_wrong(&op->d->config, v ? v->row.repository : repo)));
+	merge_request_knows(op->d, v ? v->row.repository : repo, q);
 	op_task(op, q, on_merged);
 }
 
