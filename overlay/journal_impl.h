@@ -136,9 +136,10 @@ struct journal {
 
 	pthread_mutex_t lock; /* guards what follows; held for no I/O */
 	pthread_cond_t cond;
-	int fd;	      /* current segment; replaced by the appender, never closed by it */
-	int *old_fds; /* earlier segments with unsynced records, owned */
-	size_t n_old, cap_old;
+	int fd;		/* current segment; replaced by the appender, never closed by it */
+	int *old_fds;	/* earlier segments with unsynced records, owned */
+	size_t n_old;	/* emptied by a sync */
+	size_t cap_old; /* grown by the appender, which counts on it: never less */
 	uint64_t dir_gen, dir_synced; /* renames in the folder, and how many of them are on disk */
 	bool syncing;
 	struct sync_waiter *pending;

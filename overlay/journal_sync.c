@@ -148,15 +148,19 @@ static int take_round(struct journal *j, struct round *ret)
 			t.end = w->seq;
 	}
 	t.fds = sys_calloc(n + 1, sizeof(*t.fds));
-	if (!t.fds)
+	t.old_fds = sys_calloc(j->n_old + 1, sizeof(*t.old_fds));
+	if (!t.fds || !t.old_fds) {
+		free(t.fds);
+		free(t.old_fds);
 		return -ENOMEM;
+	}
 	for (struct sync_waiter *w = j->pending; w; w = w->next)
 		for (size_t i = 0; i < w->nfds; i++)
 			t.fds[t.nfds++] = w->fds[i];
-	t.old_fds = j->old_fds;
-	t.n_old = j->n_old;
-	j->old_fds = NULL;
-	j->n_old = j->cap_old = 0;
+	/* The array stays: the appender may have reserved a place in it. */
+	for (size_t i = 0; i < j->n_old; i++)
+		t.old_fds[t.n_old++] = j->old_fds[i];
+	j->n_old = 0;
 	j->pending = NULL;
 	*ret = t;
 	return 0;

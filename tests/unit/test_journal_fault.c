@@ -175,6 +175,45 @@ static void test_journal__full_disk_keeps_room_for_what_is_vital(void **state)
 	tool_dir_free(&d);
 }
 
+/* A sync that comes at any call of an append, between reserving and handing over a segment too. */
+static struct journal *synced_meanwhile;
+
+static ssize_t pwrite_and_sync(int fd, const void *buf, size_t n, off_t off)
+{
+	ssize_t k = pwrite(fd, buf, n, off);
+	struct journal *j = synced_meanwhile;
+
+	if (j) {
+		synced_meanwhile = NULL; /* not from within */
+		assert_int_equal(journal_sync(j, NULL, 0), 0);
+		synced_meanwhile = j;
+	}
+	return k;
+}
+
+static void test_journal__a_sync_may_come_while_a_segment_is_handed_over(void **state)
+{
+	struct tool_dir d = tool_dir_new();
+	struct journal *j = tool_open(d.fd, 0, NULL, NULL);
+	struct tool_count c;
+
+	sys.pwrite = pwrite_and_sync;
+	synced_meanwhile = j;
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(journal_reserve(j, 30200), 0);
+		tool_append(j, 30000);
+	}
+	synced_meanwhile = NULL;
+	sys.pwrite = pwrite;
+	assert_int_equal(journal_sync(j, NULL, 0), 0);
+	assert_int_equal(journal_durable(j), journal_seq(j));
+	journal_close(j);
+	j = tool_open(d.fd, 0, &c, NULL);
+	assert_int_equal(c.n, 20);
+	journal_close(j);
+	tool_dir_free(&d);
+}
+
 /* The child tells each acknowledged record through shared memory and is killed somewhere. */
 static void test_journal__append_survives_kill(void **state)
 {
@@ -221,6 +260,7 @@ int main(void)
 		cmocka_unit_test(test_journal__creation_may_fail_at_every_call),
 		cmocka_unit_test(test_journal__interrupted_calls_are_repeated),
 		cmocka_unit_test(test_journal__full_disk_keeps_room_for_what_is_vital),
+		cmocka_unit_test(test_journal__a_sync_may_come_while_a_segment_is_handed_over),
 		cmocka_unit_test(test_journal__append_survives_kill),
 	};
 
