@@ -18,9 +18,8 @@ static bool uses_crlf(const struct lines *l)
 	       l->v[0].p[l->v[0].n - 1] == '\n';
 }
 
-/* The chunk as a conflict; its edits are copied, counted from its own lines on (caller frees). */
-static int conflict_of(const char *path, const struct diff3 *d, const struct chunk *c,
-		       struct conflict *ret)
+int conflict_of(const char *path, const struct diff3 *d, const struct chunk *c,
+		struct conflict *ret)
 {
 	*ret = (struct conflict){.path = path,
 				 .lang = language_of(path),
@@ -47,6 +46,13 @@ static int conflict_of(const char *path, const struct diff3 *d, const struct chu
 		}
 	}
 	return 0;
+}
+
+void conflict_release(struct conflict *c)
+{
+	free(c->edits[OURS].v);
+	free(c->edits[THEIRS].v);
+	*c = (struct conflict){0};
 }
 
 /* Which answer is believed: all that may act have to say the same. */
@@ -154,8 +160,7 @@ int resolve_file(const char *path, struct text base, struct text ours, struct te
 	for (size_t i = 0; i < r.n; i++) {
 		take(&r.v[i]);
 		r.left += !r.v[i].taken;
-		free(x[i].edits[OURS].v);
-		free(x[i].edits[THEIRS].v);
+		conflict_release(&x[i]);
 	}
 	free(x);
 	if (k < 0)

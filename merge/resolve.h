@@ -41,6 +41,12 @@ struct resolve_options {
 int resolve_file(const char *path, struct text base, struct text ours, struct text theirs,
 		 const struct resolve_options *o, struct resolve *ret);
 
+/* A chunk of d as resolvers see it: borrows d and path; its edits are copied, counted from its own lines on. Released
+ * also after an error. Errors: -ENOMEM. */
+int conflict_of(const char *path, const struct diff3 *d, const struct chunk *c,
+		struct conflict *ret);
+void conflict_release(struct conflict *c);
+
 /* The merged file, where nothing is left. Errors: -ENOMEM. */
 int resolve_text(const struct resolve *r, struct buf *ret);
 void resolve_release(struct resolve *r);
