@@ -68,6 +68,15 @@
  *     the view's target), target_commit (dry_run: instead of its tip), dry_run, squash,
  *     records {repository: [{resolver, fired, right}]}, cost_of_wrong, agent, task, user_name, user_email → one
  *     Merged object and repository (common git folder); dry_run: and would, the commit it made.
+ *     hold, keep (name): the target does not move; state is "held", commit is kept alive by
+ *     refs/agentfs/merge/<keep>, onto is what it was merged on (target_commit, or the tip).
+ * op "hold": repo, into, sources [members of op merge that differ from one to the next: source, keep, agent …], onto (commit, or
+ *     absent: the target's tip), disjoint, avoid [path], and the other members of op merge → merges [answer of op merge, or {error}], in
+ *     the same order: each source merged on top of those before that stand. With disjoint a source that changes a path which one of them or
+ *     avoid has is not taken: its state is "later".
+ * op "land": repo, into, from (where it has to stand), commit, source and how (for the reflog), drop [name of a kept merge],
+ *     user_name, user_email → already (the branch had the commit). The branch moves, worktrees follow. May be asked again after a kill.
+ *     Errors: Busy (it was moved meanwhile), as merge.   op "drop-held": repo, drop.
  * op "learn": repo, last (merges of HEAD's history, or absent: 500) → repository (common git folder), merges, conflicted, conflicts (hunks), answered,
  *     records [{resolver, fired, right}], examples [{commit, path, resolver, said, kept}] of answers that
  *     differ from what the person kept.

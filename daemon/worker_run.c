@@ -293,7 +293,7 @@ static int run_op(struct worker *w, const struct worker_op *op, json_t *ret, str
 	return r;
 }
 
-static json_t *error_line(struct worker *w, int r, struct err *e)
+json_t *worker_error(struct worker *w, int r, struct err *e)
 {
 	const char *text;
 	json_t *o;
@@ -307,6 +307,8 @@ static json_t *error_line(struct worker *w, int r, struct err *e)
 		(void)json_object_set_new(o, "remedy", worker_text(w->remedy, strlen(w->remedy)));
 	if (w->details)
 		(void)json_object_set(o, "details", w->details);
+	free(TAKE_PTR(w->remedy));
+	json_decref(TAKE_PTR(w->details));
 	return json_pack("{s:o}", "error", o);
 }
 
@@ -374,7 +376,7 @@ int worker_run(const struct worker_op *ops, size_t nops, int in, int out)
 	if (r >= 0)
 		put_line(json_pack("{s:O}", "ok", answer));
 	else
-		put_line(error_line(&w, r, &e));
+		put_line(worker_error(&w, r, &e));
 	json_decref(answer);
 	worker_release(&w);
 	return 0;

@@ -80,6 +80,9 @@ void worker_note(json_t *ret, const char *fmt, ...) __attribute__((format(printf
 /* Bytes → JSON string; bytes that are no UTF-8 come as U+FFFD. For paths and messages. */
 json_t *worker_text(const char *p, size_t n);
 
+/* {"error": {…}} as a worker answers it; remedy and details so far go with it. */
+json_t *worker_error(struct worker *w, int r, struct err *e);
+
 /* The interface's name of an error: err's own, or what its code means. */
 const char *worker_error_id(const struct err *e);
 

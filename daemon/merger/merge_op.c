@@ -4,9 +4,10 @@
  *
  * Guarantees: (1) the target's ref moves by compare-and-swap, from the commit that was merged; if
  * somebody moved it meanwhile, everything is undone and merged anew, three times at most; (2) a
- * worktree that has the target checked out is updated first (checkout.c says why, and what a kill
- * leaves); (3) a conflict or a refusal changes nothing but that unreachable objects may stay; (4) a
- * dry run finds what the real one would: worktrees are checked, too.
+ * worktree that has the target checked out is updated first (land.h); (3) a conflict or a refusal
+ * changes nothing but that unreachable objects may stay; (4) a dry run finds what the real one would:
+ * worktrees are checked, too; (5) with hold nothing moves: the commit is made, durable, and kept alive
+ * by a ref of ours, for op land to move the target to it later.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,13 +15,11 @@
 
 #include "branch.h"
 #include "branch_find.h"
-#include "checkout.h"
-#include "checkout_parts.h"
 #include "cleanup.h"
 #include "diff.h"
+#include "land.h"
 #include "merge.h"
 #include "merge_json.h"
-#include "merge_private.h"
 #include "odb.h"
 #include "worker_ops.h"
 #include "worker_run.h"
@@ -32,23 +31,21 @@ struct merge_op {
 	struct worker *w;
 	const char *source, *into;
 	char *into_owned;
-	bool dry_run, squash;
+	bool dry_run, squash, hold;
 	git_oid ours, theirs, our_tree, tree, commit;
 	git_oid tip, tip_tree; /* the target's; a dry run's ours may be what was not merged yet */
 	bool fast_forward, up_to_date, committed;
+	size_t changed; /* paths that it changes */
 	struct resolve_options tier2;
 	struct evidence *own; /* this repository's records, as the table of resolvers has them */
 	struct merge_out out;
-	struct checkout_items items;
-	struct merge_conflicts refused;
 };
 
 static void merge_op_clear(struct merge_op *m)
 {
 	merge_out_release(&m->out);
-	checkout_items_release(&m->items);
-	merge_conflicts_release(&m->refused);
 	m->fast_forward = m->up_to_date = m->committed = false;
+	m->changed = 0;
 }
 
 static int default_target(struct merge_op *m, struct err *reterr)
@@ -80,26 +77,26 @@ static int tree_of(struct merge_op *m, const git_oid *commit, git_oid *ret, stru
 	return 0;
 }
 
-/* The branch's tip, or in a dry run the commit that materializing would put there. */
+/* The branch's tip; or what the request says that it is: in a dry run the commit that materializing would put there. */
 static int find_source(struct merge_op *m, struct err *reterr)
 {
 	const char *hex = worker_str(m->w, "source_commit");
 
-	if (!hex || !m->dry_run)
+	if (!hex || !(m->dry_run || m->hold))
 		return branch_find(&m->w->repo, m->source, true, &m->theirs, reterr);
 	if (git_oid_fromstr(&m->theirs, hex) < 0)
 		return err_set_id(reterr, -EINVAL, "Invalid", "'%s' is no commit", hex);
 	return 0;
 }
 
-/* The branch's tip, or in a dry run what the sources before this one would make of it. */
+/* The branch's tip; or what the sources before this one will have made of it. */
 static int find_target(struct merge_op *m, struct err *reterr)
 {
 	const char *hex = worker_str(m->w, "target_commit");
 	int r = branch_find(&m->w->repo, m->into, false, &m->tip, reterr);
 
 	m->ours = m->tip;
-	if (r == 0 && hex && m->dry_run && git_oid_fromstr(&m->ours, hex) < 0)
+	if (r == 0 && hex && (m->dry_run || m->hold) && git_oid_fromstr(&m->ours, hex) < 0)
 		return err_set_id(reterr, -EINVAL, "Invalid", "'%s' is no commit", hex);
 	if (r == 0)
 		r = tree_of(m, &m->tip, &m->tip_tree, reterr);
@@ -181,7 +178,7 @@ static int message_of(struct merge_op *m, struct buf *b)
 	if (r == 0 && task && *task)
 		r = buf_addf(b, "Task: %s\n", task);
 	if (r == 0)
-		r = buf_addf(b, "Changed: %zu path%s\n", m->items.n, m->items.n == 1 ? "" : "s");
+		r = buf_addf(b, "Changed: %zu path%s\n", m->changed, m->changed == 1 ? "" : "s");
 	if (r == 0)
 		r = buf_addf(b, "Tier: %s\n", tier_of(m));
 	return r < 0 ? r : add_resolved(m, b);
@@ -221,81 +218,6 @@ static int make_commit(struct merge_op *m, struct err *reterr)
 	return r < 0 ? git_errno(r, reterr, "making the merge commit") : 0;
 }
 
-/* -EAGAIN: somebody else moved it. */
-static int move_ref(struct merge_op *m, git_repository *git, struct err *reterr)
-{
-	const char *name = worker_str(m->w, "user_name"), *email = worker_str(m->w, "user_email");
-	_cleanup_buf_ struct buf full = BUF_INIT, why = BUF_INIT;
-	git_reference *ref = NULL;
-	int r = buf_addf(&full, "refs/heads/%s", m->into);
-
-	if (r == 0)
-		r = buf_addf(&why, "merge %s: %s by agentfs", m->source,
-			     m->fast_forward ? "fast-forward"
-			     : m->squash     ? "squashed"
-					     : "merged");
-	if (r < 0)
-		return r;
-	(void)git_repository_set_ident(git, name && *name ? name : "agentfs",
-				       email && *email ? email : "agentfs@agentfs.invalid");
-	r = git_reference_create_matching(&ref, git, full.data, &m->commit, 1, &m->ours, why.data);
-	git_reference_free(ref);
-	if (r == GIT_EMODIFIED || r == GIT_ELOCKED || r == GIT_ENOTFOUND)
-		return err_set_id(reterr, -EAGAIN, "Busy",
-				  "the branch '%s' was moved by somebody else meanwhile: try again",
-				  m->into);
-	return r < 0 ? git_errno(r, reterr, "moving the branch '%s'", m->into) : 0;
-}
-
-/* Makes the objects durable, then moves the ref. */
-static int land(struct merge_op *m, git_repository *git, struct checkout *c, struct err *reterr)
-{
-	int r = make_commit(m, reterr);
-
-	if (r == 0)
-		r = repo_sync_objects(&m->w->repo, reterr);
-	if (r == 0 && c)
-		r = checkout_publish(c, reterr);
-	if (r < 0)
-		return r;
-	r = move_ref(m, git, reterr);
-	if (r < 0 && c)
-		checkout_undo(c);
-	if (r == 0)
-		m->committed = true;
-	checkout_failpoint("moved");
-	return r;
-}
-
-static int into_worktree(struct merge_op *m, git_repository *git, struct err *reterr)
-{
-	struct merge_private attributes;
-	struct checkout *c = NULL;
-	int r = checkout_open(git, true, &c, reterr);
-
-	if (r < 0)
-		return r;
-	merge_private_init(&attributes, m->w->repo.git, NULL, &m->tree, NULL);
-	r = checkout_prepare(c, &m->items, &attributes, &m->refused, reterr);
-	if (r < 0 && m->refused.n)
-		worker_detail(m->w, "paths", merge_conflicts_json(&m->refused, NULL));
-	if (r == 0 && !m->dry_run)
-		r = land(m, git, c, reterr);
-	merge_private_close(&attributes);
-	checkout_close(c);
-	return r;
-}
-
-/* Nothing to do, perhaps because the merge that did it was killed at its end. */
-static void tidy(struct merge_op *m)
-{
-	git_repository *git = NULL;
-
-	if (!m->dry_run && worktrees_find(&m->w->repo, m->into, &git, NULL) == 0 && git)
-		checkout_tidy(git);
-	git_repository_free(git);
-}
-
 /* Stored bytes are merged: what differs in line ends alone is then a conflict, where a git that was told to
  * would see none. */
 static int note_renormalize(struct merge_op *m)
@@ -312,29 +234,48 @@ static int note_renormalize(struct merge_op *m)
 		  : 0;
 }
 
+static int count_path(const struct tree_delta *d, void *user)
+{
+	(void)d;
+	++*(size_t *)user;
+	return 0;
+}
+
+static struct landing landing_of(struct merge_op *m)
+{
+	return (struct landing){.w = m->w,
+				.source = m->source,
+				.into = m->into,
+				.how = m->fast_forward ? "fast-forward"
+				       : m->squash     ? "squashed"
+						       : "merged",
+				.from = m->tip,
+				.to = m->commit};
+}
+
 /* One try. */
 static int merge_once(struct merge_op *m, struct err *reterr)
 {
-	git_repository *git = NULL;
+	struct landing l;
 	int r = merge_trees(m, reterr);
 
 	if (r == 0 && m->out.conflicts.n)
 		r = note_renormalize(m);
 	if (r < 0 || m->up_to_date || m->out.conflicts.n)
 		return r;
-	r = checkout_items_diff(m->w->repo.git, &m->tip_tree, &m->tree, &m->items);
+	r = tree_diff(m->w->repo.git, &m->our_tree, &m->tree, count_path, &m->changed);
 	if (r < 0)
 		return err_set(reterr, r, "comparing the trees: %s", strerror(-r));
-	r = worktrees_find(&m->w->repo, m->into, &git, reterr);
+	r = make_commit(m, reterr);
 	if (r < 0)
 		return r;
-	if (git)
-		r = into_worktree(m, git, reterr);
-	else if (!m->dry_run)
-		r = land(m, m->w->repo.git, NULL, reterr);
-	git_repository_free(git);
-	if (r == 0 && m->dry_run)
-		r = make_commit(m, reterr); /* for the next source; no ref knows it */
+	l = landing_of(m);
+	if (m->dry_run)
+		return landing_check(&l, reterr);
+	r = m->hold ? landing_check(&l, reterr) : landing_do(&l, reterr);
+	if (r == 0 && m->hold)
+		r = landing_keep(&l, worker_str(m->w, "keep"), reterr);
+	m->committed = r == 0;
 	return r;
 }
 
@@ -357,6 +298,7 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 			       conflict	       ? "conflict"
 			       : m->up_to_date ? "up_to_date"
 			       : m->dry_run    ? "would_merge"
+			       : m->hold       ? "held"
 					       : "merged",
 			       "tier", done ? json_string(tier_of(m)) : json_null(), "fast_forward",
 			       done && m->fast_forward, "commit",
@@ -372,6 +314,8 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 		r = json_object_set_new(ret, "repository",
 					worker_text(m->w->repo.common, strlen(m->w->repo.common)));
 
+	if (r == 0 && m->hold && done)
+		r = json_object_set_new(ret, "onto", oid_json(&m->ours));
 	if (r == 0 && m->dry_run && done)
 		r = json_object_set_new(ret, "would", oid_json(&m->commit));
 	if (r < 0)
@@ -421,8 +365,8 @@ static int run(struct merge_op *m, json_t *ret, struct err *reterr)
 			break;
 		r = i + 1 < TRIES ? 0 : -EAGAIN;
 	}
-	if (r == 0 && m->up_to_date)
-		tidy(m);
+	if (r == 0 && m->up_to_date && !m->dry_run)
+		landing_tidy(&m->w->repo, m->into);
 	return r < 0 ? r : answer(m, ret, reterr);
 }
 
@@ -431,7 +375,8 @@ int op_merge(struct worker *w, json_t *ret, struct err *reterr)
 	struct merge_op m = {.w = w,
 			     .into = worker_str(w, "into"),
 			     .dry_run = worker_bool(w, "dry_run"),
-			     .squash = worker_bool(w, "squash")};
+			     .squash = worker_bool(w, "squash"),
+			     .hold = worker_bool(w, "hold")};
 	int r = run(&m, ret, reterr);
 
 	merge_op_clear(&m);

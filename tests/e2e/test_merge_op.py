@@ -386,6 +386,88 @@ class Kill(Case):
                 self.clean_git_folder()
 
 
+class Hold(Case):
+    """The target moves in a second step, to what was made in the first."""
+
+    def hold(self, *sources, **more):
+        return self.world.ask("hold", **dict({
+            "repo": self.repo, "into": "main", "agent": "b1", "task": "work",
+            "sources": [{"source": s, "keep": f"k-{s}"} for s in sources]}, **more))["merges"]
+
+    def land(self, start, commit, *drop):
+        return self.world.ask("land", repo=self.repo, into="main", drop=[f"k-{d}" for d in drop],
+                              **{"from": start, "commit": commit})
+
+    def kept(self):
+        return self.git("for-each-ref", "--format=%(refname) %(objectname)", "refs/agentfs/merge").split("\n")
+
+    def test_nothing_moves_before_it_lands(self):
+        self.commit("topic", "echo t >new")
+        self.on_main("echo other >other")
+        start = self.git("rev-parse", "main")
+        m, = self.hold("topic")
+        self.assertEqual((m["state"], m["onto"], self.git("rev-parse", "main")), ("held", start, start))
+        self.assertEqual(self.kept(), [f"refs/agentfs/merge/k-topic {m['commit']}"])
+        self.assertFalse(os.path.exists(os.path.join(self.repo, "new")))
+        self.assertFalse(self.land(start, m["commit"], "topic")["already"])
+        self.assertEqual((self.git("rev-parse", "main"), self.get("new")), (m["commit"], "t\n"))
+        self.assertEqual((self.kept(), self.git("status", "--porcelain")), ([""], ""))
+        self.assertTrue(self.land(start, m["commit"], "topic")["already"])
+        self.clean_git_folder()
+
+    def test_one_on_top_of_the_other_but_not_on_the_same_path(self):
+        for name, script in (("t1", "echo 1 >one"), ("t2", "sed -i 's/line 1/A/' a"), ("t3", "sed -i 's/line 9/B/' a"),
+                             ("t4", "rm x; echo 4 >four")):
+            self.commit(name, script)
+        self.on_main("rm x; echo main >x2")
+        start = self.git("rev-parse", "main")
+        merges = self.hold("t1", "t2", "t3", "t4", "nowhere", disjoint=True)
+        self.assertEqual([m.get("state", "error") for m in merges], ["held", "held", "later", "held", "error"])
+        self.assertEqual(merges[4]["error"]["id"], "NotFound")
+        self.assertEqual([m["onto"] for m in (merges[0], merges[1], merges[3])],
+                         [start, merges[0]["commit"], merges[1]["commit"]])
+        self.assertEqual([k.split(" ")[0][-2:] for k in self.kept()], ["t1", "t2", "t4"])
+        self.land(start, merges[3]["commit"], "t1", "t2", "t4")
+        self.assertEqual((self.get("one"), self.get("four"), "A" in self.get("a")), ("1\n", "4\n", True))
+        later, = self.hold("t3", disjoint=True, avoid=["b"])
+        self.assertEqual(later["state"], "held")
+        self.assertEqual(self.hold("t3", disjoint=True, avoid=["a"])[0]["state"], "later")
+
+    def test_a_target_that_moved_and_a_changed_file_are_refused(self):
+        self.commit("topic", "sed -i 's/line 1/A/' a")
+        self.on_main("echo o >o")
+        start = self.git("rev-parse", "main")
+        m, = self.hold("topic")
+        self.put("a", "mine\n")
+        self.refused("Dirty", "'a'", op=lambda: self.land(start, m["commit"], "topic"))
+        self.git("checkout", "-q", "a")
+        self.on_main("echo more >more")
+        self.refused("Busy", "was moved by somebody else", op=lambda: self.land(start, m["commit"], "topic"))
+        self.refused("Invalid", "cannot name", op=lambda: self.world.ask("drop-held", repo=self.repo, drop=["a..b"]))
+        self.world.ask("drop-held", repo=self.repo, drop=["k-topic", "k-none"])
+        self.assertEqual(self.kept(), [""])
+
+    def test_a_kill_while_landing_is_gone_on_with(self):
+        self.commit("topic", "echo new >new; echo t >x; rm -r d; sed -i 's/line 1/X/' a")
+        self.on_main("echo other >other")
+        start = self.git("rev-parse", "main")
+        for point in Kill.POINTS + ["landed"]:
+            with self.subTest(point=point):
+                self.git("reset", "-q", "--hard", start)
+                self.world.give(self.repo)
+                m, = self.hold("topic")
+                request = {"op": "land", "state": self.world.state, "repo": self.repo, "into": "main", "from": start,
+                           "commit": m["commit"], "drop": ["k-topic"], "user_name": "u", "user_email": "u@e",
+                           "peer_uid": self.world.owner}
+                p = subprocess.run([WORKER], input=json.dumps(request), capture_output=True, text=True,
+                                   env=dict(os.environ, AGENTFS_FAILPOINT=point))
+                self.assertEqual(p.returncode, -9, f"the point {point} was not reached: {p.stdout}{p.stderr}")
+                self.assertEqual(self.land(start, m["commit"], "topic")["already"], point in ("moved", "landed"))
+                self.assertEqual((self.git("rev-parse", "main"), self.git("status", "--porcelain"), self.kept()),
+                                 (m["commit"], "", [""]))
+                self.clean_git_folder()
+
+
 class Apply(Case):
     def apply(self, source, base="main", **more):
         return self.world.ask("apply", repo=self.repo, source=source, base=self.git("rev-parse", base), **more)
