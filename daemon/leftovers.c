@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of Doctor: what views that are gone have left in repositories. A worker looks, one
- * repository after the other; one that cannot be looked at is a warning of its own. */
+/* The end of Doctor, what workers have to look at: can commands be run in a sandbox, and what have views that
+ * are gone left in repositories, one after the other; one that cannot be looked at is a warning of its own. */
 #include <string.h>
 
 #include "cleanup.h"
@@ -94,6 +94,37 @@ static void look_next(struct op *op)
 	op_task(op, q, on_looked);
 }
 
+static void on_sandbox(struct op *op, json_t *ok, struct fault *f)
+{
+	struct leftovers *l = op->data;
+	const char *state = "ok",
+		   *text = "commands run in a sandbox (bubblewrap, refused system calls)";
+	const char *remedy = NULL;
+	json_t *o;
+
+	if (!ok) {
+		state = "warning";
+		text = f->message ? f->message : "?";
+		remedy =
+			"apt-get install bubblewrap, and let users have namespaces; until then nothing is "
+			"verified before it is merged";
+	} else if (!json_is_true(json_object_get(ok, "seccomp"))) {
+		state = "warning";
+		text = "commands run in a sandbox, but it refuses no system calls";
+		remedy = "build with libseccomp-dev";
+	}
+	o = json_pack("{s:s,s:s,s:s}", "name", "sandbox", "state", state, "text", text);
+	if (remedy)
+		(void)json_object_set_new(o, "remedy", json_string(remedy));
+	(void)json_array_append_new(l->checks, o);
+	look_next(op);
+}
+
+static void look_first(struct op *op)
+{
+	op_task(op, op_request(op, "sandbox"), on_sandbox);
+}
+
 void doctor_leftovers(struct daemon *d, struct call *c, json_t *checks)
 {
 	struct op *op = op_new(d, c, NULL, "doctor");
@@ -120,5 +151,5 @@ void doctor_leftovers(struct daemon *d, struct call *c, json_t *checks)
 	json_object_foreach (g.set, key, value)
 		(void)json_array_append_new(l->repositories, json_string(key));
 	json_decref(g.set);
-	op_begin(op, look_next);
+	op_begin(op, look_first);
 }

@@ -85,6 +85,7 @@
  *     follow: goes on until its input is closed by the daemon's end of a socket.
  * op "leftovers": repo → worktrees [{path, view_id, agent}]: administrative folders of views, of this or
  *     another daemon.
+ * op "sandbox": → seccomp (the build has a list of refused system calls); runs a command in a sandbox.
  * op "repository": repo → repository, worktree, owner_uid, head (branch or ""): what a path means.
  */
 

@@ -31,6 +31,7 @@ static const struct worker_op ops[] = {
 	{"ignored", WORKER_REPO, NULL, op_ignored, NULL},
 	{"leftovers", WORKER_REPO, NULL, op_leftovers, NULL},
 	{"repository", WORKER_REPO, NULL, op_repository, NULL},
+	{"sandbox", 0, NULL, op_sandbox, NULL},
 };
 
 int main(void)

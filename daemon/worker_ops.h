@@ -30,5 +30,6 @@ int sync_prepare(struct worker *w, struct err *reterr);
 int op_sync(struct worker *w, json_t *ret, struct err *reterr);
 void sync_finish(struct worker *w);
 int op_next(struct worker *w, json_t *ret, struct err *reterr);
+int op_sandbox(struct worker *w, json_t *ret, struct err *reterr);
 int op_leftovers(struct worker *w, json_t *ret, struct err *reterr);
 int op_repository(struct worker *w, json_t *ret, struct err *reterr);
