@@ -107,6 +107,27 @@ static int ask_file(const struct resolve *r, const struct conflict *x,
 	return k;
 }
 
+/* What a person made of the same conflicts before. */
+static int ask_memory(const struct resolve *r, const struct conflict *x,
+		      const struct resolve_options *o, size_t resolver)
+{
+	int k = 0;
+
+	for (size_t i = 0; i < r->n && k >= 0; i++) {
+		_cleanup_buf_ struct buf out = BUF_INIT;
+		struct text kept;
+
+		if (!memory_find(o->memory, &x[i], &kept))
+			continue;
+		k = buf_add(&out, kept.p, kept.n);
+		if (k == 0)
+			k = resolver_accept(&resolvers[resolver], &x[i], &out);
+		if (k > 0)
+			k = keep(&r->v[i], &x[i], o, resolver, &out);
+	}
+	return k < 0 ? k : 0;
+}
+
 /* Every resolver about every conflict. */
 static int ask_all(const struct resolve *r, const struct conflict *x,
 		   const struct resolve_options *o)
@@ -116,6 +137,8 @@ static int ask_all(const struct resolve *r, const struct conflict *x,
 	for (size_t i = 0; i < resolvers_n && k == 0; i++) {
 		if (resolvers[i].file_fn)
 			k = ask_file(r, x, o, i);
+		else if (!resolvers[i].fn)
+			k = ask_memory(r, x, o, i);
 		for (size_t n = 0; n < r->n && k == 0 && resolvers[i].fn; n++) {
 			_cleanup_buf_ struct buf out = BUF_INIT;
 

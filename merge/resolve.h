@@ -2,6 +2,7 @@
 #pragma once
 
 #include "evidence.h"
+#include "memory.h"
 #include "resolver.h"
 
 /*
@@ -32,9 +33,10 @@ struct resolve {
 };
 
 struct resolve_options {
-	unsigned int cost_of_wrong; /* COST_OF_WRONG */
-	const struct evidence *own; /* resolvers_n of them, or NULL: this repository's records */
-	bool generated;		    /* marked so by an attribute: nobody acts */
+	unsigned int cost_of_wrong;  /* COST_OF_WRONG */
+	const struct evidence *own;  /* resolvers_n of them, or NULL: this repository's records */
+	const struct memory *memory; /* or NULL */
+	bool generated;		     /* marked so by an attribute: nobody acts */
 };
 
 /* The texts are borrowed and have to stay. Errors: -ENOMEM, -EFBIG. */

@@ -19,6 +19,7 @@
 #include "invariant.h"
 
 const struct resolver resolvers[] = {
+	{"remembered", NULL, "as a person resolved the same conflict before", true, 0, 0},
 	{"space", resolve_space, "the sides differ only in white space", true, 5, 4},
 	{"adjacent", resolve_adjacent, "the sides changed neighbouring lines, each its own", false,
 	 487, 375},
@@ -146,6 +147,12 @@ int resolver_ask(const struct resolver *r, const struct conflict *c, struct buf 
 	if (k > 0 && buf_add(ret, out.data, out.len) < 0)
 		return -ENOMEM;
 	return k;
+}
+
+int resolver_accept(const struct resolver *r, const struct conflict *c, struct buf *answer)
+{
+	fix_end(c, answer);
+	return sound(r, c, (struct text){answer->len ? answer->data : "", answer->len});
 }
 
 void file_answers_free(struct file_answer *v, size_t n)

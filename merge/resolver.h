@@ -50,7 +50,8 @@ struct resolver {
 	const char *does;	   /* for people: end of "resolved: …" */
 	bool replaces;		   /* drops lines by its own rule, which it has to check itself */
 	unsigned int fired, right; /* in the histories that its figures come from: evidence.c */
-	resolver_file_fn file_fn;  /* instead of fn: reads the whole file */
+	resolver_file_fn
+		file_fn; /* instead of fn: reads the whole file; neither: memory.h is asked */
 };
 
 /* In the order in which they are asked. */
@@ -67,6 +68,9 @@ int resolver_ask(const struct resolver *r, const struct conflict *c, struct buf 
  * before; answers that do not hold are dropped. Returns 0 or -ENOMEM. */
 int resolver_ask_file(const struct resolver *r, const struct conflict_file *f,
 		      const struct conflict *c, struct file_answer *ret);
+/* Gives an answer that comes from elsewhere the conflict's final newline. Returns 1 where it holds under the invariants,
+ * 0, -ENOMEM. */
+int resolver_accept(const struct resolver *r, const struct conflict *c, struct buf *answer);
 void file_answers_free(struct file_answer *v, size_t n);
 
 /* --- what resolvers share --- */
