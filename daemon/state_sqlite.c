@@ -102,6 +102,7 @@ static const struct {
 } schema[] = {
 	{1, schema_v1},
 	{2, schema_v2},
+	{3, state_schema_history},
 };
 
 static const char *const state_names[VIEW_STATE_MAX] = {
