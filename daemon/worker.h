@@ -66,10 +66,16 @@
  *     {again: true} where the view was changed meanwhile and another try is worth it.
  * op "merge": repo, source (branch), source_commit (dry_run: instead of its tip), into (branch or null:
  *     the view's target), target_commit (dry_run: instead of its tip), dry_run, squash,
- *     records {repository: [{resolver, fired, right}]}, cost_of_wrong, agent, task, user_name, user_email → one
- *     Merged object and repository (common git folder); dry_run: and would, the commit it made.
+ *     records {repository: [{resolver, fired, right}]}, cost_of_wrong, agent, task, user_name, user_email,
+ *     pending (see recall), remembered [{path, base, ours, theirs, kept}] (conflicts that people resolved), history (the
+ *     same of whoever resolved them, with who: "resolver", "ai", "person") → one
+ *     Merged object and repository (common git folder); recalled; dry_run: and would, the commit it made.
  *     hold, keep (name): the target does not move; state is "held", commit is kept alive by
  *     refs/agentfs/merge/<keep>, onto is what it was merged on (target_commit, or the tip).
+ * op "recall": repo, pending [{merge, state ("open", "watched"), source, into, ours, theirs, commit, old, paths {path: [{hunk,
+ *     key}]}}] → recalled [{merge, state ("resolved", "judged", "gone", or as it was), commit, by, hunks [{hunk, and of an open
+ *     merge path, base, ours, theirs, kept, class, said [{resolver, verdict}], of a watched one verdict}]}]: what people
+ *     made of earlier merges (recall.c); absent where nothing is new.
  * op "hold": repo, into, sources [members of op merge that differ from one to the next: source, keep, agent …], onto (commit, or
  *     absent: the target's tip), disjoint, avoid [path], and the other members of op merge → merges [answer of op merge, or {error}], in
  *     the same order: each source merged on top of those before that stand. With disjoint a source that changes a path which one of them or

@@ -19,6 +19,7 @@ int op_ignored(struct worker *w, json_t *ret, struct err *reterr);
 int op_distances(struct worker *w, json_t *ret, struct err *reterr);
 int op_diff(struct worker *w, json_t *ret, struct err *reterr);
 int op_learn(struct worker *w, json_t *ret, struct err *reterr);
+int op_recall(struct worker *w, json_t *ret, struct err *reterr);
 int op_log(struct worker *w, json_t *ret, struct err *reterr);
 int op_preserve(struct worker *w, json_t *ret, struct err *reterr);
 int op_close(struct worker *w, json_t *ret, struct err *reterr);

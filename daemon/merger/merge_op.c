@@ -21,6 +21,7 @@
 #include "merge.h"
 #include "merge_json.h"
 #include "odb.h"
+#include "recall.h"
 #include "worker_ops.h"
 #include "worker_run.h"
 #include "worktrees.h"
@@ -37,7 +38,8 @@ struct merge_op {
 	bool fast_forward, up_to_date, committed;
 	size_t changed; /* paths that it changes */
 	struct resolve_options tier2;
-	struct evidence *own; /* this repository's records, as the table of resolvers has them */
+	struct evidence *own;  /* this repository's records, as the table of resolvers has them */
+	struct memory *memory; /* what people kept of conflicts */
 	struct merge_out out;
 };
 
@@ -316,6 +318,8 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 
 	if (r == 0 && m->hold && done)
 		r = json_object_set_new(ret, "onto", oid_json(&m->ours));
+	if (r == 0)
+		r = json_object_set_new(ret, "source_commit", oid_json(&m->theirs));
 	if (r == 0 && m->dry_run && done)
 		r = json_object_set_new(ret, "would", oid_json(&m->commit));
 	if (r < 0)
@@ -344,7 +348,8 @@ static int read_evidence(struct merge_op *m)
 	}
 	m->tier2 = (struct resolve_options){
 		.cost_of_wrong = (unsigned int)worker_int(m->w, "cost_of_wrong", COST_OF_WRONG),
-		.own = m->own};
+		.own = m->own,
+		.memory = m->memory};
 	return 0;
 }
 
@@ -353,8 +358,11 @@ static int run(struct merge_op *m, json_t *ret, struct err *reterr)
 	int r = worker_need_str(m->w, "source", &m->source, reterr);
 
 	if (r == 0)
+		r = recall_remembered(m->w, &m->memory);
+	if (r == 0)
+		r = recall(m->w, m->memory, ret);
+	if (r == 0)
 		r = read_evidence(m);
-
 	if (r == 0 && !m->into)
 		r = default_target(m, reterr);
 	for (int i = 0; r == 0 && i < TRIES; i++) {
@@ -382,5 +390,6 @@ int op_merge(struct worker *w, json_t *ret, struct err *reterr)
 	merge_op_clear(&m);
 	free(m.into_owned);
 	free(m.own);
+	memory_free(m.memory);
 	return r;
 }

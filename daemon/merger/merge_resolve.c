@@ -29,18 +29,40 @@ static json_t *answer_json(const struct answer *a)
 			 text_json((struct text){a->text, a->len}));
 }
 
-/* A conflict with its lines; `candidates`: what was said of it and not taken. */
-static json_t *hunk_json(const struct resolve *r, const struct resolved_conflict *c)
+/* Its key, its language and, where it was resolved, what that is to it: for the history. */
+static void add_kind(json_t *o, const struct resolve *r, const char *path,
+		     const struct resolved_conflict *c)
 {
-	json_t *candidates = json_array();
+	struct text t[SIDES];
+	char key[HUNK_KEY_SIZE];
+
+	for (int s = BASE; s < SIDES; s++)
+		t[s] = diff3_text(&r->d, &c->chunk, (enum side)s);
+	if (hunk_key(t[BASE], t[OURS], t[THEIRS], key) == 0)
+		(void)json_object_set_new(o, "key", json_string(key));
+	(void)json_object_set_new(o, "language", json_string(language_of(path)->name));
+	if (c->taken && !r->left)
+		(void)json_object_set_new(
+			o, "class",
+			json_string(hunk_class(t[BASE], t[OURS], t[THEIRS],
+					       (struct text){c->taken->text, c->taken->len})));
+}
+
+/* A conflict with its lines; `candidates`: what was said of it and not taken. */
+static json_t *hunk_json(const struct resolve *r, const char *path,
+			 const struct resolved_conflict *c)
+{
+	json_t *candidates = json_array(), *o;
 
 	for (size_t i = 0; i < c->n; i++)
 		if (&c->answers[i] != c->taken)
 			(void)json_array_append_new(candidates, answer_json(&c->answers[i]));
-	return json_pack("{s:I,s:o,s:o,s:o,s:o}", "line", (json_int_t)c->chunk.from[OURS] + 1,
-			 "base", text_json(diff3_text(&r->d, &c->chunk, BASE)), "ours",
-			 text_json(diff3_text(&r->d, &c->chunk, OURS)), "theirs",
-			 text_json(diff3_text(&r->d, &c->chunk, THEIRS)), "candidates", candidates);
+	o = json_pack("{s:I,s:o,s:o,s:o,s:o}", "line", (json_int_t)c->chunk.from[OURS] + 1, "base",
+		      text_json(diff3_text(&r->d, &c->chunk, BASE)), "ours",
+		      text_json(diff3_text(&r->d, &c->chunk, OURS)), "theirs",
+		      text_json(diff3_text(&r->d, &c->chunk, THEIRS)), "candidates", candidates);
+	add_kind(o, r, path, c);
+	return o;
 }
 
 static void tell(const struct resolve *r, const char *path, struct merge_resolved *out)
@@ -53,10 +75,10 @@ static void tell(const struct resolve *r, const char *path, struct merge_resolve
 
 		if (r->left) {
 			if (!c->taken)
-				(void)json_array_append_new(all, hunk_json(r, c));
+				(void)json_array_append_new(all, hunk_json(r, path, c));
 			continue;
 		}
-		o = hunk_json(r, c);
+		o = hunk_json(r, path, c);
 		(void)json_object_update_new(o, answer_json(c->taken));
 		(void)json_array_append_new(all, o);
 	}

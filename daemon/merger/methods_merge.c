@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "history.h"
 #include "log.h"
 #include "merge_request.h"
 #include "methods.h"
@@ -111,6 +112,8 @@ static void write_down(struct op *op, json_t *ok)
 		(void)log_warning(e.code, "%s: the merge itself is done", err_text(&e));
 	else
 		(void)json_object_set_new(ok, "merge", json_integer(m.id));
+	if (m.id)
+		history_write(op->d, ok, m.id);
 }
 
 static void on_merged(struct op *op, json_t *ok, struct fault *f)
@@ -124,6 +127,7 @@ static void on_merged(struct op *op, json_t *ok, struct fault *f)
 		merge_failed(op, f);
 		return;
 	}
+	history_recalled(op->d, ok);
 	(void)json_object_set_new(ok, "source", json_string(source_name(op)));
 	if (!m->dry_run && strcmp(state, "up_to_date") != 0)
 		write_down(op, ok);
