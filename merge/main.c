@@ -25,7 +25,8 @@ enum { FILE_MAX = 1 << 30, BINARY_LOOK = 8000, MARKER_MIN = 1, MARKER_MAX = 1000
 struct options {
 	long marker_size, cost_of_wrong;
 	bool diff3, quiet, print;
-	const char *path; /* what it is called in the repository */
+	const char *path;   /* what it is called in the repository */
+	const char *output; /* where the result goes; NULL: to OURS */
 };
 
 static const char usage_text[] =
@@ -36,7 +37,9 @@ static const char usage_text[] =
 	"PATH is the file's name in the repository: it tells the language.\n"
 	"\n"
 	"      --print            write to standard output, leave OURS as it is\n"
-	"      --style STYLE      of markers: merge (default) or diff3 (with the base's lines)\n"
+	"      --output FILE      write to FILE (which has to be there), leave OURS as it is\n"
+	"      --style STYLE      of markers: merge (default), diff3 or zdiff3 (with the base's lines;\n"
+	"                         what both sides have alike stands outside in either)\n"
 	"      --marker-size N    length of markers (default: 7)\n"
 	"      --cost-of-wrong K  a rule acts where it is right with at least K / (K + 1)\n"
 	"                         (default: 5)\n"
@@ -49,7 +52,12 @@ static const char usage_text[] =
 	"As git's merge driver:\n"
 	"  git config merge.agentfs.name 'agentfs, by rule where its record allows it'\n"
 	"  git config merge.agentfs.driver 'agentfs-merge --marker-size %L %O %A %B %P'\n"
-	"  echo '* merge=agentfs' >>.gitattributes\n";
+	"  echo '* merge=agentfs' >>.gitattributes\n"
+	"As git's mergetool, for conflicts that are there already:\n"
+	"  git config mergetool.agentfs.cmd \\\n"
+	"    'agentfs-merge --output \"$MERGED\" \"$BASE\" \"$LOCAL\" \"$REMOTE\" \"$MERGED\"'\n"
+	"  git config mergetool.agentfs.trustExitCode true\n"
+	"  git mergetool -t agentfs\n";
 
 static int fail(const char *what, const char *path, int r)
 {
@@ -184,6 +192,7 @@ static int merge(const struct options *o, char **files)
 	const struct resolve_options how = {.cost_of_wrong = (unsigned int)o->cost_of_wrong};
 	_cleanup_buf_ struct buf b = BUF_INIT, u = BUF_INIT, t = BUF_INIT, out = BUF_INIT;
 	struct buf *v[SIDES] = {&b, &u, &t};
+	const char *to = o->output ? o->output : files[OURS];
 	struct text text[SIDES];
 	struct resolve r;
 	int k = 0, left;
@@ -209,13 +218,14 @@ static int merge(const struct options *o, char **files)
 	tell(o, &r);
 	resolve_release(&r);
 	if (k == 0)
-		k = write_result(o, files[OURS], &out);
-	return k < 0 ? fail("cannot write", files[OURS], k) : left ? EXIT_CONFLICT : EXIT_DONE;
+		k = write_result(o, to, &out);
+	return k < 0 ? fail("cannot write", to, k) : left ? EXIT_CONFLICT : EXIT_DONE;
 }
 
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option options[] = {{"print", no_argument, NULL, 'p'},
+						{"output", required_argument, NULL, 'o'},
 						{"style", required_argument, NULL, 's'},
 						{"marker-size", required_argument, NULL, 'm'},
 						{"cost-of-wrong", required_argument, NULL, 'c'},
@@ -230,12 +240,15 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'p':
 			o->print = true;
 			break;
+		case 'o':
+			o->output = optarg;
+			break;
 		case 's':
-			o->diff3 = strcmp(optarg, "diff3") == 0;
+			o->diff3 = strcmp(optarg, "diff3") == 0 || strcmp(optarg, "zdiff3") == 0;
 			if (!o->diff3 && strcmp(optarg, "merge") != 0) {
 				(void)fprintf(
 					stderr,
-					"agentfs-merge: --style is merge or diff3, not '%s'\n",
+					"agentfs-merge: --style is merge, diff3 or zdiff3, not '%s'\n",
 					optarg);
 				r = EXIT_USAGE;
 			}

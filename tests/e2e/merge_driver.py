@@ -97,4 +97,50 @@ def test_driver__in_git_merge(tmp):
     equal(run("git", "status", "--porcelain", cwd=repo).stdout, "UU other.toml\n")
 
 
+def conflicted(tmp, files):
+    """A repository in the middle of a merge: name → (base, ours, theirs)."""
+    import repos
+    repo = repos.make(os.path.join(tmp, "repo"), {n: v[0] for n, v in files.items() if v[0] is not None} or {"x": ""})
+    git = lambda *args, check=True: run("git", "-C", repo, *args, env=repos.IDENTITY, check=check)
+    git("checkout", "-qb", "theirs")
+    repos.commit(repo, {n: v[2] for n, v in files.items()})
+    git("checkout", "-q", "main")
+    repos.commit(repo, {n: v[1] for n, v in files.items()})
+    git("config", "mergetool.agentfs.cmd",
+        program("agentfs-merge") + ' --output "$MERGED" "$BASE" "$LOCAL" "$REMOTE" "$MERGED"')
+    git("config", "mergetool.agentfs.trustExitCode", "true")
+    git("config", "mergetool.keepBackup", "false")
+    equal(git("merge", "theirs", check=False).returncode, 1)
+    return repo, git
+
+
+def test_mergetool__resolves_what_a_rule_may(tmp):
+    repo, git = conflicted(tmp, {"setup.toml": (BASE, BASE.replace("1.2.3", "1.2.4"), BASE.replace("1.2.3", "1.10.0")),
+                                 "other.txt": (BASE, BASE.replace("who", "ours"), BASE.replace("who", "theirs"))})
+    done = git("mergetool", "--no-prompt", "-t", "agentfs", "setup.toml")
+    assert "resolver version: right in" in done.stderr + done.stdout, done
+    equal(get(os.path.join(repo, "setup.toml")), BASE.replace("1.2.3", "1.10.0"))
+    equal(git("diff", "--name-only", "--diff-filter=U").stdout, "other.txt\n")
+    done = git("mergetool", "--no-prompt", "-t", "agentfs", "other.txt", check=False)
+    assert done.returncode != 0, done
+    equal(git("diff", "--name-only", "--diff-filter=U").stdout, "other.txt\n", "a conflict that is left stays one")
+    assert "<<<<<<<" in get(os.path.join(repo, "other.txt"))
+
+
+def test_mergetool__a_file_that_both_added(tmp):
+    repo, git = conflicted(tmp, {"new.txt": (None, "ours\n", "theirs\n")})
+    done = git("mergetool", "--no-prompt", "-t", "agentfs", check=False)
+    assert done.returncode != 0 and "new.txt:1: conflict" in done.stderr + done.stdout, done
+    equal(git("diff", "--name-only", "--diff-filter=U").stdout, "new.txt\n")
+
+
+def test_mergetool__output_leaves_ours_and_zdiff3_shows_the_base(tmp):
+    ours, theirs = BASE.replace("who", "same\nours"), BASE.replace("who", "same\ntheirs")
+    put(os.path.join(tmp, "out"), "before")
+    _, left = agentfs_merge(tmp, "--output", "out", "--style", "zdiff3", ours=ours, theirs=theirs, status=1, name="a.c")
+    equal(left, ours)
+    assert "same\n<<<<<<< ours\nours\n||||||| base\nwho\n=======\ntheirs\n>>>>>>> theirs\n" in get(os.path.join(tmp, "out"))
+    agentfs_merge(tmp, "--output", "none/out", ours=ours, theirs=theirs, status=129)
+
+
 main()
