@@ -33,6 +33,7 @@ const struct method methods[] = {
 	{"Learn", true, method_learn},
 	{"MergeHistory", false, method_merge_history},
 	{"MergeExplain", false, method_merge_explain},
+	{"MergeUndo", true, method_merge_undo},
 	{"Apply", true, method_apply},
 	{"Rollback", true, method_rollback},
 	{"Destroy", true, method_destroy},

@@ -171,8 +171,7 @@ json_t *op_request(const struct op *op, const char *name)
 			 (json_int_t)op->uid, "peer_gid", (json_int_t)op->gid);
 }
 
-/* The committer, where the configuration names one. */
-static void add_user(const struct op *op, json_t *q, const char *repository)
+void op_add_user(const struct op *op, json_t *q, const char *repository)
 {
 	const char *name = config_user_name(&op->d->config, repository);
 	const char *email = config_user_email(&op->d->config, repository);
@@ -217,7 +216,7 @@ json_t *op_view_request(const struct op *op, const char *name, const struct view
 		(void)json_object_set_new(q, "git", json_string(row->git));
 		(void)json_object_set_new(q, "peers", peers(v));
 	}
-	add_user(op, q, *row->worktree ? row->worktree : row->repository);
+	op_add_user(op, q, *row->worktree ? row->worktree : row->repository);
 	return q;
 }
 

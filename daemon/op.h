@@ -55,6 +55,9 @@ json_t *op_request(const struct op *op, const char *name);
 /* The same about a view. */
 json_t *op_view_request(const struct op *op, const char *name, const struct view *v);
 
+/* Adds the committer, where the configuration names one for that repository. */
+void op_add_user(const struct op *op, json_t *q, const char *repository);
+
 /* The view of the op's key, if the peer may use it: else the op has ended (NotFound, Denied). */
 struct view *op_view(struct op *op);
 

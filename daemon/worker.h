@@ -76,6 +76,9 @@
  *     key}]}}] → recalled [{merge, state ("resolved", "judged", "gone", or as it was), commit, by, hunks [{hunk, and of an open
  *     merge path, base, ours, theirs, kept, class, said [{resolver, verdict}], of a watched one verdict}]}]: what people
  *     made of earlier merges (recall.c); absent where nothing is new.
+ * op "undo": repo, into, source, merge (its number), commit (what it made of the target), before (what that was), user_name,
+ *     user_email → commit, changes. The target gets a commit without what the merge changed. Errors: Conflict (later commits changed
+ *     the same lines; details: conflicts), Invalid (nothing of it is there), as land.
  * op "hold": repo, into, sources [members of op merge that differ from one to the next: source, keep, agent …], onto (commit, or
  *     absent: the target's tip), disjoint, avoid [path], and the other members of op merge → merges [answer of op merge, or {error}], in
  *     the same order: each source merged on top of those before that stand. With disjoint a source that changes a path which one of them or

@@ -28,6 +28,7 @@ static const struct worker_op ops[] = {
 	{"recall", WORKER_REPO, NULL, op_recall, NULL},
 	{"next", WORKER_REPO | WORKER_VIEW, view_prepare_lock, op_next, view_finish},
 	{"sync", WORKER_REPO | WORKER_VIEW, sync_prepare, op_sync, sync_finish},
+	{"undo", WORKER_REPO, NULL, op_undo, NULL},
 	{"uncreate", WORKER_REPO, NULL, op_uncreate, NULL},
 	{"ignored", WORKER_REPO, NULL, op_ignored, NULL},
 	{"leftovers", WORKER_REPO, NULL, op_leftovers, NULL},

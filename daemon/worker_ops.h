@@ -13,6 +13,7 @@ int op_audit(struct worker *w, json_t *ret, struct err *reterr);
 int create_prepare(struct worker *w, struct err *reterr);
 int op_create(struct worker *w, json_t *ret, struct err *reterr);
 void create_finish(struct worker *w);
+int op_undo(struct worker *w, json_t *ret, struct err *reterr);
 int op_uncreate(struct worker *w, json_t *ret, struct err *reterr);
 int op_materialize(struct worker *w, json_t *ret, struct err *reterr);
 int op_ignored(struct worker *w, json_t *ret, struct err *reterr);

@@ -53,7 +53,7 @@ extern const struct command cmd_diff, cmd_log, cmd_materialize, cmd_apply;
 /* cmd_merge.c: into the target, and what is known of merging */
 extern const struct command cmd_merge, cmd_merge_learn;
 /* cmd_history.c: merges that were tried */
-extern const struct command cmd_merge_history, cmd_merge_explain;
+extern const struct command cmd_merge_history, cmd_merge_explain, cmd_merge_undo;
 /* cmd_audit.c: what happened */
 extern const struct command cmd_audit, cmd_events;
 /* cmd_policy.c: who may do what */

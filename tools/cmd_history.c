@@ -81,34 +81,77 @@ const struct command cmd_merge_history = {
 	.run = run_merge_history,
 };
 
-/* One conflict that a rule resolved: the sides, what it became, why, and what else was said. */
-static void print_resolution(const char *path, const json_t *o)
+static const char *verdict_text(const json_t *said)
 {
-	json_t *other;
-	size_t i;
+	const char *verdict = jstr(said, "verdict");
 
-	printf("  ");
-	out_text(stdout, path);
-	printf(":%lld: ", jint(o, "line"));
-	out_text(stdout, jstr(o, "does"));
-	merge_print_record(o);
-	(void)putchar('\n');
-	merge_print_lines("<", OUT_RED, jstr(o, "ours"));
-	merge_print_lines(">", OUT_GREEN, jstr(o, "theirs"));
-	merge_print_lines("=", OUT_BOLD, jstr(o, "text"));
-	json_array_foreach (json_object_get(o, "candidates"), i, other) {
-		printf("    also said, and not taken");
-		merge_print_record(other);
-		printf(":\n");
-		merge_print_lines("=", OUT_DIM, jstr(other, "text"));
-	}
+	return strcmp(verdict, "wrong") == 0   ? "; it was wrong, by what people made of it"
+	       : strcmp(verdict, "right") == 0 ? "; it was right, by what people made of it"
+					       : "";
 }
 
-static void print_explained(const json_t *record, const json_t *result)
+/* Who said what of a conflict, and why; below it the text. */
+static void print_said(const json_t *said)
 {
-	json_t *file, *o;
+	bool taken = json_is_true(json_object_get(said, "taken"));
+	bool person = strcmp(jstr(said, "who"), "person") == 0;
+
+	printf("    %s", taken ? "" : "not taken: ");
+	if (person) {
+		out_text(stdout, jstr(said, "name"));
+		printf(" kept (%s, commit ", jstr(said, "class"));
+		out_id(stdout, jstr(said, "reason"));
+		printf("):\n");
+	} else {
+		out_text(stdout, jstr(said, "reason"));
+		printf(" (%s ", jstr(said, "who"));
+		out_text(stdout, jstr(said, "name"));
+		printf(": right in %lld of %lld past conflicts%s):\n", jint(said, "right"),
+		       jint(said, "fired"), verdict_text(said));
+	}
+	if (*jstr(said, "text"))
+		merge_print_lines("=", taken ? OUT_BOLD : OUT_DIM, jstr(said, "text"));
+	else
+		printf("      = (nothing)\n");
+}
+
+static void print_hunk(const json_t *hunk)
+{
+	json_t *said;
+	size_t i;
+
+	printf("  %s", out_on(OUT_BOLD));
+	out_text(stdout, jstr(hunk, "path"));
+	printf(":%lld%s", jint(hunk, "line"), out_off(OUT_BOLD));
+	if (*jstr(hunk, "declaration")) {
+		printf(", in ");
+		out_text(stdout, jstr(hunk, "declaration"));
+	}
+	(void)putchar('\n');
+	merge_print_lines("<", OUT_RED, jstr(hunk, "ours"));
+	merge_print_lines(">", OUT_GREEN, jstr(hunk, "theirs"));
+	json_array_foreach (json_object_get(hunk, "said"), i, said)
+		print_said(said);
+	if (!i)
+		printf("    no rule had an answer\n");
+}
+
+/* A path that was left; its lines only where they are not told already. */
+static void print_unresolved(const json_t *conflict, bool told)
+{
+	json_t *copy = json_copy((json_t *)conflict);
+
+	if (told)
+		(void)json_object_del(copy, "hunks");
+	merge_print_conflict(copy);
+	json_decref(copy);
+}
+
+static void print_explained(const json_t *record, const json_t *result, const json_t *hunks)
+{
+	json_t *o;
 	char when[40];
-	size_t i, k;
+	size_t i;
 
 	printf("merge %lld, %s: ", jint(record, "merge"), out_clock(jstr(record, "time"), when));
 	out_text(stdout, jstr(record, "source"));
@@ -127,15 +170,14 @@ static void print_explained(const json_t *record, const json_t *result)
 	printf("\nin ");
 	out_text(stdout, jstr(record, "repository"));
 	(void)putchar('\n');
-	if (json_array_size(json_object_get(result, "resolved")) > 0)
-		printf("Resolved by rule (< the target's, > the source's, = what it became):\n");
-	json_array_foreach (json_object_get(result, "resolved"), i, file)
-		json_array_foreach (json_object_get(file, "conflicts"), k, o)
-			print_resolution(jstr(file, "path"), o);
+	if (json_array_size(hunks) > 0)
+		printf("Conflicts of lines (< the target's, > the source's, = what was said):\n");
+	json_array_foreach (hunks, i, o)
+		print_hunk(o);
 	if (json_array_size(json_object_get(result, "conflicts")) > 0)
-		printf("Conflicts:\n");
+		printf("Left as conflicts:\n");
 	json_array_foreach (json_object_get(result, "conflicts"), i, o)
-		merge_print_conflict(o);
+		print_unresolved(o, json_array_size(hunks) > 0);
 	json_array_foreach (json_object_get(result, "notes"), i, o) {
 		printf("note: ");
 		out_text(stdout, json_string_value(o));
@@ -146,22 +188,31 @@ static void print_explained(const json_t *record, const json_t *result)
 	ctl_print_changes(json_object_get(result, "changes"));
 }
 
+int merge_number(struct ctl *c, size_t at, long long *ret)
+{
+	const char *word = c->args.words[at];
+	char *end;
+
+	*ret = strtoll(word, &end, 10);
+	return *ret < 1 || *end ? ctl_usage(c, "MERGE is a number of merge history, not '%s'", word)
+				: CTL_OK;
+}
+
 static int run_merge_explain(struct ctl *c)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL;
-	const char *word = c->args.words[0];
-	char *end;
-	long long id = strtoll(word, &end, 10);
-	int r;
+	long long id;
+	int r = merge_number(c, 0, &id);
 
-	if (id < 1 || *end)
-		return ctl_usage(c, "MERGE is a number of merge history, not '%s'", word);
+	if (r != CTL_OK)
+		return r;
 	r = client_call(c, "MergeExplain", json_pack("{s:I}", "merge", (json_int_t)id), &reply);
 	if (r != 0)
 		return r;
 	if (c->json)
 		return ctl_json(reply);
-	print_explained(json_object_get(reply, "record"), json_object_get(reply, "result"));
+	print_explained(json_object_get(reply, "record"), json_object_get(reply, "result"),
+			json_object_get(reply, "hunks"));
 	return CTL_OK;
 }
 
@@ -172,8 +223,46 @@ const struct command cmd_merge_explain = {
 	.help = "say what a merge did, conflict by conflict, and why",
 	.about =
 		"For each conflict: both sides' lines, what it became, which rule said so and how often "
-		"that rule was right, and what was said and not taken. MERGE is the number that merge "
+		"that rule was right, what was said and not taken, and what a person made of it later. MERGE is the number that merge "
 		"printed and merge history lists.",
 	.example = "agentfsctl merge explain 12",
 	.run = run_merge_explain,
+};
+
+static int run_merge_undo(struct ctl *c)
+{
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	long long id;
+	int r = merge_number(c, 0, &id);
+
+	if (r != CTL_OK)
+		return r;
+	r = client_call(c, "MergeUndo", json_pack("{s:I}", "merge", (json_int_t)id), &reply);
+	if (r != 0)
+		return r;
+	if (c->json)
+		return ctl_json(reply);
+	printf("merge %lld, ", id);
+	out_text(stdout, jstr(reply, "source"));
+	printf(" -> ");
+	out_text(stdout, jstr(reply, "into"));
+	printf(": %sundone%s as ", out_on(OUT_GREEN), out_off(OUT_GREEN));
+	out_id(stdout, jstr(reply, "commit"));
+	(void)putchar('\n');
+	ctl_print_changes(json_object_get(reply, "changes"));
+	return CTL_OK;
+}
+
+const struct command cmd_merge_undo = {
+	.name = "merge undo",
+	.group = "Work",
+	.args = "MERGE",
+	.help = "take a merge back, in a new commit on its target",
+	.about =
+		"What the merge changed is reverted on top of the target as it is now; what came later "
+		"stays, and a target that is checked out is updated. Refused where later commits changed "
+		"the same lines. What rules resolved in that merge counts as wrong from then on. For "
+		"git the branch stays merged: git revert of the new commit brings its changes back.",
+	.example = "agentfsctl merge undo 12",
+	.run = run_merge_undo,
 };

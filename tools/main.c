@@ -33,6 +33,7 @@ const struct command *const commands[] = {
 	&cmd_merge_learn,
 	&cmd_merge_history,
 	&cmd_merge_explain,
+	&cmd_merge_undo,
 	&cmd_merge,
 	&cmd_apply,
 	&cmd_rollback,

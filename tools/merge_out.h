@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "cmd.h"
 #include "out.h"
 
 /* Parts of merges as people read them. */
@@ -15,3 +16,6 @@ void merge_print_lines(const char *mark, enum out_color color, const char *text)
 
 /* Path, kind and reason, and the lines to look at. */
 void merge_print_conflict(const json_t *conflict);
+
+/* The number of a merge that is word `at`. Returns CTL_OK, or CTL_USAGE after having said what is wrong. */
+int merge_number(struct ctl *c, size_t at, long long *ret);

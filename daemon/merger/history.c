@@ -112,7 +112,7 @@ void history_write(struct daemon *d, const json_t *merged, int64_t merge)
 			    .attempt = {.merge = merge,
 					.time = sys_now_ns(),
 					.repository = text_of(merged, "repository"),
-					.source = text_of(merged, "source"),
+					.source = text_of(merged, "source_branch"),
 					.into = text_of(merged, "into"),
 					.ours = text_of(merged, "target"),
 					.theirs = text_of(merged, "source_commit"),

@@ -8,7 +8,7 @@
 /* The history of conflicts between its tables (state_history.h) and what workers are told and tell. What cannot be read
  * or written is logged, and the merge goes on without. */
 
-/* Keeps the conflicts of a merge that was tried (type Merged, with `repository` and `source_commit`), under its number. */
+/* Keeps the conflicts of a merge that was tried (type Merged, with `repository`), under its number. */
 void history_write(struct daemon *d, const json_t *merged, int64_t merge);
 
 /* Adds to a worker's request what is known of a repository (any path in it that its worker was asked by): `pending`,

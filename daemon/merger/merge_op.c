@@ -320,6 +320,9 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 		r = json_object_set_new(ret, "onto", oid_json(&m->ours));
 	if (r == 0)
 		r = json_object_set_new(ret, "source_commit", oid_json(&m->theirs));
+	if (r == 0)
+		r = json_object_set_new(ret, "source_branch",
+					worker_text(m->source, strlen(m->source)));
 	if (r == 0 && m->dry_run && done)
 		r = json_object_set_new(ret, "would", oid_json(&m->commit));
 	if (r < 0)

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Merges that were tried: what became of each, and why. A peer sees its own, root all. */
+#include <errno.h>
 #include <string.h>
 
 #include "cleanup.h"
+#include "history.h"
+#include "log.h"
 #include "methods.h"
 #include "op.h"
+#include "state_history.h"
 #include "sys.h"
 
-enum { HISTORY_DEFAULT = 50 };
+enum { HISTORY_DEFAULT = 50, LOOKED_MAX = 4 };
 
 struct history {
 	uid_t uid;
@@ -88,47 +92,144 @@ static int one(const struct state_merge *m, void *user)
 	return h->last > 0 ? 0 : 1;
 }
 
-void method_merge_history(struct daemon *d, struct call *c)
+static void answer_history(struct op *op)
 {
-	struct history h = {.uid = c->uid,
+	const struct call *c = op->call;
+	struct history h = {.uid = op->uid,
 			    .repository = arg_str(c, "repository"),
 			    .path = arg_str(c, "path"),
 			    .last = arg_int(c, "last", HISTORY_DEFAULT),
 			    .merges = json_array()};
 	_cleanup_(err_release) struct err e = ERR_INIT;
-	struct fault f = FAULT_INIT;
+	int r = state_merges(op->d->db, 0, one, &h, &e);
 
-	if (h.last < 1)
-		(void)fault_set(&f, "Invalid", "the number of merges to show is 1 or more");
-	else if (state_merges(d->db, 0, one, &h, &e) < 0)
-		(void)fault_set(&f, "Internal", "%s", err_text(&e));
-	if (f.message) {
-		json_decref(h.merges);
-		call_fault(c, &f);
-	} else {
-		call_reply(c, json_pack("{s:o}", "merges", h.merges));
-	}
 	json_decref(h.result);
+	if (r < 0) {
+		json_decref(h.merges);
+		op_fail(op, "Internal", "%s", err_text(&e));
+		return;
+	}
+	op_end(op, json_pack("{s:o}", "merges", h.merges), NULL);
 }
+
+/* --- what people made of earlier merges is looked for first --- */
+
+static void look_next(struct op *op);
+
+/* A repository that is gone, or another's, is no reason not to answer. */
+static void on_looked(struct op *op, json_t *ok, struct fault *f)
+{
+	if (ok)
+		history_recalled(op->d, ok);
+	look_next(op);
+}
+
+/* op->result: repositories that are still to be looked at. */
+static void look_next(struct op *op)
+{
+	size_t n = json_array_size(op->result);
+	json_t *q, *repository;
+
+	if (n == 0) {
+		(*(const op_fn *)op->data)(op);
+		return;
+	}
+	repository = json_incref(json_array_get(op->result, n - 1));
+	(void)json_array_remove(op->result, n - 1);
+	q = op_request(op, "recall");
+	(void)json_object_set(q, "repo", repository);
+	history_knows(op->d, json_string_value(repository), q);
+	json_decref(repository);
+	op_task(op, q, on_looked);
+}
+
+static void look(struct op *op)
+{
+	op->result = history_pending(op->d);
+	while (json_array_size(op->result) > LOOKED_MAX)
+		(void)json_array_remove(op->result, 0);
+	look_next(op);
+}
+
+static op_fn finish_history = answer_history;
+
+void method_merge_history(struct daemon *d, struct call *c)
+{
+	struct op *op = op_new(d, c, NULL, "merge history");
+
+	if (!op)
+		return;
+	op->data = &finish_history;
+	if (arg_int(c, "last", HISTORY_DEFAULT) < 1)
+		op_fail(op, "Invalid", "the number of merges to show is 1 or more");
+	else
+		op_begin(op, look);
+}
+
+/* --- one merge --- */
+
+static json_t *said_json(const struct state_said *said)
+{
+	return json_pack("{s:s,s:s,s:b,s:s,s:s,s:s,s:I,s:I,s:o}", "who", said->who, "name",
+			 said->name, "taken", said->taken, "text", said->text, "class", said->class,
+			 "reason", said->reason, "fired", (json_int_t)said->fired, "right",
+			 (json_int_t)said->right, "verdict", text_or_null(said->verdict));
+}
+
+/* Newest hunk first, so each new one goes to the front. */
+static int tell_hunk(const struct state_hunk *h, const struct state_said *said, void *user)
+{
+	json_t *hunks = user, *o = json_array_get(hunks, 0);
+
+	if (json_integer_value(json_object_get(o, "hunk")) != h->id) {
+		o = json_pack("{s:I,s:s,s:I,s:s,s:s,s:s,s:s,s:o,s:[]}", "hunk", (json_int_t)h->id,
+			      "path", h->path, "line", (json_int_t)h->line, "base", h->base, "ours",
+			      h->ours, "theirs", h->theirs, "language", h->language, "declaration",
+			      text_or_null(h->declaration), "said");
+		if (!o || json_array_insert_new(hunks, 0, o) < 0)
+			return -ENOMEM;
+	}
+	if (said)
+		(void)json_array_append_new(json_object_get(o, "said"), said_json(said));
+	return 0;
+}
+
+static void answer_explain(struct op *op)
+{
+	int64_t id = arg_int(op->call, "merge", 0);
+	struct history h = {.uid = op->uid, .last = 1, .merges = json_array()};
+	const struct state_history_filter f = {.merge = id, .limit = INT32_MAX};
+	_cleanup_(err_release) struct err e = ERR_INIT;
+	json_t *hunks = json_array();
+	int r = id > 0 ? state_merges(op->d->db, id, one, &h, &e) : 0;
+
+	/* Its conflicts as they were told then stand in the result as well. */
+	if (r >= 0 && h.result && state_history(op->d->db, &f, tell_hunk, hunks, &e) < 0)
+		(void)log_warning(e.code, "%s: explaining without it", err_text(&e));
+	if (r < 0)
+		op_fail(op, "Internal", "%s", err_text(&e));
+	else if (!h.result)
+		op_fail(op, "NotFound",
+			"there is no merge %lld: agentfsctl merge history lists them",
+			(long long)id);
+	else
+		op_end(op,
+		       json_pack("{s:O,s:O,s:O}", "record", json_array_get(h.merges, 0), "result",
+				 h.result, "hunks", hunks),
+		       NULL);
+	json_decref(h.merges);
+	json_decref(h.result);
+	json_decref(hunks);
+}
+
+static op_fn finish_explain = answer_explain;
 
 void method_merge_explain(struct daemon *d, struct call *c)
 {
-	int64_t id = arg_int(c, "merge", 0);
-	struct history h = {.uid = c->uid, .last = 1, .merges = json_array()};
-	_cleanup_(err_release) struct err e = ERR_INIT;
-	struct fault f = FAULT_INIT;
+	struct op *op = op_new(d, c, NULL, "merge explain");
 
-	if (id > 0 && state_merges(d->db, id, one, &h, &e) < 0)
-		(void)fault_set(&f, "Internal", "%s", err_text(&e));
-	else if (!json_array_size(h.merges))
-		(void)fault_set(&f, "NotFound",
-				"there is no merge %lld: agentfsctl merge history lists them",
-				(long long)id);
-	if (f.message)
-		call_fault(c, &f);
-	else
-		call_reply(c, json_pack("{s:O,s:O}", "record", json_array_get(h.merges, 0),
-					"result", h.result));
-	json_decref(h.merges);
-	json_decref(h.result);
+	if (!op)
+		return;
+	op->data = &finish_explain;
+	op_begin(op, look);
 }

@@ -62,6 +62,9 @@ int state_said_judge(struct state *s, int64_t hunk, const char *name, const char
 /* The same for everything that resolvers and models had their way with in a merge. */
 int state_merge_judge(struct state *s, int64_t merge, const char *verdict, struct err *reterr);
 
+/* The merge's state is "undone" from now on. */
+int state_merge_undone(struct state *s, int64_t merge, struct err *reterr);
+
 /* Forgets what is older than HISTORY_DAYS_MAX, and the oldest hunks over HISTORY_HUNKS_MAX. */
 int state_history_prune(struct state *s, uint64_t now, struct err *reterr);
 

@@ -169,6 +169,13 @@ int state_merge_judge(struct state *s, int64_t merge, const char *verdict, struc
 			    v, ARRAY_SIZE(v), reterr);
 }
 
+int state_merge_undone(struct state *s, int64_t merge, struct err *reterr)
+{
+	const struct value v[] = {{NULL, merge}};
+
+	return write_values(s, "UPDATE merges SET state = 'undone' WHERE id = ?1", v, 1, reterr);
+}
+
 int state_history_prune(struct state *s, uint64_t now, struct err *reterr)
 {
 	const uint64_t age = (uint64_t)HISTORY_DAYS_MAX * 86400 * 1000000000;
