@@ -68,7 +68,7 @@ def test_driver__bad_input_is_one_sentence_and_changes_nothing(tmp):
     put(os.path.join(tmp, "b"), "x\0y")
     put(os.path.join(tmp, "o"), "x\0z")
     for args, status, words in (((), 2, "BASE, OURS and THEIRS are needed"), (("a", "b", "c", "d", "e"), 2, "needed"),
-                                (("--style", "x", "b", "o", "b"), 2, "merge or diff3, not 'x'"),
+                                (("--style", "x", "b", "o", "b"), 2, "zdiff3, not 'x'"),
                                 (("--marker-size", "0", "b", "o", "b"), 2, "from 1 to 1000, not '0'"),
                                 (("nowhere", "o", "b"), 129, "cannot read 'nowhere': No such file"),
                                 (("b", "o", "b", "pic.png"), 1, "'pic.png' is not text")):
