@@ -228,6 +228,18 @@ static int add_role(struct buf *b, const struct layers *l)
 	return r;
 }
 
+/* A merger whose role has no rules of its own writes what was handed to it: its scope. */
+static int add_handed(struct buf *b, const struct layers *l, const char *const *scopes, size_t n)
+{
+	const struct config_list *own = pick_list(l->role_part ? &l->role_part->write : NULL,
+						  l->role_top ? &l->role_top->write : NULL);
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0 && (!own || !own->n); i++)
+		r = add_rule(b, "write", scopes[i], NULL);
+	return r;
+}
+
 /* What is handed out is what policy.c makes of it, so that it cannot be refused later. */
 static int canonical(const char *text, char **ret, struct err *reterr)
 {
@@ -267,6 +279,8 @@ int config_policy_text(const struct config *c, const char *repository, const cha
 			return unknown(c, l.part, department, false, reterr);
 	}
 	r = add_role(&b, &l);
+	if (r == 0 && strcmp(role, "merger") == 0)
+		r = add_handed(&b, &l, scopes, nscopes);
 	if (r == 0)
 		r = add_scopes(&b, scopes, nscopes, d, reterr);
 	if (r == -ENOMEM)

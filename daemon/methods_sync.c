@@ -182,15 +182,17 @@ static void on_synced(struct op *op, json_t *ok, struct fault *f)
 static void sync_task(struct op *op)
 {
 	struct view *v = op_view(op);
-	const char *to;
+	const char *to, *style;
 	json_t *q;
 
 	if (!v)
 		return;
 	to = arg_str(op->call, "to");
+	style = arg_str(op->call, "style");
 	q = op_view_request(op, "sync", v);
 	(void)json_object_set_new(q, "to", to ? json_string(to) : json_null());
 	(void)json_object_set_new(q, "markers", json_boolean(arg_bool(op->call, "markers")));
+	(void)json_object_set_new(q, "style", json_string(style ? style : "merge"));
 	(void)json_object_set_new(q, "dry_run", json_boolean(arg_bool(op->call, "dry_run")));
 	op_task(op, q, on_synced);
 }

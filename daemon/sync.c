@@ -324,6 +324,7 @@ int op_sync(struct worker *w, json_t *ret, struct err *reterr)
 	int r;
 
 	p.markers = worker_bool(w, "markers");
+	p.style = worker_str(w, "style");
 	(void)json_object_set_new(ret, "notes", json_array());
 	if (w->worktree)
 		return err_set_id(

@@ -40,6 +40,7 @@ struct sync_plan {
 	struct err *err;
 	json_t *ret;
 	bool markers;
+	const char *style; /* of markers: "merge", "diff3", "zdiff3"; NULL: merge */
 
 	git_oid base, old_tip, tip, next,
 		head; /* base commit; branch; view's HEAD; new base; HEAD then */

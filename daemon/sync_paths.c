@@ -208,6 +208,10 @@ static int with_markers(struct sync_plan *p, const struct tree_entry *e[3], stru
 		if (b[i] && git_blob_is_binary(b[i]))
 			r = GIT_EUSER;
 	}
+	if (p->style && strcmp(p->style, "merge") != 0)
+		opts.flags |= strcmp(p->style, "diff3") == 0 ? GIT_MERGE_FILE_STYLE_DIFF3
+							     : GIT_MERGE_FILE_STYLE_ZDIFF3;
+	opts.ancestor_label = names[0];
 	opts.our_label = names[1];
 	opts.their_label = names[2];
 	if (r == 0)

@@ -58,7 +58,7 @@
  * op "next": new_branch, → base_commit (tip of the old branch), branch, branch_made, branch_was as for create;
  *     moves the view's own HEAD and ref through viewctl. Dirty: the view has commits that its branch
  *     lacks (materialize first). refs/agentfs/base/<view-id> stays: the image's tree needs it.
- * op "sync": to (revision, or null: the target's tip), markers, dry_run, new_branch (of the next task; HEAD and
+ * op "sync": to (revision, or null: the target's tip), markers, style (of them: merge, diff3, zdiff3), dry_run, new_branch (of the next task; HEAD and
  *     files then begin there) → moved, from, to and base_commit (commits), tree, image, head, files,
  *     merged [path], merge, merging, conflicts [{path, kind, reason}], branch_made, target (new_branch: the branch that `to` names), notes; the view is on the
  *     new base when moved. Errors: as materialize; Invalid (no target), Unsupported (git worktree),

@@ -34,6 +34,8 @@ const struct command *const commands[] = {
 	&cmd_merge_history,
 	&cmd_merge_explain,
 	&cmd_merge_undo,
+	&cmd_merge_resolve,
+	&cmd_merge_html,
 	&cmd_merge,
 	&cmd_apply,
 	&cmd_rollback,

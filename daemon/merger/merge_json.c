@@ -6,6 +6,7 @@
 
 #include "diff.h"
 #include "odb.h"
+#include "treewalk.h"
 #include "worker_run.h"
 
 static json_t *text(const char *s)
@@ -57,4 +58,33 @@ int merge_changes_json(struct worker *w, const git_oid *from, const git_oid *to,
 	git_tree_free(a);
 	git_tree_free(b);
 	return r;
+}
+
+static int add_path(const struct tree_delta *d, void *user)
+{
+	json_t *paths = user;
+
+	(void)json_array_append_new(paths, text(d->path));
+	return json_array_size(paths) > MERGE_TOUCHED_MAX;
+}
+
+json_t *merge_touched_json(git_repository *git, const git_oid *ours, const git_oid *theirs)
+{
+	json_t *paths = json_array();
+	git_commit *a = NULL, *b = NULL;
+	git_oid base;
+	int r = git_merge_base(&base, git, ours, theirs);
+
+	if (r == 0)
+		r = git_commit_lookup(&a, git, &base);
+	if (r == 0)
+		r = git_commit_lookup(&b, git, theirs);
+	if (r == 0)
+		r = tree_diff(git, git_commit_tree_id(a), git_commit_tree_id(b), add_path, paths);
+	git_commit_free(a);
+	git_commit_free(b);
+	if (r == 0)
+		return paths;
+	json_decref(paths);
+	return NULL;
 }

@@ -291,7 +291,7 @@ static json_t *oid_json(const git_oid *id)
 static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 {
 	bool conflict = m->out.conflicts.n > 0, done = !conflict && !m->up_to_date;
-	json_t *changes = json_array(), *resolved = m->out.resolved.files;
+	json_t *changes = json_array(), *resolved = m->out.resolved.files, *touched;
 	int r = json_object_update_new(
 		ret, json_pack("{s:o,s:o,s:o,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "source",
 			       worker_text(m->source, strlen(m->source)), "into",
@@ -318,6 +318,10 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 
 	if (r == 0 && m->hold && done)
 		r = json_object_set_new(ret, "onto", oid_json(&m->ours));
+	touched = conflict ? merge_touched_json(m->w->repo.git, &m->ours, &m->theirs) : NULL;
+	if (r == 0 && touched)
+		r = json_object_set(ret, "touched", touched);
+	json_decref(touched);
 	if (r == 0)
 		r = json_object_set_new(ret, "source_commit", oid_json(&m->theirs));
 	if (r == 0)
