@@ -31,6 +31,7 @@ const struct method methods[] = {
 	{"Thaw", true, method_thaw},
 	{"Merge", true, method_merge},
 	{"Learn", true, method_learn},
+	{"MergePredict", false, method_merge_predict},
 	{"MergeHistory", false, method_merge_history},
 	{"MergeExplain", false, method_merge_explain},
 	{"MergeUndo", true, method_merge_undo},

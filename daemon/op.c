@@ -216,6 +216,8 @@ json_t *op_view_request(const struct op *op, const char *name, const struct view
 		(void)json_object_set_new(q, "git", json_string(row->git));
 		(void)json_object_set_new(q, "peers", peers(v));
 	}
+	if (v->stats.seq)
+		(void)json_object_set_new(q, "journal", json_integer((json_int_t)v->stats.seq));
 	op_add_user(op, q, *row->worktree ? row->worktree : row->repository);
 	return q;
 }

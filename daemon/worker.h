@@ -19,7 +19,7 @@
  *     path in it (the main worktree, a linked one, its git folder or a bare repository).
  * Peer check: peer_uid is 0 or owns the repository, or the repository's owner granted it
  * (config `agentfs.grant = <user>`, repeatable); else Denied.
- * Every request about a view has also: view_dir (STATE/views/<agent>), sock (its viewctl socket, or
+ * Every request about a view has also: journal (number of its journal's last record as far as the daemon knows), view_dir (STATE/views/<agent>), sock (its viewctl socket, or
  * absent when the server is away: the snapshot is then what the files hold); where its git is a
  * worktree: git "worktree" and peers [branches of the repository's other views].
  *
@@ -76,6 +76,9 @@
  *     key}]}}] → recalled [{merge, state ("resolved", "judged", "gone", or as it was), commit, by, hunks [{hunk, and of an open
  *     merge path, base, ours, theirs, kept, class, said [{resolver, verdict}], of a watched one verdict}]}]: what people
  *     made of earlier merges (recall.c); absent where nothing is new.
+ * op "predict": repo, into, sources [{name, source, source_commit (or absent: its tip)}], and the other members of op merge → merges
+ *     [answer of a dry run of op merge, source being the name, or {source, state "error", id, error}], order [name]; as much as
+ *     unreachable objects is written.
  * op "undo": repo, into, source, merge (its number), commit (what it made of the target), before (what that was), user_name,
  *     user_email → commit, changes. The target gets a commit without what the merge changed. Errors: Conflict (later commits changed
  *     the same lines; details: conflicts), Invalid (nothing of it is there), as land.

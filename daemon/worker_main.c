@@ -25,6 +25,7 @@ static const struct worker_op ops[] = {
 	{"land", WORKER_REPO, NULL, op_land, NULL},
 	{"drop-held", WORKER_REPO, NULL, op_drop_held, NULL},
 	{"learn", WORKER_REPO, NULL, op_learn, NULL},
+	{"predict", WORKER_REPO, NULL, op_predict, NULL},
 	{"recall", WORKER_REPO, NULL, op_recall, NULL},
 	{"next", WORKER_REPO | WORKER_VIEW, view_prepare_lock, op_next, view_finish},
 	{"sync", WORKER_REPO | WORKER_VIEW, sync_prepare, op_sync, sync_finish},

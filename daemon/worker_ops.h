@@ -22,6 +22,7 @@ int op_diff(struct worker *w, json_t *ret, struct err *reterr);
 int op_learn(struct worker *w, json_t *ret, struct err *reterr);
 int op_recall(struct worker *w, json_t *ret, struct err *reterr);
 int op_log(struct worker *w, json_t *ret, struct err *reterr);
+int op_predict(struct worker *w, json_t *ret, struct err *reterr);
 int op_preserve(struct worker *w, json_t *ret, struct err *reterr);
 int op_close(struct worker *w, json_t *ret, struct err *reterr);
 int op_merge(struct worker *w, json_t *ret, struct err *reterr);

@@ -54,6 +54,8 @@ extern const struct command cmd_diff, cmd_log, cmd_materialize, cmd_apply;
 extern const struct command cmd_merge, cmd_merge_learn;
 /* cmd_history.c: merges that were tried */
 extern const struct command cmd_merge_history, cmd_merge_explain, cmd_merge_undo;
+/* cmd_predict.c: how merges would go */
+extern const struct command cmd_merge_predict;
 /* cmd_resolve.c: conflicts in a view */
 extern const struct command cmd_merge_resolve;
 /* cmd_merge_html.c: a page of them */

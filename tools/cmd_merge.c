@@ -76,20 +76,39 @@ void merge_print_conflict(const json_t *conflict)
 		print_hunk(hunk);
 }
 
-/* A file whose conflicts were all resolved: each with who did it, and how far that may be believed. */
-static void print_resolved(const json_t *file)
+/* A file whose conflicts were all resolved: each with who did it, how far that may be believed, and why. */
+static void add_resolved(struct out_table *t, const json_t *m, const json_t *file)
 {
 	json_t *answer;
 	size_t i;
 
 	json_array_foreach (json_object_get(file, "conflicts"), i, answer) {
-		printf("  ");
-		out_text(stdout, jstr(file, "path"));
-		printf(":%lld: ", jint(answer, "line"));
-		out_text(stdout, jstr(answer, "does"));
-		merge_print_record(answer);
-		(void)putchar('\n');
+		_cleanup_free_ char *where = NULL, *evidence = NULL;
+
+		if (asprintf(&where, "%s:%lld", jstr(file, "path"), jint(answer, "line")) < 0)
+			where = NULL;
+		if (asprintf(&evidence, "right in %lld of %lld", jint(answer, "right"),
+			     jint(answer, "fired")) < 0)
+			evidence = NULL;
+		out_row(t, OUT_PLAIN,
+			(const char *[]){where, jstr(m, "tier"), jstr(answer, "resolver"), evidence,
+					 jstr(answer, "does")});
 	}
+}
+
+static void print_resolved(const json_t *m)
+{
+	_cleanup_(out_table_release) struct out_table t = {.columns = 5};
+	const json_t *files = json_object_get(m, "resolved");
+	json_t *file;
+	size_t i;
+
+	if (!json_array_size(files))
+		return;
+	out_row(&t, OUT_BOLD, (const char *[]){"RESOLVED", "TIER", "BY", "EVIDENCE", "BECAUSE"});
+	json_array_foreach (files, i, file)
+		add_resolved(&t, m, file);
+	out_table_print(stdout, &t);
 }
 
 static const char *merge_state(const char *state)
@@ -132,26 +151,25 @@ static bool print_merged(struct ctl *c, const json_t *m)
 			merge_print_conflict(item);
 	else
 		ctl_print_changes(json_object_get(m, "changes"));
-	if (json_array_size(json_object_get(m, "resolved")) > 0)
-		printf("Resolved by rule:\n");
-	json_array_foreach (json_object_get(m, "resolved"), i, item)
-		print_resolved(item);
+	print_resolved(m);
 	ctl_notes(c, m, "notes");
 	return conflict;
 }
 
-/* The view's git has every object of the repository, but the branches as they were when it was made:
- * the target is merged there by its id. */
+/* What to do about a conflict. A dry run has no number: the real one has to come first. */
 static void print_way_out(const json_t *m)
 {
-	bool branch = strchr(jstr(m, "source"), '/') != NULL;
+	long long number = jint(m, "merge");
 
-	printf(branch ? "Nothing was changed. In a view of "
-		      : "Nothing was changed. In the view of ");
-	out_text(stdout, jstr(m, "source"));
-	printf(": git merge ");
-	out_quoted(stdout, *jstr(m, "target") ? jstr(m, "target") : jstr(m, "into"));
-	printf(", mend the paths above, commit, then merge again.\n");
+	if (!number) {
+		printf("Nothing was changed. A merge that is no dry run gets a number, by which it "
+		       "can be resolved.\n");
+		return;
+	}
+	printf("Nothing was changed. Next: agentfsctl merge resolve %lld puts the conflict into the "
+	       "source's view, with --agent NAME into a new one; agentfsctl merge explain %lld and "
+	       "merge html FILE %lld show all of it.\n",
+	       number, number, number);
 }
 
 static int run_merge(struct ctl *c)

@@ -31,6 +31,7 @@ const struct command *const commands[] = {
 	&cmd_log,
 	&cmd_materialize,
 	&cmd_merge_learn,
+	&cmd_merge_predict,
 	&cmd_merge_history,
 	&cmd_merge_explain,
 	&cmd_merge_undo,

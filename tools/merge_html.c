@@ -246,7 +246,7 @@ static void put_paths(FILE *f, const json_t *conflicts)
 
 	if (!json_array_size(conflicts))
 		return;
-	(void)fputs("<h3>Left as conflicts</h3><ul>", f);
+	(void)fputs("<h3>Left as conflicts then</h3><ul>", f);
 	json_array_foreach (conflicts, i, o) {
 		(void)fputs("<li><code>", f);
 		put(f, jstr(o, "path"));
@@ -264,6 +264,7 @@ static void put_paths(FILE *f, const json_t *conflicts)
 
 static void put_facts(FILE *f, const json_t *record, const json_t *result)
 {
+	size_t changed = json_array_size(json_object_get(result, "changes"));
 	const char *state = jstr(record, "state");
 	char when[40];
 
@@ -285,8 +286,9 @@ static void put_facts(FILE *f, const json_t *record, const json_t *result)
 		put_id(f, jstr(record, "commit"));
 		(void)fputs("</code>", f);
 	}
-	(void)fprintf(f, ", %zu paths changed, in <code>",
-		      json_array_size(json_object_get(result, "changes")));
+	if (changed)
+		(void)fprintf(f, ", %zu path%s changed", changed, changed == 1 ? "" : "s");
+	(void)fputs(", in <code>", f);
 	put(f, jstr(record, "repository"));
 	(void)fputs("</code></p>\n", f);
 }

@@ -172,6 +172,8 @@ static int add_resolved(struct merge_op *m, struct buf *b)
 static int message_of(struct merge_op *m, struct buf *b)
 {
 	const char *agent = worker_str(m->w, "agent"), *task = worker_str(m->w, "task");
+	const char *view = worker_str(m->w, "view_id");
+	int64_t seq = worker_int(m->w, "journal", 0);
 	int r = buf_addf(b, m->squash ? "Merge %s into %s (squashed)\n\n" : "Merge %s into %s\n\n",
 			 m->source, m->into);
 
@@ -179,6 +181,8 @@ static int message_of(struct merge_op *m, struct buf *b)
 		r = buf_addf(b, "Agent: %s\n", agent);
 	if (r == 0 && task && *task)
 		r = buf_addf(b, "Task: %s\n", task);
+	if (r == 0 && view && seq > 0)
+		r = buf_addf(b, "Journal: %s 1-%lld\n", view, (long long)seq);
 	if (r == 0)
 		r = buf_addf(b, "Changed: %zu path%s\n", m->changed, m->changed == 1 ? "" : "s");
 	if (r == 0)
