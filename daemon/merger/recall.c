@@ -3,7 +3,7 @@
  * Guarantees: (1) nothing is written; (2) an open attempt is resolved by the first commit found, on the target or the
  * source, whose two parents bring both tips together for the first time; what stands there in place of a conflict is
  * what the person kept; (3) a resolution is wrong where its lines were changed again within FOLLOWERS
- * commits of the target, right where they were not; (4) the work for one attempt is bounded.
+ * commits of the target by somebody who had it before them, right where nobody changed them; (4) the work for one attempt is bounded.
  */
 #include "recall.h"
 
@@ -123,14 +123,14 @@ static const char *recall_open(struct worker *w, const json_t *a, const git_oid 
 	return json_array_size(told) ? "resolved" : "gone";
 }
 
-/* The commits that followed `commit` on the target: the FOLLOWERS-th of them, or its tip. Returns 1 where so many
- * did, 0 where fewer, -errno where the commit is none of the target's any more. */
-static int find_follower(struct worker *w, const char *into, const git_oid *commit, git_oid *ret)
+/* The first FOLLOWERS commits that followed `commit` on the target, by first parents, oldest first. Returns how many,
+ * -errno where the commit is none of the target's any more. */
+static int find_followers(struct worker *w, const char *into, const git_oid *commit,
+			  git_oid ret[FOLLOWERS])
 {
 	git_oid ring[FOLLOWERS], tip;
 	git_revwalk *walk = NULL;
-	size_t n = 0;
-	int r = branch_find(&w->repo, into, false, &tip, NULL);
+	int n = 0, r = branch_find(&w->repo, into, false, &tip, NULL);
 
 	if (r == 0 && !has(w->repo.git, &tip, commit))
 		r = -ENOENT;
@@ -145,11 +145,12 @@ static int find_follower(struct worker *w, const char *into, const git_oid *comm
 	while (r == 0 && n < WALK_MAX && git_revwalk_next(&ring[n % FOLLOWERS], walk) == 0)
 		n++;
 	git_revwalk_free(walk);
-	if (r < 0)
-		return r;
-	/* The ring ends with the oldest: what is behind its last entry came FOLLOWERS commits later. */
-	*ret = n >= FOLLOWERS && n < WALK_MAX ? ring[n % FOLLOWERS] : tip;
-	return n >= FOLLOWERS;
+	if (r < 0 || n == WALK_MAX) /* too far away to be looked for */
+		return r < 0 ? r : -ENOENT;
+	/* Newest first there, and the older ones took the place of the newer. */
+	for (int i = 0; i < n && i < FOLLOWERS; i++)
+		ret[i] = ring[(n - 1 - i) % FOLLOWERS];
+	return n < FOLLOWERS ? n : FOLLOWERS;
 }
 
 /* Whether what rules made of a merge still stands. Returns as recall_open() does. */
@@ -157,22 +158,25 @@ static const char *recall_watched(struct worker *w, const json_t *a, const git_o
 				  json_t *told)
 {
 	struct recall_sides sides;
-	git_oid commit, now;
+	struct recall_later later = {0};
+	git_oid commit, followers[FOLLOWERS];
 	const char *path;
 	json_t *hunks;
-	bool final;
-	int r = git_oid_fromstr(&commit, str(a, "commit"));
+	int r = git_oid_fromstr(&commit, str(a, "commit")), n = 0;
 
 	if (r == 0)
-		r = find_follower(w, str(a, "into"), &commit, &now);
-	final = r > 0 || json_is_true(json_object_get(a, "old"));
+		n = r = find_followers(w, str(a, "into"), &commit, followers);
 	if (r >= 0)
 		r = recall_sides(w->repo.git, &tips[0], &tips[1], &commit, &sides);
 	if (r < 0)
 		return "gone";
+	later = (struct recall_later){.commit = followers,
+				      .n = (size_t)n,
+				      .final = n == FOLLOWERS ||
+					       json_is_true(json_object_get(a, "old"))};
 	json_object_foreach (json_object_get(a, "paths"), path, hunks)
-		(void)recall_stands(w->repo.git, &sides, &now, path, hunks, final, told);
-	return final ? "judged" : NULL;
+		(void)recall_stands(w->repo.git, &sides, &later, path, hunks, told);
+	return later.final ? "judged" : NULL;
 }
 
 static void recall_one(struct worker *w, const json_t *a, const struct memory *memory, json_t *all)

@@ -16,14 +16,13 @@
 
 enum { FILE_MAX = 4 << 20, KEPT_MAX = 8192, BINARY_LOOK = 8000 };
 
-/* A path in the four trees of a merge, and in a later one. */
+/* A path in the four trees of a merge. */
 struct versions {
-	git_blob *blob[SIDES + 2];
-	struct text text[SIDES + 2];
+	git_blob *blob[SIDES + 1];
+	struct text text[SIDES + 1];
 	struct diff3 d;
 	struct replay made; /* what was made of it, beside ours */
 };
-enum { NOW = SIDES + 1 };
 
 static int commit_tree(git_repository *git, const git_oid *id, git_oid *ret)
 {
@@ -78,21 +77,19 @@ static void versions_release(struct versions *v)
 {
 	replay_release(&v->made);
 	diff3_release(&v->d);
-	for (int s = BASE; s <= NOW; s++)
+	for (int s = BASE; s <= KEPT; s++)
 		git_blob_free(v->blob[s]);
 }
 
 /* Returns 1, 0 where the path is not in all of them. */
-static int versions_open(git_repository *git, const struct recall_sides *m, const git_oid *now,
-			 const char *path, struct versions *v)
+static int versions_open(git_repository *git, const struct recall_sides *m, const char *path,
+			 struct versions *v)
 {
 	int r = 1;
 
 	*v = (struct versions){0};
 	for (int s = BASE; s <= KEPT && r > 0; s++)
 		r = load(git, &m->tree[s], path, &v->blob[s], &v->text[s]);
-	if (r > 0 && now)
-		r = load(git, now, path, &v->blob[NOW], &v->text[NOW]);
 	if (r > 0 && diff3(v->text[BASE], v->text[OURS], v->text[THEIRS], &v->d) < 0)
 		r = -ENOMEM;
 	if (r > 0 && replay_open(&v->d, v->text[KEPT], &v->made) < 0)
@@ -175,7 +172,7 @@ int recall_kept(git_repository *git, const struct recall_sides *m, const struct 
 		const char *path, json_t *hunks, json_t *told)
 {
 	struct versions v;
-	int r = versions_open(git, m, NULL, path, &v);
+	int r = versions_open(git, m, path, &v);
 
 	for (size_t i = 0; r > 0 && i < v.d.n; i++) {
 		json_t *hunk = hunk_of(&v, &v.d.v[i], hunks);
@@ -211,34 +208,94 @@ static void lines_of(const struct replay *made, struct text region, size_t *from
 		(*to)++;
 }
 
-int recall_stands(git_repository *git, const struct recall_sides *m, const git_oid *now,
-		  const char *path, json_t *hunks, bool final, json_t *told)
-{
-	struct edits changed = {0};
-	struct versions v;
-	git_oid tree;
-	int r = commit_tree(git, now, &tree);
+/* One hunk that is watched: where it stands in the merged file. */
+struct watched {
+	json_t *hunk;
+	size_t from, to;
+	bool settled;
+};
 
-	if (r < 0)
-		return r;
-	r = versions_open(git, m, &tree, path, &v);
-	if (r > 0 && lines_diff(v.text[KEPT], v.text[NOW], &changed) < 0)
-		r = -ENOMEM;
-	for (size_t i = 0; r > 0 && i < v.d.n; i++) {
-		json_t *hunk = hunk_of(&v, &v.d.v[i], hunks);
-		size_t from, to;
-		bool wrong;
+static size_t find_watched(const struct versions *v, json_t *hunks, struct watched *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->d.n; i++) {
+		json_t *hunk = hunk_of(v, &v->d.v[i], hunks);
 
 		if (!hunk)
 			continue;
-		lines_of(&v.made, replay_region(&v.made, &v.d.v[i]), &from, &to);
-		wrong = touched(&changed, from, to);
-		if (wrong || final)
-			(void)json_array_append_new(
-				told, json_pack("{s:O,s:s}", "hunk", json_object_get(hunk, "hunk"),
-						"verdict", wrong ? "wrong" : "right"));
+		lines_of(&v->made, replay_region(&v->made, &v->d.v[i]), &w[n].from, &w[n].to);
+		w[n++].hunk = hunk;
 	}
+	return n;
+}
+
+static void tell_verdict(struct watched *w, const char *verdict, json_t *told)
+{
+	w->settled = true;
+	if (verdict)
+		(void)json_array_append_new(told, json_pack("{s:O,s:s}", "hunk",
+							    json_object_get(w->hunk, "hunk"),
+							    "verdict", verdict));
+}
+
+/* Does the commit bring in, as a merge, what had no knowledge of `made`? */
+static bool is_concurrent(git_repository *git, const git_oid *id, const git_oid *made)
+{
+	git_commit *c = NULL;
+	bool concurrent = false;
+
+	if (git_commit_lookup(&c, git, id) == 0)
+		for (unsigned i = 1; i < git_commit_parentcount(c); i++)
+			concurrent |=
+				git_graph_descendant_of(git, git_commit_parent_id(c, i), made) != 1;
+	git_commit_free(c);
+	return concurrent;
+}
+
+/* The file in one of the commits behind the merge. Returns 1, 0 where it is no text there, -errno. */
+static int look_at(git_repository *git, const git_oid *made, const git_oid *id, const char *path,
+		   const struct versions *v, struct watched *w, size_t n, json_t *told)
+{
+	struct edits changed = {0};
+	git_blob *blob = NULL;
+	struct text now = {0};
+	git_oid tree;
+	int r = commit_tree(git, id, &tree);
+
+	if (r == 0)
+		r = load(git, &tree, path, &blob, &now);
+	if (r > 0 && lines_diff(v->text[KEPT], now, &changed) < 0)
+		r = -ENOMEM;
+	for (size_t i = 0; i < n && r > 0; i++)
+		if (!w[i].settled && touched(&changed, w[i].from, w[i].to))
+			tell_verdict(&w[i], is_concurrent(git, id, made) ? NULL : "wrong", told);
 	free(changed.v);
+	git_blob_free(blob);
+	return r;
+}
+
+int recall_stands(git_repository *git, const struct recall_sides *m, const struct recall_later *l,
+		  const char *path, json_t *hunks, json_t *told)
+{
+	struct watched *w = NULL;
+	struct versions v;
+	size_t n = 0;
+	int r = versions_open(git, m, path, &v);
+
+	if (r > 0) {
+		w = calloc(v.d.n + 1, sizeof(*w));
+		if (w)
+			n = find_watched(&v, hunks, w);
+		else
+			r = -ENOMEM;
+	}
+	for (size_t i = 0; i < l->n && n && r > 0; i++)
+		r = look_at(git, &m->id[KEPT], &l->commit[i], path, &v, w, n, told);
+	for (size_t i = 0; i < n && r > 0 && l->final; i++)
+		if (!w[i].settled)
+			tell_verdict(&w[i], "right", told);
+	free(w);
 	versions_release(&v);
 	return r < 0 ? r : 0;
 }

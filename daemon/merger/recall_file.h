@@ -27,7 +27,15 @@ int recall_sides(git_repository *git, const git_oid *ours, const git_oid *theirs
 int recall_kept(git_repository *git, const struct recall_sides *m, const struct memory *memory,
 		const char *path, json_t *hunks, json_t *told);
 
-/* hunks [{hunk, key}] of `path`, resolved by rule in that merge: appends {hunk, verdict} where their lines are others
- * in commit `now` ("wrong") and, with `final`, where they are the same ("right"). Errors: -errno. */
-int recall_stands(git_repository *git, const struct recall_sides *m, const git_oid *now,
-		  const char *path, json_t *hunks, bool final, json_t *told);
+/* Commits that followed a merge on its target, oldest first; final: there will be no more to look at. */
+struct recall_later {
+	const git_oid *commit;
+	size_t n;
+	bool final;
+};
+
+/* hunks [{hunk, key}] of `path`, resolved by rule in that merge: appends {hunk, verdict} where a later commit changed their
+ * lines ("wrong") and, if it is final, where none did ("right"). A change that came in by a merge of what did not
+ * have the resolution is no judgement of it: then nothing is told. Errors: -errno. */
+int recall_stands(git_repository *git, const struct recall_sides *m, const struct recall_later *l,
+		  const char *path, json_t *hunks, json_t *told);

@@ -124,6 +124,21 @@ def test_history__a_later_correction_counts_as_wrong(system):
     equal(rows(system, "SELECT name, verdict FROM resolutions WHERE taken"), [("version", "wrong")])
 
 
+def test_history__a_merge_of_concurrent_work_is_no_judgement(system):
+    start(system, setup__toml=VERSIONS)
+    changed(system, "a1", setup__toml=VERSIONS.replace("1.2.3", "1.2.4"))
+    changed(system, "b1", setup__toml=VERSIONS.replace("1.2.3", "1.3.0"))
+    changed(system, "c1", setup__toml=VERSIONS.replace("1.2.3", "1.4.0"))
+    merged(system, "a1")
+    merged(system, "b1")
+    equal(merged(system, "c1")["tier"], "auto-resolve")  # changes the line that b1's merge resolved, without having known it
+    system.ctl("merge", "history")
+    equal(rows(system, "SELECT name, verdict FROM resolutions WHERE taken"), [("version", "")] * 2)
+    start(system, setup__toml=VERSIONS.replace("1.2.3", "1.2.9"))
+    system.ctl("merge", "history")
+    equal(rows(system, "SELECT name, verdict FROM resolutions WHERE taken ORDER BY id"), [("version", ""), ("version", "wrong")])
+
+
 def test_history__what_stands_for_ten_commits_counts_as_right(system):
     start(system, setup__toml=VERSIONS)
     changed(system, "a1", setup__toml=VERSIONS.replace("1.2.3", "1.2.4"))

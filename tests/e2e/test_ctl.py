@@ -57,7 +57,10 @@ ANSWERS = {
     "Next": {"view": dict(VIEW, task="two", branch="agents/alice/two"), "notes": []},
     "Merge": {"merges": [MERGED]},
     "MergeHistory": {"merges": [MERGE]},
-    "MergeExplain": {"record": MERGE, "result": MERGED},
+    "MergeExplain": lambda params: {"record": MERGE, "result": MERGED, "hunks": []} if params["merge"] == 7 else
+                                   {"record": dict(MERGE, state="conflict"), "result": CONFLICT, "hunks": []},
+    "MergeUndo": {"source": "alice", "into": "main", "commit": "f" * 40, "changes": CHANGES},
+    "MergePredict": {"merges": [dict(MERGED, state="would_merge", past=3, past_merged=2, probability=0.6)], "order": ["alice"]},
     "Learn": {"repository": "/srv/repo/.git", "merges": 12, "conflicted": 3, "conflicts": 9, "answered": 5,
               "records": [{"resolver": "version", "fired": 4, "right": 3}],
               "examples": [{"commit": "a" * 40, "path": "setup.py", "resolver": "version", "said": "1.2\n",
@@ -123,6 +126,14 @@ REQUESTS = [
     (["merge", "history", "src/a.c", "--last", "3", "--repo", "/nowhere/repo"], "MergeHistory",
      {"path": "src/a.c", "last": 3, "repository": "/nowhere/repo"}),
     (["merge", "explain", "7"], "MergeExplain", {"merge": 7}),
+    (["merge", "undo", "7"], "MergeUndo", {"merge": 7}),
+    (["merge", "predict", "alice", "--into", "main", "--repo", "/srv/repo"], "MergePredict",
+     {"sources": ["alice"], "repository": "/srv/repo", "into": "main"}),
+    (["merge", "resolve", "8", "--style", "diff3"], "Sync",
+     {"agent": "alice", "to": "main", "markers": True, "style": "diff3"}),
+    (["merge", "resolve", "8", "--done", "--agent", "alice"], "Merge", {"sources": ["alice"], "into": "main"}),
+    (["merge", "html", "page.html", "7"], "MergeExplain", {"merge": 7}),
+    (["merge", "html", "page.html", "--repo", "/nowhere/repo"], "MergeHistory", {"repository": "/nowhere/repo"}),
     (["apply", "alice"], "Apply", {"agent": "alice", "worktree": "CWD"}),
     (["rollback", "alice", "--force"], "Rollback", {"agent": "alice", "force": True}),
     (["destroy", "alice", "--force"], "Destroy", {"agent": "alice", "force": True}),
@@ -400,7 +411,10 @@ class Ctl(unittest.TestCase):
         for more in [[], ["--dry-run"]]:
             out, _ = self.ctl("merge", "alice", *more, status=1)
             self.assertIn("  src/a.c: both modified (lines 3-9)\n", out)
-            self.assertIn("git merge " + "b" * 40, out)  # main is not a branch of the view's git
+            self.assertIn("Nothing was changed.", out)
+        self.server.answers["Merge"] = {"merges": [dict(CONFLICT, merge=8)]}
+        self.assertIn("agentfsctl merge resolve 8 ", self.ctl("merge", "alice", status=1)[0])
+        self.server.answers["Merge"] = {"merges": [CONFLICT]}
         self.assertEqual(json.loads(self.ctl("merge", "alice", "--json", status=1)[0]), {"merges": [CONFLICT]})
 
     def test_rollback__prints_what_brings_the_work_back(self):
