@@ -91,7 +91,8 @@
  *     Errors: Busy (it was moved meanwhile), as merge.   op "drop-held": repo, drop.
  * op "learn": repo, last (merges of HEAD's history, or absent: 500) → repository (common git folder), merges, conflicted, conflicts (hunks), answered,
  *     records [{resolver, fired, right}], examples [{commit, path, resolver, said, kept}] of answers that
- *     differ from what the person kept.
+ *     differ from what the person kept, kept [{commit, path, line, base, ours, theirs, kept, key, language, class}] what
+ *     people made of conflicts.
  * op "apply": repo, worktree, source (commit) and base (commit) → as method Apply.
  * op "audit": views [{agent, view_id, dir}], control_dir or null, and the filters of method Audit, its op as "ops";
  *     follow: goes on until its input is closed by the daemon's end of a socket.

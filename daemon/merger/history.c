@@ -202,6 +202,52 @@ void history_recalled(struct daemon *d, json_t *answer)
 	(void)json_object_del(answer, "recalled");
 }
 
+static int learn_hunk(struct daemon *d, const char *repository, const json_t *o, struct err *e)
+{
+	struct state_hunk h = {.time = sys_now_ns(),
+			       .repository = repository,
+			       .path = text_of(o, "path"),
+			       .commit = text_of(o, "commit"),
+			       .line = json_integer_value(json_object_get(o, "line")),
+			       .base = text_of(o, "base"),
+			       .ours = text_of(o, "ours"),
+			       .theirs = text_of(o, "theirs"),
+			       .key = text_of(o, "key"),
+			       .language = text_of(o, "language"),
+			       .declaration = ""};
+	const struct state_said person = {.who = "person",
+					  .name = "",
+					  .taken = true,
+					  .text = text_of(o, "kept"),
+					  .class = text_of(o, "class"),
+					  .reason = h.commit,
+					  .verdict = ""};
+	int r = state_hunk_known(d->db, repository, h.commit, h.path, h.key, e);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = state_hunk_add(d->db, &h, e);
+	return r < 0 ? r : state_said_add(d->db, h.id, &person, e);
+}
+
+void history_learned(struct daemon *d, json_t *answer)
+{
+	_cleanup_(err_release) struct err e = ERR_INIT;
+	const json_t *kept = json_object_get(answer, "kept");
+	int r = state_history_begin(d->db, &e);
+
+	/* Newest first there; here what comes later counts more. */
+	for (size_t i = json_array_size(kept); i-- > 0 && r == 0;)
+		r = learn_hunk(d, text_of(answer, "repository"), json_array_get(kept, i), &e);
+	if (r == 0)
+		r = state_history_prune(d->db, sys_now_ns(), &e);
+	if (e.code == 0 || r < 0)
+		r = state_history_end(d->db, r, &e);
+	if (r < 0)
+		(void)log_warning(e.code, "%s: nothing is remembered of the history", err_text(&e));
+	(void)json_object_del(answer, "kept");
+}
+
 /* --- what workers are told --- */
 
 struct telling {

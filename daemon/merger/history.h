@@ -18,5 +18,8 @@ void history_knows(struct daemon *d, const char *repository, json_t *request);
 /* Keeps what a worker's answer tells of earlier merges, and takes it out of the answer. */
 void history_recalled(struct daemon *d, json_t *answer);
 
+/* Keeps what op learn tells of conflicts in merges that were not ours, and takes it out of the answer. */
+void history_learned(struct daemon *d, json_t *answer);
+
 /* Repositories (array of strings) with merges of which something may still be learned. */
 json_t *history_pending(struct daemon *d);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "learn_kept.h"
 #include "merge_walk.h"
 #include "odb.h"
 #include "replay.h"
@@ -20,6 +21,7 @@ struct learn {
 	git_repository *git;
 	struct evidence seen[RESOLVERS_MAX];
 	uint64_t merges, conflicted, conflicts, answered; /* merges; with conflicts; hunks */
+	struct learn_kept *kept;
 	json_t *examples; /* answers that differ from the person's */
 	uint64_t wanted;
 	struct err *reterr;
@@ -68,6 +70,8 @@ static int judge_conflict(struct learn *l, const git_oid *merge, const char *pat
 
 	l->conflicts++;
 	l->answered += c->n > 0;
+	k = learn_kept_add(l->kept, merge, path, &r->d, &c->chunk, region,
+			   &l->seen[resolver_find("remembered") - resolvers]);
 	for (size_t i = 0; i < c->n && k >= 0; i++) {
 		const struct answer *a = &c->answers[i];
 		struct evidence *e = &l->seen[a->by - resolvers];
@@ -209,7 +213,12 @@ int op_learn(struct worker *w, json_t *ret, struct err *reterr)
 				  "the number of merges to learn from is from 1 to %d", MERGES_MAX);
 	l.wanted = (uint64_t)last;
 	l.examples = json_array();
-	r = replay_all(&l);
+	r = learn_kept_new(&l.kept);
+	if (r == 0)
+		r = replay_all(&l);
+	if (l.kept)
+		(void)json_object_set(ret, "kept", learn_kept_json(l.kept));
+	learn_kept_free(l.kept);
 	for (size_t i = 0; i < resolvers_n; i++)
 		(void)json_array_append_new(
 			records, json_pack("{s:s,s:i,s:i}", "resolver", resolvers[i].name, "fired",

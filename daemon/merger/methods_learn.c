@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "history.h"
 #include "log.h"
 #include "methods.h"
 #include "op.h"
@@ -63,6 +64,8 @@ static void on_learned(struct op *op, json_t *ok, struct fault *f)
 		op_fail(op, "Internal", "%s", err_text(&e));
 		return;
 	}
+	if (ok)
+		history_learned(op->d, ok);
 	op_end(op, json_incref(ok), f);
 }
 

@@ -146,12 +146,12 @@ def test_learn__a_good_record_here_lets_a_resolver_act(system):
     records = {r["resolver"]: (r["fired"], r["right"]) for r in learned["records"]}
     equal(records["adjacent"], (32, 32))
     equal((learned["merges"], learned["conflicted"], learned["conflicts"]), (32, 32, 32))
-    changed(system, "a1", list__c=LINES.replace("two", "TWO"))
-    changed(system, "b1", list__c=LINES.replace("three", "THREE"))
+    changed(system, "a1", list__c=LINES.replace("two", "ZWEI"))
+    changed(system, "b1", list__c=LINES.replace("three", "DREI"))
     merged(system, "a1")
     said = merged(system, "b1")
     equal((said["tier"], said["resolved"][0]["conflicts"][0]["fired"]), ("auto-resolve", 32))
-    equal(get(os.path.join(system.repo, "list.c")), LINES.replace("two", "TWO").replace("three", "THREE"))
+    equal(get(os.path.join(system.repo, "list.c")), LINES.replace("two", "ZWEI").replace("three", "DREI"))
 
 
 def test_learn__a_bad_record_here_takes_the_right_away(system):
@@ -174,8 +174,8 @@ def test_learn__a_bad_record_here_takes_the_right_away(system):
     start(system, setup__toml=VERSIONS)
     text = system.ctl("merge", "learn", "--repo", system.repo).stdout
     assert "version    right in 0 of 30" in text and "1.2.4" in text, text
-    changed(system, "a1", setup__toml=VERSIONS.replace("1.2.3", "1.2.4"))
-    changed(system, "b1", setup__toml=VERSIONS.replace("1.2.3", "1.3.0"))
+    changed(system, "a1", setup__toml=VERSIONS.replace("1.2.3", "1.2.5"))
+    changed(system, "b1", setup__toml=VERSIONS.replace("1.2.3", "1.3.1"))
     merged(system, "a1")
     merged(system, "b1", status=1)
 

@@ -83,6 +83,24 @@ def test_history__what_a_person_kept_is_offered_again(system):
           [("person", "Ada", "BOTH\n", "new")])
 
 
+def test_history__learn_remembers_what_the_repository_has_seen(system):
+    """The same conflict in a merge that was not ours; learned twice it is known once."""
+    start(system, list__txt=LINES)
+    system.git("checkout", "-qb", "side")
+    start(system, list__txt=LINES.replace("line 7", "THEIRS"))
+    system.git("checkout", "-q", "main")
+    start(system, list__txt=LINES.replace("line 7", "OURS"))
+    run("git", "-C", system.repo, "merge", "-q", "side", check=False)
+    start(system, list__txt=LINES.replace("line 7", "BOTH"))
+    system.ctl("merge", "learn")
+    system.ctl("merge", "learn")
+    equal(rows(system, "SELECT path, text, who FROM hunks JOIN resolutions ON hunk = hunks.id"), [("list.txt", "BOTH\n", "person")])
+    start(system, other__txt="head\nline 7\ntail\n")
+    conflict(system, 2, name="other.txt")
+    said = merged(system, "b2", status=1)["conflicts"][0]["hunks"][0]
+    equal([c["text"] for c in said["candidates"] if c["resolver"] == "remembered"], ["BOTH\n"], said)
+
+
 def test_history__it_acts_where_its_record_allows_it(tmp):
     """Its record: what it would have said of conflicts that people resolved afterwards."""
     import daemon
