@@ -10,12 +10,16 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
 #include "config_parts.h"
+#include "io.h"
 #include "sys.h"
+
+enum { FILE_MAX = 4 << 20 };
 
 #define PLAN_FILES  "/SPRINT.md", "/FEATURES.md", ".agentfs/plan/**"
 #define BUILD_FILES "*", "!SPRINT.md", "!FEATURES.md", "!.agentfs/**"
@@ -196,6 +200,7 @@ void config_release(struct config *c)
 	}
 	config_list_release(&c->iron);
 	config_list_release(&c->redirect);
+	config_verify_release(c);
 	config_list_release(&c->seed);
 	free(c->roles);
 	free(c->departments);
@@ -262,6 +267,13 @@ const char *config_user_email(const struct config *c, const char *repository)
 	const struct config *part = config_part(c, repository);
 
 	return part && part->user_email ? part->user_email : c->user_email;
+}
+
+const struct config_list *config_redirect(const struct config *c, const char *repository)
+{
+	const struct config *part = config_part(c, repository);
+
+	return part && part->redirect.set ? &part->redirect : &c->redirect;
 }
 
 const struct config_list *config_seed(const struct config *c, const char *repository)
@@ -339,4 +351,14 @@ const char *config_unenforced(const struct config *c)
 	for (size_t i = 0; !at && i < c->nrepositories; i++)
 		at = config_unenforced(&c->repositories[i].part);
 	return at;
+}
+
+int config_read(const char *path, bool must_exist, struct config *ret, struct err *reterr)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	int r = io_read_file(AT_FDCWD, path, FILE_MAX, &b);
+
+	if (r < 0 && (r != -ENOENT || must_exist))
+		return err_set(reterr, r, "cannot read configuration '%s': %s", path, strerror(-r));
+	return config_parse(b.data ? b.data : "", b.len, path, ret, reterr);
 }

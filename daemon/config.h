@@ -54,6 +54,14 @@ struct config_department {
 	int memory; /* -1: not given */
 };
 
+/* What has to succeed before anything lands on a branch. */
+struct config_verify {
+	char *target; /* branch, or "*" */
+	char *command;
+	unsigned timeout_s;
+	bool network;
+};
+
 struct config_repository;
 
 struct config {
@@ -64,6 +72,8 @@ struct config {
 	struct config_list iron, redirect;
 	struct config_list seed; /* gitignore patterns */
 	struct config_quota quota;
+	struct config_verify *verify;
+	size_t nverify;
 	unsigned int cost_of_wrong; /* of a merge, in conflicts left to a person; 0: not given */
 	struct config_department *departments;
 	size_t ndepartments;
@@ -88,8 +98,9 @@ int config_parse(const char *text, size_t n, const char *name, struct config *re
  * -ENOENT, -EFBIG, -errno. */
 int config_read(const char *path, bool must_exist, struct config *ret, struct err *reterr);
 
-/* The `.agentfs.yaml` of a target branch: iron, and for roles `!` patterns and hide; anything else
- * is an error. *ret is of use for config_policy_text() alone. Errors: as config_parse(). */
+/* The `.agentfs.yaml` of a target branch: iron, for roles `!` patterns and hide, and verify, whose
+ * commands nobody may run unasked (state_approval_has()); anything else is an error. *ret is of use for
+ * config_policy_text() and config_verify_find() alone. Errors: as config_parse(). */
 int config_parse_narrow(const char *text, size_t n, const char *name, struct config *ret,
 			struct err *reterr);
 void config_release(struct config *c);
@@ -101,6 +112,18 @@ const char *config_mount(const struct config *c, const char *repository);
 const char *config_user_name(const struct config *c, const char *repository);
 const char *config_user_email(const struct config *c, const char *repository);
 const struct config_list *config_seed(const struct config *c, const char *repository);
+
+/* Folders that are kept outside a view's overlay: patterns. */
+const struct config_list *config_redirect(const struct config *c, const char *repository);
+
+/* What verifies a commit for a target branch: the part's, then the top's; NULL: nothing. Borrowed. */
+const struct config_verify *config_verify_find(const struct config *c, const char *repository,
+					       const char *target);
+
+/* The policy of a scratch view: it may write anything, up to a limit. *ret is freed by the
+ * caller. Errors: -ENOMEM. */
+int config_policy_scratch(const struct config *c, const char *repository, char **ret,
+			  struct err *reterr);
 
 /* How many conflicts left to a person a wrong merge is worth (`merge: {cost-of-wrong: N}`); 5 unless given. */
 unsigned int config_cost_of_wrong(const struct config *c, const char *repository);

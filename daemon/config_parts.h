@@ -21,6 +21,11 @@ bool config_is_method(const char *word, const char **ret_near);
 int config_read_merge(const char *name, const struct cfgnode *v, unsigned int *ret_cost_of_wrong,
 		      struct err *reterr);
 
+/* Reads the map `verify` into c; and forgets it. Errors: -EINVAL with a sentence, -ENOMEM. */
+int config_read_verify(const char *name, const struct cfgnode *v, struct config *c,
+		       struct err *reterr);
+void config_verify_release(struct config *c);
+
 /* What holds for a role: its own quota, then the repository's, then everybody's; the repository's part
  * before the top. Any may be NULL. */
 struct config_quota config_quota_pick(const struct config_quota *const *layers, size_t n);

@@ -15,7 +15,13 @@
 #include "policy.h"
 #include "policy_pattern.h"
 
+#define SCRATCH_BYTES                                                                              \
+	(UINT64_C(16) << 30) /* what a scratch view may hold, unless a quota says so */
+
 /* A pattern as policy.c reads it: quoted where it must be. YAML gave no control bytes. */
+#define SCRATCH_BYTES                                                                              \
+	(UINT64_C(16) << 30) /* what a scratch view may hold, unless a quota says so */
+
 static int add_rule(struct buf *b, const char *kind, const char *pattern, const char *origin)
 {
 	size_t n = strlen(pattern);
@@ -286,4 +292,28 @@ int config_policy_text(const struct config *c, const char *repository, const cha
 	if (r == -ENOMEM)
 		return err_set(reterr, r, "no memory to make a policy");
 	return r < 0 ? r : canonical(b.data, ret, reterr);
+}
+
+/*
+ * Folders that are redirected elsewhere lie in the overlay here: a sandbox has mounts of its own, in which one that is
+ * made meanwhile does not appear. So what they hold counts, and there is always a limit.
+ */
+int config_policy_scratch(const struct config *c, const char *repository, char **ret,
+			  struct err *reterr)
+{
+	const struct config *part = config_part(c, repository);
+	const struct config_quota *const order[] = {part ? &part->quota : NULL, &c->quota};
+	struct config_quota q = config_quota_pick(order, ARRAY_SIZE(order));
+	uint64_t bytes = q.bytes ? q.bytes : SCRATCH_BYTES;
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	int r;
+
+	if (config_redirect(c, repository)->n)
+		bytes += SCRATCH_BYTES;
+	r = buf_addf(&b,
+		     "agentfs-policy 1\nrole verify\nscratch all\nquota bytes %" PRIu64
+		     "\nwrite *\n",
+		     bytes);
+	return r < 0 ? err_set(reterr, r, "no memory to make a policy")
+		     : canonical(b.data, ret, reterr);
 }

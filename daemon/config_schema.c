@@ -6,7 +6,6 @@
  * checked in the file's order, then read in the table's, so that what later ones refer to is there.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +14,10 @@
 #include "cleanup.h"
 #include "config_parts.h"
 #include "config_yaml.h"
-#include "io.h"
 #include "policy_pattern.h"
 #include "sys.h"
 
-enum { FILE_MAX = 4 << 20, KEYS_MAX = 32 };
+enum { KEYS_MAX = 32 };
 struct reader {
 	const char *name;
 	const struct config *top; /* for names that a repository's part may use */
@@ -403,11 +401,16 @@ static int read_departments(struct reader *rd, const struct cfgnode *v, void *ta
 	return r;
 }
 
+static int read_verify(struct reader *rd, const struct cfgnode *v, void *target)
+{
+	return config_read_verify(rd->name, v, rd->c, rd->e);
+}
+
 #define COMMON_KEYS                                                                                \
 	{"branch", read_branch}, {"mount", read_mount}, {"user", read_user},                       \
 		{"roles", read_roles}, {"iron", read_iron}, {"departments", read_departments},     \
 		{"shares", NULL}, {"redirect", read_redirect}, {"seed", read_seed},                \
-		{"verify", NULL}, {"journal", NULL}, {"quotas", read_quotas},                      \
+		{"verify", read_verify}, {"journal", NULL}, {"quotas", read_quotas},               \
 		{"merge", read_merge},                                                             \
 	{                                                                                          \
 		"cooldown", NULL                                                                   \
@@ -532,7 +535,7 @@ static int read_narrow(struct reader *rd, const struct cfgnode *v)
 		{"shares", NULL},
 		{"redirect", only_narrower},
 		{"seed", only_narrower},
-		{"verify", NULL},
+		{"verify", read_verify},
 		{"journal", NULL},
 		{"quotas", only_narrower},
 		{"merge", NULL},
@@ -584,14 +587,4 @@ int config_parse_narrow(const char *text, size_t n, const char *name, struct con
 	}
 	*ret = c;
 	return 0;
-}
-
-int config_read(const char *path, bool must_exist, struct config *ret, struct err *reterr)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	int r = io_read_file(AT_FDCWD, path, FILE_MAX, &b);
-
-	if (r < 0 && (r != -ENOENT || must_exist))
-		return err_set(reterr, r, "cannot read configuration '%s': %s", path, strerror(-r));
-	return config_parse(b.data ? b.data : "", b.len, path, ret, reterr);
 }

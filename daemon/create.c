@@ -383,6 +383,7 @@ int op_create(struct worker *w, json_t *ret, struct err *reterr)
 	char target[1024];
 	struct create_seeds_options opt = {
 		.mount = worker_str(w, "mount"),
+		.plain = worker_bool(w, "scratch"),
 		.target = target_of(w->repo.git, worker_str(w, "base"), target, sizeof(target)),
 	};
 	const git_oid *at;
@@ -400,7 +401,7 @@ int op_create(struct worker *w, json_t *ret, struct err *reterr)
 	if (r < 0)
 		return r;
 	r = ensure_image(w, ret, reterr);
-	if (r >= 0)
+	if (r >= 0 && !worker_bool(w, "scratch"))
 		r = branch_claim(&w->repo, c->branch, at, &made, reterr);
 	if (r < 0)
 		goto undo_base;
@@ -408,7 +409,7 @@ int op_create(struct worker *w, json_t *ret, struct err *reterr)
 	opt.agent = c->agent;
 	opt.branch = c->branch;
 	r = make_git(w, &opt, ret, reterr);
-	if (r >= 0)
+	if (r >= 0 && !worker_bool(w, "scratch"))
 		r = create_untracked(&w->repo, c->img, json_object_get(w->req, "seed"), ret);
 	if (r >= 0)
 		r = describe(w, ret, &made);

@@ -13,8 +13,9 @@ struct worker;
 
 struct create_seeds_options {
 	const char *agent, *branch;
-	const char *target;  /* branch that the base was taken from, or "" */
-	const char *mount;   /* where the view will be; NULL: it gets no remote */
+	const char *target; /* branch that the base was taken from, or "" */
+	const char *mount;  /* where the view will be; NULL: it gets no remote */
+	bool plain; /* no program of ours is asked what changed: it is not there in a sandbox */
 	const git_oid *base; /* commit */
 };
 

@@ -174,7 +174,7 @@ static int add_submodules(struct buf *b, struct repo *repo)
 int create_config(struct repo *repo, const struct create_seeds_options *opt, struct buf *b)
 {
 	_cleanup_buf_ struct buf monitor = BUF_INIT;
-	bool found = create_fsmonitor(&monitor);
+	bool found = !opt->plain && create_fsmonitor(&monitor);
 	int r = buf_addf(
 		b,
 		"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"

@@ -289,6 +289,7 @@ void daemon_close(struct daemon *d)
 	control_close(d->control);
 	state_close(d->db);
 	config_release(&d->config);
+	json_decref(d->scratches);
 	free(d->server_program);
 	free(d->worker_program);
 	(void)safe_close(d->state_fd);

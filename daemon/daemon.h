@@ -31,6 +31,7 @@ struct daemon {
 	struct views *views;
 	struct events *events;
 	struct server *server;
+	json_t *scratches; /* merger/verify_scratch.c's; NULL: none yet */
 	char *server_program, *worker_program;
 	bool ending;
 };

@@ -30,6 +30,8 @@ const struct method methods[] = {
 	{"Freeze", true, method_freeze},
 	{"Thaw", true, method_thaw},
 	{"Merge", true, method_merge},
+	{"Approve", true, method_approve},
+	{"Verify", true, method_verify},
 	{"Learn", true, method_learn},
 	{"MergePredict", false, method_merge_predict},
 	{"MergeHistory", false, method_merge_history},

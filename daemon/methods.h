@@ -35,6 +35,8 @@ void method_sync(struct daemon *d, struct call *call);
 void method_freeze(struct daemon *d, struct call *call);
 void method_thaw(struct daemon *d, struct call *call);
 void method_merge(struct daemon *d, struct call *call);
+void method_approve(struct daemon *d, struct call *call);
+void method_verify(struct daemon *d, struct call *call);
 void method_learn(struct daemon *d, struct call *call);
 void method_merge_history(struct daemon *d, struct call *call);
 void method_merge_explain(struct daemon *d, struct call *call);

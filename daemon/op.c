@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "sys.h"
+#include "verify_scratch.h"
 
 const char *arg_str(const struct call *c, const char *key)
 {
@@ -29,7 +30,7 @@ int64_t arg_int(const struct call *c, const char *key, int64_t otherwise)
 
 bool may_use(const struct view *v, uid_t uid)
 {
-	return uid == 0 || uid == v->row.uid || !v->views;
+	return !scratch_is(v->row.agent) && (uid == 0 || uid == v->row.uid || !v->views);
 }
 
 int find_view(struct daemon *d, const struct call *c, const char *agent, struct view **ret,
@@ -151,18 +152,28 @@ static void task_progress(const char *text, int64_t n, int64_t total, void *user
 		    op->what, text, (long long)n, (long long)total);
 }
 
-void op_task(struct op *op, json_t *request, op_step next)
+static void begin_task(struct op *op, json_t *request, op_step next, unsigned flags)
 {
 	static const struct task_callbacks cb = {.done = task_done, .progress = task_progress};
 
 	op->next = next;
-	if (task_start(op->d->tasks, request, &cb, op, 0, NULL) < 0) {
+	if (task_start(op->d->tasks, request, &cb, op, flags, NULL) < 0) {
 		struct fault f = FAULT_INIT;
 
 		(void)fault_set(&f, "Internal", "the daemon has no memory for this");
 		next(op, NULL, &f);
 		fault_release(&f);
 	}
+}
+
+void op_task(struct op *op, json_t *request, op_step next)
+{
+	begin_task(op, request, next, 0);
+}
+
+void op_follow(struct op *op, json_t *request, op_step next)
+{
+	begin_task(op, request, next, TASK_FOLLOW);
 }
 
 json_t *op_request(const struct op *op, const char *name)
@@ -188,7 +199,8 @@ static json_t *peers(const struct view *v)
 	json_t *a = json_array();
 
 	for (struct view *o = views_next(v->views, NULL); o; o = views_next(v->views, o))
-		if (o != v && strcmp(o->row.repository, v->row.repository) == 0)
+		if (o != v && !scratch_is(o->row.agent) &&
+		    strcmp(o->row.repository, v->row.repository) == 0)
 			(void)json_array_append_new(a, json_string(o->row.branch));
 	return a;
 }

@@ -49,6 +49,9 @@ void op_fail(struct op *op, const char *id, const char *fmt, ...)
 /* Runs a worker; `next` hears the outcome. The request is consumed. */
 void op_task(struct op *op, json_t *request, op_step next);
 
+/* The same beside those that run in parallel, for one that takes long: the worker's input ends when the daemon does. */
+void op_follow(struct op *op, json_t *request, op_step next);
+
 /* A request with what every one has: op, state, peer_uid, peer_gid. */
 json_t *op_request(const struct op *op, const char *name);
 

@@ -7,11 +7,29 @@
 #include "worker_ops.h"
 #include "worker_run.h"
 
+/* What `rev` of the request names, where it has one. */
+static int add_commit(struct worker *w, json_t *ret, struct err *reterr)
+{
+	const char *rev = worker_str(w, "rev");
+	git_commit *c = NULL;
+	int r = rev ? repo_commit(&w->repo, rev, &c, reterr) : 0;
+
+	if (r == 0 && c)
+		(void)json_object_set_new(ret, "commit",
+					  json_string(git_oid_tostr_s(git_commit_id(c))));
+	git_commit_free(c);
+	return r;
+}
+
 int op_repository(struct worker *w, json_t *ret, struct err *reterr)
 {
 	const char *name = "";
 	git_reference *head = NULL;
-	int r = git_repository_head(&head, w->repo.git);
+	int r = add_commit(w, ret, reterr);
+
+	if (r < 0)
+		return r;
+	r = git_repository_head(&head, w->repo.git);
 
 	if (r < 0 && r != GIT_ENOTFOUND && r != GIT_EUNBORNBRANCH)
 		return git_errno(r, reterr, "reading HEAD of '%s'", w->repo.git_dir);

@@ -156,11 +156,14 @@ static int data_fd(const char *name, const void *p, size_t n)
 
 static int make_data(struct run *u)
 {
-	static const char passwd[] = "root:x:0:0::/:/bin/sh\n"
-				     "agentfs:x:1000:1000::/home/agentfs:/bin/sh\n"
-				     "nobody:x:65534:65534::/:/bin/sh\n";
-	static const char group[] = "root:x:0:\nagentfs:x:1000:\nnogroup:x:65534:\n";
+	char passwd[256], group[128];
 
+	(void)snprintf(passwd, sizeof(passwd),
+		       "agentfs:x:%u:%u::/home/agentfs:/bin/sh\nroot:x:0:0::/:/bin/sh\n"
+		       "nobody:x:65534:65534::/:/bin/sh\n",
+		       (unsigned)sandbox_uid(), (unsigned)sandbox_gid());
+	(void)snprintf(group, sizeof(group), "agentfs:x:%u:\nroot:x:0:\nnogroup:x:65534:\n",
+		       (unsigned)sandbox_gid());
 	u->fds.passwd = data_fd("passwd", passwd, strlen(passwd));
 	if (u->fds.passwd < 0)
 		return u->fds.passwd;

@@ -57,7 +57,7 @@ void sandbox_result_release(struct sandbox_result *r);
 
 /* Runs it to its end. `ret` is set on success and when its own end is not a good one: caller releases it in
  * any case. It never runs as root: where we are root it is user 65534, who must be able to write what is
- * bound writable. Errors: -ENOSYS (bubblewrap is missing), -EPERM (the machine refuses namespaces),
+ * bound writable; its numbers are the same inside. Errors: -ENOSYS (bubblewrap is missing), -EPERM (the machine refuses namespaces),
  * -ENOENT (a bind's host path), -ECANCELED (stop_on_stdin), -errno; each with a sentence. */
 int sandbox_run(const struct sandbox_spec *s, struct sandbox_result *ret, struct err *reterr);
 

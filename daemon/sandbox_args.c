@@ -71,29 +71,29 @@ static void add_all(struct sandbox_args *a, const char *const *words, size_t n)
 		sandbox_arg(a, "%s", words[i]);
 }
 
+uid_t sandbox_uid(void)
+{
+	return geteuid() ? geteuid() : SANDBOX_NOBODY;
+}
+
+gid_t sandbox_gid(void)
+{
+	return geteuid() ? getegid() : SANDBOX_NOBODY;
+}
+
 static void add_namespaces(struct sandbox_args *a, bool network)
 {
 	static const char *const words[] = {
-		"--unshare-user",
-		"--unshare-pid",
-		"--unshare-ipc",
-		"--unshare-uts",
-		"--unshare-cgroup",
-		"--uid",
-		"1000",
-		"--gid",
-		"1000",
-		"--hostname",
-		"sandbox",
-		"--disable-userns",
-		"--cap-drop",
-		"ALL",
-		"--die-with-parent",
-		"--new-session",
+		"--unshare-user",   "--unshare-pid", "--unshare-ipc",	  "--unshare-uts",
+		"--unshare-cgroup", "--hostname",    "sandbox",		  "--disable-userns",
+		"--cap-drop",	    "ALL",	     "--die-with-parent", "--new-session",
 	};
 
-	_Static_assert(SANDBOX_ID == 1000, "the words above and passwd name it");
 	add_all(a, words, ARRAY_SIZE(words));
+	sandbox_arg(a, "--uid");
+	sandbox_arg(a, "%u", (unsigned)sandbox_uid());
+	sandbox_arg(a, "--gid");
+	sandbox_arg(a, "%u", (unsigned)sandbox_gid());
 	if (!network)
 		sandbox_arg(a, "--unshare-net");
 }

@@ -7,7 +7,12 @@
 
 /* What the sandbox's files share. */
 
-enum { SANDBOX_NOBODY = 65534, SANDBOX_ID = 1000, SANDBOX_BINDS_MAX = 64 };
+enum { SANDBOX_NOBODY = 65534, SANDBOX_BINDS_MAX = 64 };
+
+/* Who runs it: we ourselves, unless we are root. The numbers are the same inside, so that what is stored of a file's
+ * owner (git's index) is right there. */
+uid_t sandbox_uid(void);
+gid_t sandbox_gid(void);
 
 /* As root the i-th bind's host path is there for bubblewrap: "/b/<i>" (sandbox_exec.c). */
 #define SANDBOX_STAGED "/b/"

@@ -91,6 +91,13 @@ int state_records_put(struct state *s, const char *repository, uint64_t merges,
 typedef int (*state_record_fn)(const struct state_record *r, void *user);
 int state_records(struct state *s, state_record_fn fn, void *user, struct err *reterr);
 
+/* Commands of a repository (common git folder) that somebody has allowed to run, by their exact text. Errors: -errno;
+ * durable on 0. state_approval_has(): 1 or 0. */
+int state_approval_add(struct state *s, const char *repository, const char *text, uint32_t uid,
+		       struct err *reterr);
+int state_approval_has(struct state *s, const char *repository, const char *text,
+		       struct err *reterr);
+
 /* A merge that was tried. All text is borrowed; "" where there is none. */
 struct state_merge {
 	int64_t id;    /* from 1; set by state_merge_add() */

@@ -26,11 +26,13 @@
 #include "op.h"
 #include "sys.h"
 #include "view_ask.h"
+#include "view_make.h"
 
 struct creation {
 	struct view_row row;
 	struct view *v;
 	json_t *made;	  /* the worker's answer */
+	bool scratch;	  /* nobody asked for it: view_make() */
 	struct fault why; /* while it is undone */
 };
 
@@ -67,9 +69,18 @@ static void on_uncreated(struct op *op, json_t *ok, struct fault *f)
 
 static void remove_files(struct op *op, const struct view *v)
 {
-	char name[512];
+	char name[512], gone[512];
 	int r;
 
+	(void)snprintf(name, sizeof(name), "views/%s/redirect", v->row.agent);
+	(void)snprintf(gone, sizeof(gone), "closed/%s", v->row.id);
+	if (faccessat(op->d->state_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    io_mkdir(op->d->state_fd, gone, 0700) == 0) {
+		/* They may be large: a process of its own removes them. */
+		(void)strcat(gone, "/redirect");
+		if (renameat(op->d->state_fd, name, op->d->state_fd, gone) == 0)
+			discard_redirects(op->d, v->row.id);
+	}
 	(void)snprintf(name, sizeof(name), "views/%s", v->row.agent);
 	r = io_rm_rf(op->d->state_fd, name);
 	if (r < 0)
@@ -136,6 +147,10 @@ static void on_started(struct view *v, int r, const char *why, void *user)
 	struct fault f = FAULT_INIT;
 	json_t *notes;
 
+	if (r == 0 && c->scratch) {
+		op_end(op, json_object(), NULL);
+		return;
+	}
 	if (r == 0) {
 		v->row.state = VIEW_LIVE;
 		r = view_save(v, &e);
@@ -230,6 +245,10 @@ static void check_mount(struct op *op)
 	struct fault f = FAULT_INIT;
 	json_t *q;
 
+	if (c->scratch) {
+		start_it(op);
+		return;
+	}
 	if (path_is_below(row->mount, row->repository)) {
 		(void)fault_set(&f, "Invalid",
 				"the mount point '%s' lies in the git folder of the "
@@ -319,7 +338,7 @@ static void begin_making(struct op *op)
 	const char *name = config_user_name(&op->d->config, c->row.asked_repository);
 	const char *email = config_user_email(&op->d->config, c->row.asked_repository);
 	json_t *q;
-	int r = view_ask_mount(op->d, op->call, &c->row, &f);
+	int r = c->scratch ? 0 : view_ask_mount(op->d, op->call, &c->row, &f);
 
 	if (r == 0)
 		r = make_policy(op->d, &c->row, &policy, &f);
@@ -340,8 +359,50 @@ static void begin_making(struct op *op)
 			     (json_int_t)c->row.gid, "base",
 			     *c->row.asked_base ? c->row.asked_base : NULL, "user_name", name,
 			     "user_email", email));
+	(void)json_object_set_new(q, "scratch", json_boolean(c->scratch));
 	(void)json_object_set_new(q, "seed", seed_patterns(op->d, c->row.asked_repository));
 	op_task(op, q, on_created);
+}
+
+static struct op *part_of(struct op *parent, const char *key, const char *what, op_done done)
+{
+	struct op *op = op_new(parent->d, NULL, key, what);
+
+	if (!op)
+		return NULL;
+	op->parent = parent;
+	op->uid = parent->uid;
+	op->gid = parent->gid;
+	op->done = done;
+	return op;
+}
+
+int view_make(struct op *parent, struct view_row *row, op_done done)
+{
+	struct creation *c = sys_calloc(1, sizeof(*c));
+	struct op *op = c ? part_of(parent, row->agent, "make a scratch view", done) : NULL;
+
+	if (!op) {
+		free(c);
+		return -ENOMEM;
+	}
+	c->row = *row;
+	c->scratch = true;
+	op->data = c;
+	op->data_free = creation_free;
+	op_begin(op, begin_making);
+	return 0;
+}
+
+int view_unmake(struct op *parent, struct view *v, op_done done)
+{
+	struct op *op = part_of(parent, v->row.agent, "remove a scratch view", done);
+
+	if (!op)
+		return -ENOMEM;
+	op->data = v;
+	op_begin(op, uncreate_start);
+	return 0;
 }
 
 static void taken(struct op *op, const struct view *v, bool other_repository)

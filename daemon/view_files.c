@@ -15,6 +15,7 @@
 #include "odb.h"
 #include "op.h"
 #include "sys.h"
+#include "verify_scratch.h"
 #include "viewconf.h"
 
 /* `.agentfs.yaml` of the base, whose author is anyone who may commit: it only narrows. 1: there. */
@@ -77,6 +78,10 @@ int make_policy(struct daemon *d, const struct view_row *row, char **ret, struct
 
 	if (!scope)
 		return fault_set(f, "Internal", "the daemon has no memory for this");
+	if (scratch_is(row->agent))
+		return config_policy_scratch(&d->config, repo, ret, &e) < 0
+			       ? fault_from_err(f, &e, NULL)
+			       : 0;
 	if (*row->image) {
 		have = read_narrow(d, row, &narrow, f);
 		if (have < 0)

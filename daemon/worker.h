@@ -25,7 +25,8 @@
  *
  * op "create": repo, agent, task, view_id (hex), base (revision, or absent: HEAD), branch (name after
  *   the template), git ("private" or "worktree"), mount (where the view will be, or absent: its git gets
- *   no remote), uid, gid, user_name, user_email (committer), seed [pattern]
+ *   no remote), uid, gid, user_name, user_email (committer), seed [pattern],
+ *   scratch (it gets neither a branch nor untracked files)
  *   → repository (common git folder), worktree (main worktree or null), objects, base_commit, tree,
  *     branch, target (branch the base was taken from, or ""), owner_uid, image, image_tmp, index,
  *     index_tmp (names in STATE/images; *_tmp is null: the worker has put the files in place, and
@@ -98,8 +99,16 @@
  *     follow: goes on until its input is closed by the daemon's end of a socket.
  * op "leftovers": repo → worktrees [{path, view_id, agent}]: administrative folders of views, of this or
  *     another daemon.
+ * op "verify_ask": repo, target (branch) → repository, worktree, owner_uid, owner_gid, text (of '.agentfs.yaml' in the
+ *     target's tree, or null). Errors: NotFound.
+ * op "verify_reset": repo, mount, commit, keep [pattern]: git in the sandbox brings the files of the scratch view at
+ *     `mount` to the commit and removes all others but those that a pattern keeps.
+ * op "verify": a scratch view; command, commit, target, timeout (s), network, log (path of the file that gets the output)
+ *     → ok, status, output (its end), reason (sentence, where not ok), ms. Stale with details {again: true}: the view's
+ *     files are not the commit's. These two end when their input does.
  * op "sandbox": → seccomp (the build has a list of refused system calls); runs a command in a sandbox.
- * op "repository": repo → repository, worktree, owner_uid, head (branch or ""): what a path means.
+ * op "repository": repo, rev (or absent) → repository, worktree, owner_uid, head (branch or ""), commit (of rev): what a
+ *     path means.
  */
 
 enum { WORKER_REQUEST_MAX = 4 << 20 };

@@ -356,7 +356,7 @@ static json_t *read_request(int in, json_error_t *why)
 
 int worker_run(const struct worker_op *ops, size_t nops, int in, int out)
 {
-	struct worker w = {.state_fd = -1, .view_dir = -1, .viewctl = -1, .gitdir = -1};
+	struct worker w = {.state_fd = -1, .view_dir = -1, .viewctl = -1, .gitdir = -1, .log = -1};
 	_cleanup_(err_release) struct err e = ERR_INIT;
 	const struct worker_op *op = NULL;
 	json_t *answer = json_object();

@@ -40,6 +40,7 @@ struct worker {
 	int64_t snapshot_s;	   /* when it was taken, seconds */
 	struct snapshot *snapshot; /* worker_view.h; NULL unless the op opened it */
 	struct create *create;	   /* op create: what was opened with privileges */
+	int log;		   /* op verify: where the command's output goes; -1 */
 	char *remedy;		   /* worker_remedy() */
 	json_t *details;	   /* worker_detail() */
 };

@@ -62,8 +62,9 @@ extern const struct command cmd_merge_resolve;
 extern const struct command cmd_merge_html;
 /* cmd_audit.c: what happened */
 extern const struct command cmd_audit, cmd_events;
-/* cmd_policy.c: who may do what */
-extern const struct command cmd_policy_check, cmd_policy_reload, cmd_why, cmd_brief;
+/* cmd_policy.c, cmd_approve.c: who may do what */
+extern const struct command cmd_approve, cmd_verify, cmd_policy_check, cmd_policy_reload, cmd_why,
+	cmd_brief;
 /* cmd_daemon.c */
 extern const struct command cmd_doctor, cmd_daemon_start, cmd_daemon_stop, cmd_daemon_status;
 

@@ -16,6 +16,7 @@
 #include "out.h"
 #include "usage.h"
 
+/* clang-format off */ /* a line each */
 const struct command *const commands[] = {
 	&cmd_create,
 	&cmd_list,
@@ -43,6 +44,8 @@ const struct command *const commands[] = {
 	&cmd_destroy,
 	&cmd_audit,
 	&cmd_events,
+	&cmd_approve,
+	&cmd_verify,
 	&cmd_policy_check,
 	&cmd_policy_reload,
 	&cmd_why,
@@ -53,6 +56,7 @@ const struct command *const commands[] = {
 	&cmd_daemon_status,
 	NULL,
 };
+/* clang-format on */
 
 const struct opt global_opts[] = {
 	{"socket", 0, "PATH", "ask the daemon behind this socket", "@files"},

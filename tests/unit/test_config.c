@@ -206,7 +206,17 @@ static void test_config__mistakes_have_place_and_sentence(void **state)
 		{"roles: {b: {quotas: {nodes: x}}}\n", "not 'x'"},
 		{"shares: {}\n", "'shares' is not supported by this version"},
 		{"seed: ['#x']\n", "pattern '#x'"},
-		{"verify: {}\n", "'verify' is not"},
+		{"verify: []\n", "expected a map of target branches"},
+		{"verify: {main: make}\n", "f.yaml:1:16: expected a map with command"},
+		{"verify: {main: {}}\n", "f.yaml:1:10: verify of 'main' has no command"},
+		{"verify: {main: {command: ' '}}\n", "command is a shell command"},
+		{"verify: {main: {command: [make]}}\n", "command is a shell command"},
+		{"verify: {main: {comand: make}}\n", "did you mean 'command'"},
+		{"verify: {main: {command: make, timeout: 0}}\n", "timeout is a number of seconds"},
+		{"verify: {main: {command: make, timeout: 1m}}\n",
+		 "timeout is a number of seconds"},
+		{"verify: {main: {command: make, network: yes}}\n", "network is true or false"},
+		{"verify: {'a b': {command: make}}\n", "'a b' is no branch name"},
 		{"journal: {}\n", "'journal' is not"},
 		{"merge: {resolvers: {}}\n", "'resolvers' is not"},
 		{"merge: {cost-of-wrongs: 2}\n", "did you mean 'cost-of-wrong'"},
@@ -247,7 +257,7 @@ static void test_config__mistakes_have_place_and_sentence(void **state)
 		{"repositories: {x: {}}\n", "not the absolute path"},
 		{"repositories: {/x: {}, /x/: {}}\n", "given already"},
 		{"repositories: {/x: {repositories: {}}}\n", "unknown key 'repositories'"},
-		{"repositories: {/x: {verify: []}}\n", "'verify' is not supported"},
+		{"repositories: {/x: {verify: []}}\n", "expected a map of target branches"},
 		{"\xff\xfe", "f.yaml"},
 		{"iron: ['\xc0']\n", "not UTF-8"},
 	};
@@ -301,7 +311,7 @@ static void test_config__repository_file_never_widens(void **state)
 		{"branch: 'x{agent}'\n", "n.yaml:1:9: a repository's own file may only narrow"},
 		{"departments: {}\n", "may only narrow"},
 		{"repositories: {}\n", "may only narrow"},
-		{"verify: {}\n", "'verify' is not supported by this version"},
+		{"merge: {}\n", "'merge' is not supported by this version"},
 	};
 	struct config c = parse(""), n = {0};
 	static const char stranger[] = "roles: {buidler: {write: ['!x']}}\n";
@@ -475,6 +485,68 @@ static void test_config__no_memory_leaves_nothing(void **state)
 	assert_true(n > 50);
 }
 
+/* "command timeout network" of what verifies for a branch, "-" where nothing does. */
+static void verifies(const struct config *c, const char *repository, const char *target,
+		     const char *want)
+{
+	const struct config_verify *v = config_verify_find(c, repository, target);
+	char text[128] = "-";
+
+	if (v)
+		(void)snprintf(text, sizeof(text), "%s %u %d", v->command, v->timeout_s,
+			       v->network);
+	assert_string_equal(text, want);
+}
+
+static void test_config__verify_is_by_branch_and_repository(void **state)
+{
+	struct config c = parse("verify:\n"
+				"  main: {command: make check, timeout: 60}\n"
+				"  '*': {command: make, network: true}\n"
+				"repositories:\n"
+				"  /r: {verify: {main: {command: own}}}\n"
+				"  /q: {verify: {'*': {command: any}}}\n");
+
+	verifies(&c, NULL, "main", "make check 60 0");
+	verifies(&c, "/elsewhere", "topic/x", "make 600 1");
+	verifies(&c, "/r", "main", "own 600 0");
+	verifies(&c, "/r", "other", "make 600 1");
+	verifies(&c, "/q", "main", "any 600 0");
+	config_release(&c);
+	c = parse("");
+	verifies(&c, "/r", "main", "-");
+	config_release(&c);
+}
+
+static void test_config__a_repositorys_own_file_may_name_verify(void **state)
+{
+	static const char text[] = "verify: {main: {command: make}}\niron: [x]\n";
+	struct config n = {0};
+	struct err e = ERR_INIT;
+
+	assert_int_equal(config_parse_narrow(text, strlen(text), "n.yaml", &n, &e), 0);
+	verifies(&n, NULL, "main", "make 600 0");
+	verifies(&n, NULL, "other", "-");
+	config_release(&n);
+}
+
+static void test_config__a_scratch_view_may_write_all_up_to_a_limit(void **state)
+{
+	struct config c = parse("iron: ['x/**']\nquotas: {bytes: 1M}\n");
+	char *text = NULL;
+
+	assert_int_equal(config_policy_scratch(&c, "/r", &text, NULL), 0);
+	assert_string_equal(text, "agentfs-policy 1\nrole verify\nscratch all\n"
+				  "quota bytes 1048576\nwrite *\n");
+	free(text);
+	config_release(&c);
+	c = parse("redirect: ['target/']\n");
+	assert_int_equal(config_policy_scratch(&c, "/r", &text, NULL), 0);
+	assert_non_null(strstr(text, "quota bytes 34359738368\n"));
+	free(text);
+	config_release(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -488,6 +560,9 @@ int main(void)
 		cmocka_unit_test(test_config__names_and_templates),
 		cmocka_unit_test(test_config__files),
 		cmocka_unit_test(test_config__no_memory_leaves_nothing),
+		cmocka_unit_test(test_config__verify_is_by_branch_and_repository),
+		cmocka_unit_test(test_config__a_repositorys_own_file_may_name_verify),
+		cmocka_unit_test(test_config__a_scratch_view_may_write_all_up_to_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,6 +246,24 @@ static void test_state__a_damaged_database_is_refused_untouched(void **state)
 	refused(f->db, -EBADMSG, "damaged");
 }
 
+static void test_state__an_approval_is_of_an_exact_text(void **state)
+{
+	struct fixture *f = *state;
+	struct state *s = NULL;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(state_open(f->db, &s, &e), 0);
+	assert_int_equal(state_approval_has(s, "/r/.git", "make\n", &e), 0);
+	assert_int_equal(state_approval_add(s, "/r/.git", "make\n", 1000, &e), 0);
+	assert_int_equal(state_approval_add(s, "/r/.git", "make\n", 1000, &e), 0);
+	state_close(s);
+	assert_int_equal(state_open(f->db, &s, &e), 0);
+	assert_int_equal(state_approval_has(s, "/r/.git", "make\n", &e), 1);
+	assert_int_equal(state_approval_has(s, "/r/.git", "make \n", &e), 0);
+	assert_int_equal(state_approval_has(s, "/q/.git", "make\n", &e), 0);
+	state_close(s);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -256,6 +274,7 @@ int main(void)
 		T(test_state__a_newer_database_is_refused_untouched),
 		T(test_state__another_programs_database_is_refused),
 		T(test_state__a_damaged_database_is_refused_untouched),
+		T(test_state__an_approval_is_of_an_exact_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

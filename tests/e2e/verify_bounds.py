@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Verify commands that hang, fork, fill the disk or print for ever; several at once; a daemon that is killed."""
+import time
+
+from daemon import System
+from harness import *
+from verifying import *
+
+
+def test_verify__several_at_once(tmp):
+    s = with_verify(tmp, "sleep 2; make check")
+    try:
+        import threading
+        verify(s)
+        results = []
+        t = time.monotonic()
+        threads = [threading.Thread(target=lambda: results.append(verify(s))) for _ in range(4)]
+        for x in threads:
+            x.start()
+        for x in threads:
+            x.join()
+        assert all(r.get("ok") for r in results), results
+        assert time.monotonic() - t < 60
+        assert len(scratches(s)) == 4, scratches(s)
+    finally:
+        s.stop()
+
+
+def test_verify__one_that_never_ends_is_ended(tmp):
+    s = with_verify(tmp, "echo begun; (setsid sleep 5317 &); sleep 5317", ", timeout: 2")
+    try:
+        done = verify(s)
+        assert not done["ok"], done
+        equal(done["reason"], "the verify command 'echo begun; (setsid sleep 5317 &); sleep 5317' was not done in "
+                              "2 seconds and was ended")
+        assert "begun" in done["output"]
+        equal(run("pgrep", "-fc", "[s]leep 5317", check=False).stdout.strip(), "0")
+    finally:
+        s.stop()
+
+
+def test_verify__a_fork_bomb_is_a_failure(tmp):
+    s = with_verify(tmp, "f() { f | f & }; f; sleep 5318", ", timeout: 3")
+    try:
+        done = verify(s)
+        # It meets its limit of processes, or its time is over first.
+        assert not done["ok"] and ("it may have 2048 processes" in done["reason"] or
+                                   "was not done in 3 seconds and was ended" in done["reason"]), done["reason"]
+        equal(run("pgrep", "-fc", "[s]leep 5318", check=False).stdout.strip(), "0")
+    finally:
+        s.stop()
+
+
+def test_verify__a_full_disk_is_named(tmp):
+    text = "quotas: {bytes: 20M}\nverify: {main: {command: \"head -c 60000000 /dev/urandom >big\"}}\n"
+    s = System(tmp, files=FILES, config=text).start()
+    try:
+        done = verify(s)
+        assert not done["ok"] and "was full" in done["reason"], done
+        again = verify(s)
+        assert "was full" in again.get("reason", ""), again
+    finally:
+        s.stop()
+
+
+def test_verify__endless_output_is_kept_in_part(tmp):
+    s = with_verify(tmp, "echo first; seq 1 300000; echo last; exit 3")
+    try:
+        done = verify(s)
+        assert done["status"] == 3 and done["output"].endswith("last\n") and len(done["output"]) <= 16384, done
+        with open(done["log"]) as f:
+            log = f.read()
+        assert log.startswith("first\n") and "bytes left out" in log and len(log) < 300000, len(log)
+    finally:
+        s.stop()
+
+
+def test_verify__it_sees_nothing_of_the_machine(tmp):
+    s = with_verify(tmp, f"ls {tmp} | tr '\\n' ' '; ls -d {tmp}/repo 2>&1; id -u; cat /etc/shadow 2>&1; "
+                         "echo >/dev/tcp/127.0.0.1/22 2>/dev/null; true")
+    try:
+        done = verify(s)
+        assert done["ok"] and "repo:" not in done["output"] and "agents" in done["output"], done
+        assert "root:" not in done["output"] and "state" not in done["output"], done
+    finally:
+        s.stop()
+
+
+def test_daemon__killed_while_it_verifies(tmp):
+    s = with_verify(tmp, "echo begun; sleep 5319")
+    try:
+        import subprocess
+        p = subprocess.Popen([program("agentfsctl"), "--socket", s.socket, "verify"], cwd=s.repo,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        running = lambda: run("pgrep", "-fc", "[s]leep 5319", check=False).stdout.strip() != "0"
+        wait_for(running, 60, "the command runs")
+        s.kill()
+        wait_for(lambda: not running(), 30, "the command ends with the daemon")
+        p.wait()
+        s.start()
+        wait_for(lambda: not s.mounted() and not scratches(s), 30, "what was left is taken away")
+        equal(s.git("for-each-ref", "refs/agentfs"), "")
+        with open(s.config, "w") as f:
+            f.write("verify: {main: {command: \"make check\"}}\n")
+        s.ctl("policy", "reload")
+        assert verify(s)["ok"]
+    finally:
+        s.stop()
+
+
+main()
