@@ -7,6 +7,13 @@ from daemon import System
 from harness import *
 from verifying import *
 
+NAP = f"53{os.getpid()}"  # seconds: no other test on this machine sleeps as long
+
+
+def napping():
+    """Processes that sleep so."""
+    return int(run("pgrep", "-fc", f"[s]leep {NAP}$", check=False).stdout)
+
 
 def test_verify__several_at_once(tmp):
     s = with_verify(tmp, "sleep 2; make check")
@@ -28,26 +35,26 @@ def test_verify__several_at_once(tmp):
 
 
 def test_verify__one_that_never_ends_is_ended(tmp):
-    s = with_verify(tmp, "echo begun; (setsid sleep 5317 &); sleep 5317", ", timeout: 2")
+    s = with_verify(tmp, f"echo begun; (setsid sleep {NAP} &); sleep {NAP}", ", timeout: 2")
     try:
         done = verify(s)
         assert not done["ok"], done
-        equal(done["reason"], "the verify command 'echo begun; (setsid sleep 5317 &); sleep 5317' was not done in "
+        equal(done["reason"], f"the verify command 'echo begun; (setsid sleep {NAP} &); sleep {NAP}' was not done in "
                               "2 seconds and was ended")
         assert "begun" in done["output"]
-        equal(run("pgrep", "-fc", "[s]leep 5317", check=False).stdout.strip(), "0")
+        equal(napping(), 0)
     finally:
         s.stop()
 
 
 def test_verify__a_fork_bomb_is_a_failure(tmp):
-    s = with_verify(tmp, "f() { f | f & }; f; sleep 5318", ", timeout: 3")
+    s = with_verify(tmp, "f() { f | f & }; f; sleep " + NAP, ", timeout: 3")
     try:
         done = verify(s)
         # It meets its limit of processes, or its time is over first.
         assert not done["ok"] and ("it may have 2048 processes" in done["reason"] or
                                    "was not done in 3 seconds and was ended" in done["reason"]), done["reason"]
-        equal(run("pgrep", "-fc", "[s]leep 5318", check=False).stdout.strip(), "0")
+        equal(napping(), 0)
     finally:
         s.stop()
 
@@ -88,12 +95,12 @@ def test_verify__it_sees_nothing_of_the_machine(tmp):
 
 
 def test_daemon__killed_while_it_verifies(tmp):
-    s = with_verify(tmp, "echo begun; sleep 5319")
+    s = with_verify(tmp, "echo begun; sleep " + NAP)
     try:
         import subprocess
         p = subprocess.Popen([program("agentfsctl"), "--socket", s.socket, "verify"], cwd=s.repo,
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        running = lambda: run("pgrep", "-fc", "[s]leep 5319", check=False).stdout.strip() != "0"
+        running = lambda: napping() > 0
         wait_for(running, 60, "the command runs")
         s.kill()
         wait_for(lambda: not running(), 30, "the command ends with the daemon")
