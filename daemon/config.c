@@ -200,6 +200,7 @@ void config_release(struct config *c)
 	}
 	config_list_release(&c->iron);
 	config_list_release(&c->redirect);
+	config_regenerate_release(c);
 	config_verify_release(c);
 	config_list_release(&c->seed);
 	free(c->roles);

@@ -62,6 +62,14 @@ struct config_verify {
 	bool network;
 };
 
+/* How a file that programs write is written anew. */
+struct config_regenerate {
+	char *name; /* fnmatch(3): of a path, or without a slash of a name in any folder */
+	char *command;
+	unsigned timeout_s;
+	bool network;
+};
+
 struct config_repository;
 
 struct config {
@@ -72,6 +80,8 @@ struct config {
 	struct config_list iron, redirect;
 	struct config_list seed; /* gitignore patterns */
 	struct config_quota quota;
+	struct config_regenerate *regenerate;
+	size_t nregenerate;
 	struct config_verify *verify;
 	size_t nverify;
 	unsigned int cost_of_wrong; /* of a merge, in conflicts left to a person; 0: not given */
@@ -119,6 +129,10 @@ const struct config_list *config_redirect(const struct config *c, const char *re
 /* What verifies a commit for a target branch: the part's, then the top's; NULL: nothing. Borrowed. */
 const struct config_verify *config_verify_find(const struct config *c, const char *repository,
 					       const char *target);
+
+/* Calls fn for each of everybody's, then for each of the repository's, which are meant where a name comes twice. */
+void config_regenerate_each(const struct config *c, const char *repository,
+			    void (*fn)(const struct config_regenerate *g, void *user), void *user);
 
 /* The policy of a scratch view: it may write anything, up to a limit. *ret is freed by the
  * caller. Errors: -ENOMEM. */

@@ -18,8 +18,13 @@ int config_read_quota(const char *name, const struct cfgnode *v, struct config_q
 bool config_is_method(const char *word, const char **ret_near);
 
 /* Reads the map `merge`. Errors: -EINVAL with a sentence. */
-int config_read_merge(const char *name, const struct cfgnode *v, unsigned int *ret_cost_of_wrong,
+int config_read_merge(const char *name, const struct cfgnode *v, struct config *c,
 		      struct err *reterr);
+
+/* Reads the map `regenerate` of `merge` into c; and forgets it. Errors: -EINVAL with a sentence, -ENOMEM. */
+int config_read_regenerate(const char *name, const struct cfgnode *v, struct config *c,
+			   struct err *reterr);
+void config_regenerate_release(struct config *c);
 
 /* Reads the map `verify` into c; and forgets it. Errors: -EINVAL with a sentence, -ENOMEM. */
 int config_read_verify(const char *name, const struct cfgnode *v, struct config *c,

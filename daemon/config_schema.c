@@ -319,7 +319,7 @@ static int read_quotas(struct reader *rd, const struct cfgnode *v, void *target)
 
 static int read_merge(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return config_read_merge(rd->name, v, &rd->c->cost_of_wrong, rd->e);
+	return config_read_merge(rd->name, v, rd->c, rd->e);
 }
 
 /* A map NAME: {keys}; all names first, since accepts-from may name any. */

@@ -67,7 +67,7 @@
  *     {again: true} where the view was changed meanwhile and another try is worth it.
  * op "merge": repo, source (branch), source_commit (dry_run: instead of its tip), into (branch or null:
  *     the view's target), target_commit (dry_run: instead of its tip), dry_run, squash,
- *     records {repository: [{resolver, fired, right}]}, cost_of_wrong, agent, task, user_name, user_email,
+ *     records {repository: [{resolver, fired, right}]}, cost_of_wrong, regenerate {name: {command, timeout, network}}, agent, task, user_name, user_email,
  *     pending (see recall), remembered [{path, base, ours, theirs, kept}] (conflicts that people resolved), history (the
  *     same of whoever resolved them, with who: "resolver", "ai", "person") → one
  *     Merged object and repository (common git folder); recalled; dry_run: and would, the commit it made.

@@ -239,23 +239,35 @@ static int file_conflicts(struct merging *m)
 	return r;
 }
 
+static int apply(struct merging *m, struct tree_edit *edits, size_t n, git_oid *ret,
+		 struct err *reterr)
+{
+	int r = 0;
+
+	git_oid_cpy(ret, &m->walk.tree);
+	if (n) {
+		qsort(edits, n, sizeof(*edits), tree_path_order);
+		r = tree_apply(m->git, NULL, &m->walk.tree, edits, n, ret);
+	}
+	return r < 0 ? err_set(reterr, r, "writing the merged tree: %s", strerror(-r)) : 0;
+}
+
 static int finish_walk(struct merging *m, struct err *reterr)
 {
 	struct merge_walk *w = &m->walk;
 	_cleanup_free_ struct tree_edit *edits = calloc(w->nboth ? w->nboth : 1, sizeof(*edits));
 	int r = edits ? file_conflicts(m) : -ENOMEM;
+	size_t n = 0;
 
-	if (r < 0 || m->out.conflicts.n)
+	if (r < 0)
 		return r;
 	for (size_t i = 0; i < w->nboth; i++)
-		edits[i] = (struct tree_edit){w->both[i].path, m->files[i].to};
-	qsort(edits, w->nboth, sizeof(*edits), tree_path_order);
-	if (!w->nboth) {
-		git_oid_cpy(&m->out.tree, &w->tree);
+		if (m->files[i].to.mode)
+			edits[n++] = (struct tree_edit){w->both[i].path, m->files[i].to};
+	m->out.has_partial = m->tier2 && m->out.conflicts.n > 0;
+	if (m->out.conflicts.n && !m->out.has_partial)
 		return 0;
-	}
-	r = tree_apply(m->git, NULL, &w->tree, edits, w->nboth, &m->out.tree);
-	return r < 0 ? err_set(reterr, r, "writing the merged tree: %s", strerror(-r)) : 0;
+	return apply(m, edits, n, m->out.has_partial ? &m->out.partial : &m->out.tree, reterr);
 }
 
 struct gather {

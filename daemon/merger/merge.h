@@ -17,6 +17,8 @@ struct merge_notes {
 
 struct merge_out {
 	git_oid tree; /* unless there are conflicts */
+	bool has_partial;
+	git_oid partial; /* with conflicts of content alone: everything else merged, they stand there as ours has them */
 	struct merge_conflicts conflicts;
 	struct merge_notes notes;	/* sentences */
 	bool by_git;			/* the tree is git's own, not the walk's */

@@ -20,6 +20,7 @@
 #include "land.h"
 #include "merge.h"
 #include "merge_json.h"
+#include "merge_regenerate.h"
 #include "odb.h"
 #include "recall.h"
 #include "worker_ops.h"
@@ -130,6 +131,8 @@ static int merge_trees(struct merge_op *m, struct err *reterr)
 	if (ahead)
 		return tree_of(m, &m->theirs, &m->tree, reterr);
 	r = merge_commits(m->w->repo.git, &m->ours, &m->theirs, &m->tier2, &m->out, reterr);
+	if (r == 0 && m->out.conflicts.n)
+		r = merge_regenerate(m->w, &m->out, reterr);
 	if (r == 0 && !m->out.conflicts.n)
 		m->tree = m->out.tree;
 	if (r == 0 && m->squash && !m->out.conflicts.n && git_oid_equal(&m->tree, &m->our_tree))

@@ -4,10 +4,21 @@
 #include "history.h"
 #include "methods.h"
 
+static void add_regenerate(const struct config_regenerate *g, void *user)
+{
+	(void)json_object_set_new(user, g->name,
+				  json_pack("{s:s,s:i,s:b}", "command", g->command, "timeout",
+					    (int)g->timeout_s, "network", g->network));
+}
+
 void merge_request_knows(struct daemon *d, const char *repository, json_t *request)
 {
+	json_t *regenerate = json_object();
+
 	(void)json_object_set_new(request, "records", learned_records(d));
 	(void)json_object_set_new(request, "cost_of_wrong",
 				  json_integer(config_cost_of_wrong(&d->config, repository)));
 	history_knows(d, repository, request);
+	config_regenerate_each(&d->config, repository, add_regenerate, regenerate);
+	(void)json_object_set_new(request, "regenerate", regenerate);
 }
