@@ -369,7 +369,9 @@ static void act_begin(struct view *v)
 		return;
 	}
 	if (v->pid > 0) {
-		set_why(v, "the view's server still ends");
+		/* Why it ends is what a person wants to know. */
+		if (!*v->why)
+			set_why(v, "the view's server still ends");
 		if (v->failures > 4)
 			(void)kill(v->pid, SIGKILL);
 		act_lost(v);

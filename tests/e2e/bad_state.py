@@ -156,7 +156,7 @@ def test_journal__a_damaged_one_makes_a_stale_view_that_says_why(system):
     wait_for(lambda: s.view("b1")["state"] == "live", 60, "the other view is live")
     equal(get(q + "/README"), "hello world\n")
     wait_for(lambda: s.view("a1")["state"] == "stale" and "journal" in s.ctl("show", "a1").stderr, 30,
-             "show says what is wrong")
+             lambda: f"show says what is wrong, not {s.view('a1')['state']}: {s.ctl('show', 'a1').stderr}")
     said = s.ctl("show", "a1").stderr
     assert os.path.basename(name) in said, said
     e = s.refused(None, "materialize", "a1")

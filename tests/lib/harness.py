@@ -107,7 +107,7 @@ def wait_for(condition, seconds=20, what="condition"):
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"still not true after {seconds} s: {what}")
+            raise AssertionError(f"still not true after {seconds} s: {what() if callable(what) else what}")
         time.sleep(0.01)
 
 
