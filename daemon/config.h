@@ -84,6 +84,7 @@ struct config {
 	size_t nregenerate;
 	struct config_verify *verify;
 	size_t nverify;
+	unsigned int radar_every;   /* seconds + 1; 0: not given */
 	unsigned int cost_of_wrong; /* of a merge, in conflicts left to a person; 0: not given */
 	struct config_department *departments;
 	size_t ndepartments;
@@ -141,6 +142,9 @@ int config_policy_scratch(const struct config *c, const char *repository, char *
 
 /* How many conflicts left to a person a wrong merge is worth (`merge: {cost-of-wrong: N}`); 5 unless given. */
 unsigned int config_cost_of_wrong(const struct config *c, const char *repository);
+
+/* How many seconds apart the radar looks by itself (`radar: {every: N}`, not in a repository's part); 0: never. */
+unsigned int config_radar_every(const struct config *c);
 
 /* Is there such a role? Does it have `method` in its `may`? Does it take mail from role `from`? An
  * empty accepts-from takes it from all. */

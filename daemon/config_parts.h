@@ -21,6 +21,10 @@ bool config_is_method(const char *word, const char **ret_near);
 int config_read_merge(const char *name, const struct cfgnode *v, struct config *c,
 		      struct err *reterr);
 
+/* Reads the map `radar`. Errors: -EINVAL with a sentence. */
+int config_read_radar(const char *name, const struct cfgnode *v, unsigned int *ret_every,
+		      struct err *reterr);
+
 /* Reads the map `regenerate` of `merge` into c; and forgets it. Errors: -EINVAL with a sentence, -ENOMEM. */
 int config_read_regenerate(const char *name, const struct cfgnode *v, struct config *c,
 			   struct err *reterr);

@@ -13,157 +13,9 @@
 #include "buf.h"
 #include "cleanup.h"
 #include "config_parts.h"
-#include "config_yaml.h"
+#include "config_reader.h"
 #include "policy_pattern.h"
 #include "sys.h"
-
-enum { KEYS_MAX = 32 };
-struct reader {
-	const char *name;
-	const struct config *top; /* for names that a repository's part may use */
-	struct config *c;	  /* what is filled */
-	struct err *e;
-};
-
-typedef int (*read_fn)(struct reader *rd, const struct cfgnode *v, void *target);
-
-struct key {
-	const char *name;
-	read_fn read; /* NULL: not supported by this version */
-};
-
-#define FAIL(rd, at, ...) cfgnode_error((rd)->name, (at), (rd)->e, __VA_ARGS__)
-
-static const struct key *find_key(const struct key *keys, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(keys[i].name, name) == 0)
-			return &keys[i];
-	return NULL;
-}
-
-static int unknown_key(struct reader *rd, const struct cfgnode *k, const struct key *keys, size_t n)
-{
-	const char *words[KEYS_MAX], *near;
-
-	for (size_t i = 0; i < n && i < KEYS_MAX; i++)
-		words[i] = keys[i].name;
-	near = config_nearest(k->text, words, n < KEYS_MAX ? n : KEYS_MAX);
-	if (near)
-		return FAIL(rd, k, "unknown key '%s' (did you mean '%s'?)", k->text, near);
-	return FAIL(rd, k, "unknown key '%s'", k->text);
-}
-
-static int check_kind(struct reader *rd, const struct cfgnode *v, enum cfgnode_kind kind)
-{
-	static const char *const kinds[] = {"text", "a list", "a map of keys"};
-
-	if (v->kind == kind)
-		return 0;
-	return FAIL(rd, v, "expected %s here, not %s", kinds[kind], kinds[v->kind]);
-}
-
-static int read_map(struct reader *rd, const struct cfgnode *v, const struct key *keys, size_t n,
-		    void *target)
-{
-	int r = check_kind(rd, v, CFG_MAP);
-
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < v->n; i += 2) {
-		const struct key *k = find_key(keys, n, v->items[i]->text);
-
-		if (!k)
-			return unknown_key(rd, v->items[i], keys, n);
-		if (!k->read)
-			return FAIL(rd, v->items[i], "'%s' is not supported by this version",
-				    k->name);
-	}
-	for (size_t j = 0; j < n; j++)
-		for (size_t i = 0; r == 0 && i < v->n; i += 2)
-			if (strcmp(v->items[i]->text, keys[j].name) == 0)
-				r = keys[j].read(rd, v->items[i + 1], target);
-	return r;
-}
-
-/* Text that is not empty, not YAML's null, and of one line. */
-static int check_text(struct reader *rd, const struct cfgnode *v)
-{
-	int r = check_kind(rd, v, CFG_TEXT);
-
-	if (r < 0)
-		return r;
-	if (!*v->text || (v->plain && (strcmp(v->text, "~") == 0 || strcmp(v->text, "null") == 0)))
-		return FAIL(rd, v, "a value is missing");
-	for (const char *s = v->text; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			return FAIL(rd, v, "control bytes are not allowed in '%s'", v->text);
-	return 0;
-}
-
-static int set_text(char **field, const char *text)
-{
-	char *copy = sys_strdup(text);
-
-	if (!copy)
-		return -ENOMEM;
-	free(*field);
-	*field = copy;
-	return 0;
-}
-
-static int check_pattern(struct reader *rd, const struct cfgnode *v)
-{
-	struct pattern *p = NULL;
-	const char *why = "";
-	int r = pattern_compile(v->text, &p, &why);
-
-	pattern_free(p);
-	return r == -EINVAL ? FAIL(rd, v, "pattern '%s': %s", v->text, why) : r;
-}
-
-/* "agentfs.yaml:12", without the folder, and without bytes that a policy's text would not take. */
-static char *make_origin(struct reader *rd, const struct cfgnode *v)
-{
-	const char *slash = strrchr(rd->name, '/');
-	struct buf b = BUF_INIT;
-
-	if (buf_addf(&b, "%s:%u", slash ? slash + 1 : rd->name, v->line) < 0)
-		return NULL;
-	for (size_t i = 0; i < b.len; i++)
-		if ((unsigned char)b.data[i] < 0x20 || b.data[i] == 0x7f)
-			b.data[i] = '?';
-	return b.data;
-}
-
-typedef int (*check_fn)(struct reader *rd, const struct cfgnode *v);
-
-/* A list of texts replaces what a lower layer gave, also with nothing. */
-static int read_list(struct reader *rd, const struct cfgnode *v, struct config_list *l,
-		     check_fn check)
-{
-	struct config_list out = {.set = true};
-	int r = check_kind(rd, v, CFG_LIST);
-
-	for (size_t i = 0; r == 0 && i < v->n; i++) {
-		_cleanup_free_ char *origin = NULL;
-
-		r = check_text(rd, v->items[i]);
-		if (r == 0)
-			r = check(rd, v->items[i]);
-		if (r < 0)
-			break;
-		origin = make_origin(rd, v->items[i]);
-		r = origin ? config_list_add(&out, v->items[i]->text, origin) : -ENOMEM;
-	}
-	if (r < 0) {
-		config_list_release(&out);
-		return r;
-	}
-	config_list_release(l);
-	*l = out;
-	return 0;
-}
 
 static int check_word(struct reader *rd, const struct cfgnode *v)
 {
@@ -211,7 +63,7 @@ static int read_branch(struct reader *rd, const struct cfgnode *v, void *target)
 {
 	_cleanup_free_ char *sample = NULL;
 	struct err why = ERR_INIT;
-	int r = check_text(rd, v);
+	int r = reader_text(rd, v);
 
 	if (r < 0)
 		return r;
@@ -221,14 +73,14 @@ static int read_branch(struct reader *rd, const struct cfgnode *v, void *target)
 	if (r == -EINVAL)
 		r = FAIL(rd, v, "%s", err_text(&why));
 	err_release(&why);
-	return r < 0 ? r : set_text(&rd->c->branch, v->text);
+	return r < 0 ? r : reader_set(&rd->c->branch, v->text);
 }
 
 static int read_mount(struct reader *rd, const struct cfgnode *v, void *target)
 {
 	_cleanup_free_ char *sample = NULL;
 	struct err why = ERR_INIT;
-	int r = check_text(rd, v);
+	int r = reader_text(rd, v);
 
 	if (r < 0)
 		return r;
@@ -239,13 +91,13 @@ static int read_mount(struct reader *rd, const struct cfgnode *v, void *target)
 	if (r == -EINVAL)
 		r = FAIL(rd, v, "%s", err_text(&why));
 	err_release(&why);
-	return r < 0 ? r : set_text(&rd->c->mount, v->text);
+	return r < 0 ? r : reader_set(&rd->c->mount, v->text);
 }
 
 /* Names and addresses end up in commits, where these bytes mean something. */
 static int check_ident(struct reader *rd, const struct cfgnode *v)
 {
-	int r = check_text(rd, v);
+	int r = reader_text(rd, v);
 
 	if (r == 0 && strpbrk(v->text, "<>"))
 		return FAIL(rd, v, "'<' and '>' cannot be in a committer's name or address");
@@ -256,48 +108,48 @@ static int read_user_name(struct reader *rd, const struct cfgnode *v, void *targ
 {
 	int r = check_ident(rd, v);
 
-	return r < 0 ? r : set_text(&rd->c->user_name, v->text);
+	return r < 0 ? r : reader_set(&rd->c->user_name, v->text);
 }
 
 static int read_user_email(struct reader *rd, const struct cfgnode *v, void *target)
 {
 	int r = check_ident(rd, v);
 
-	return r < 0 ? r : set_text(&rd->c->user_email, v->text);
+	return r < 0 ? r : reader_set(&rd->c->user_email, v->text);
 }
 
 static int read_user(struct reader *rd, const struct cfgnode *v, void *target)
 {
 	static const struct key keys[] = {{"name", read_user_name}, {"email", read_user_email}};
 
-	return read_map(rd, v, keys, ARRAY_SIZE(keys), NULL);
+	return reader_map(rd, v, keys, ARRAY_SIZE(keys), NULL);
 }
 
 static int read_write(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return read_list(rd, v, &((struct config_role *)target)->write, check_pattern);
+	return reader_list(rd, v, &((struct config_role *)target)->write, reader_pattern);
 }
 
 static int read_hide(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return read_list(rd, v, &((struct config_role *)target)->hide, check_pattern);
+	return reader_list(rd, v, &((struct config_role *)target)->hide, reader_pattern);
 }
 
 static int read_may(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return read_list(rd, v, &((struct config_role *)target)->may, check_word);
+	return reader_list(rd, v, &((struct config_role *)target)->may, check_word);
 }
 
 static int read_accepts(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return read_list(rd, v, &((struct config_role *)target)->accepts_from, check_role_name);
+	return reader_list(rd, v, &((struct config_role *)target)->accepts_from, check_role_name);
 }
 
 static int read_scratch(struct reader *rd, const struct cfgnode *v, void *target)
 {
 	static const char *const names[] = {"none", "beside", "all"};
 	struct config_role *role = target;
-	int r = check_text(rd, v);
+	int r = reader_text(rd, v);
 
 	if (r < 0)
 		return r;
@@ -327,7 +179,7 @@ static int read_roles_with(struct reader *rd, const struct cfgnode *v, const str
 			   size_t n)
 {
 	struct config_role *role;
-	int r = check_kind(rd, v, CFG_MAP);
+	int r = reader_kind(rd, v, CFG_MAP);
 
 	for (size_t i = 0; r == 0 && i < v->n; i += 2) {
 		r = check_name(rd, v->items[i], "role");
@@ -337,7 +189,7 @@ static int read_roles_with(struct reader *rd, const struct cfgnode *v, const str
 	for (size_t i = 0; r == 0 && i < v->n; i += 2) {
 		r = config_role_get(rd->c, v->items[i]->text, &role);
 		if (r == 0)
-			r = read_map(rd, v->items[i + 1], keys, n, role);
+			r = reader_map(rd, v->items[i + 1], keys, n, role);
 	}
 	return r;
 }
@@ -355,27 +207,27 @@ static int read_roles(struct reader *rd, const struct cfgnode *v, void *target)
 
 static int read_iron(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return read_list(rd, v, &rd->c->iron, check_pattern);
+	return reader_list(rd, v, &rd->c->iron, reader_pattern);
 }
 
 static int read_redirect(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return read_list(rd, v, &rd->c->redirect, check_pattern);
+	return reader_list(rd, v, &rd->c->redirect, reader_pattern);
 }
 
 static int read_seed(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return read_list(rd, v, &rd->c->seed, check_pattern);
+	return reader_list(rd, v, &rd->c->seed, reader_pattern);
 }
 
 static int read_scope(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return read_list(rd, v, &((struct config_department *)target)->scope, check_pattern);
+	return reader_list(rd, v, &((struct config_department *)target)->scope, reader_pattern);
 }
 
 static int read_memory(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	int r = check_text(rd, v);
+	int r = reader_text(rd, v);
 
 	if (r < 0)
 		return r;
@@ -389,14 +241,14 @@ static int read_departments(struct reader *rd, const struct cfgnode *v, void *ta
 {
 	static const struct key keys[] = {{"scope", read_scope}, {"memory", read_memory}};
 	struct config_department *d;
-	int r = check_kind(rd, v, CFG_MAP);
+	int r = reader_kind(rd, v, CFG_MAP);
 
 	for (size_t i = 0; r == 0 && i < v->n; i += 2) {
 		r = check_name(rd, v->items[i], "department");
 		if (r == 0)
 			r = config_department_get(rd->c, v->items[i]->text, &d);
 		if (r == 0)
-			r = read_map(rd, v->items[i + 1], keys, ARRAY_SIZE(keys), d);
+			r = reader_map(rd, v->items[i + 1], keys, ARRAY_SIZE(keys), d);
 	}
 	return r;
 }
@@ -421,7 +273,7 @@ static int read_part(struct reader *rd, const struct cfgnode *v, struct config *
 	static const struct key keys[] = {COMMON_KEYS};
 	struct reader sub = {.name = rd->name, .top = rd->c, .c = part, .e = rd->e};
 
-	return read_map(&sub, v, keys, ARRAY_SIZE(keys), NULL);
+	return reader_map(&sub, v, keys, ARRAY_SIZE(keys), NULL);
 }
 
 static int add_repository(struct reader *rd, const struct cfgnode *k, const struct cfgnode *v)
@@ -457,18 +309,24 @@ static int add_repository(struct reader *rd, const struct cfgnode *k, const stru
 
 static int read_repositories(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	int r = check_kind(rd, v, CFG_MAP);
+	int r = reader_kind(rd, v, CFG_MAP);
 
 	for (size_t i = 0; r == 0 && i < v->n; i += 2)
 		r = add_repository(rd, v->items[i], v->items[i + 1]);
 	return r;
 }
 
+static int read_radar(struct reader *rd, const struct cfgnode *v, void *target)
+{
+	return config_read_radar(rd->name, v, &rd->c->radar_every, rd->e);
+}
+
 static int read_top(struct reader *rd, const struct cfgnode *v)
 {
-	static const struct key keys[] = {COMMON_KEYS, {"repositories", read_repositories}};
+	static const struct key keys[] = {
+		COMMON_KEYS, {"repositories", read_repositories}, {"radar", read_radar}};
 
-	return read_map(rd, v, keys, ARRAY_SIZE(keys), NULL);
+	return reader_map(rd, v, keys, ARRAY_SIZE(keys), NULL);
 }
 
 static int narrow_write_item(struct reader *rd, const struct cfgnode *v)
@@ -478,7 +336,7 @@ static int narrow_write_item(struct reader *rd, const struct cfgnode *v)
 			    "'%s' would widen what the role may write: here only '!' patterns "
 			    "can stand",
 			    v->text);
-	return check_pattern(rd, v);
+	return reader_pattern(rd, v);
 }
 
 static int narrow_item(struct reader *rd, const struct cfgnode *v)
@@ -486,22 +344,22 @@ static int narrow_item(struct reader *rd, const struct cfgnode *v)
 	if (v->text[0] == '!')
 		return FAIL(rd, v, "'%s' would take back a rule: here no '!' patterns can stand",
 			    v->text);
-	return check_pattern(rd, v);
+	return reader_pattern(rd, v);
 }
 
 static int narrow_write(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return read_list(rd, v, &((struct config_role *)target)->write, narrow_write_item);
+	return reader_list(rd, v, &((struct config_role *)target)->write, narrow_write_item);
 }
 
 static int narrow_hide(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return read_list(rd, v, &((struct config_role *)target)->hide, narrow_item);
+	return reader_list(rd, v, &((struct config_role *)target)->hide, narrow_item);
 }
 
 static int narrow_iron(struct reader *rd, const struct cfgnode *v, void *target)
 {
-	return read_list(rd, v, &rd->c->iron, narrow_item);
+	return reader_list(rd, v, &rd->c->iron, narrow_item);
 }
 
 static int only_narrower(struct reader *rd, const struct cfgnode *v, void *target)
@@ -532,6 +390,7 @@ static int read_narrow(struct reader *rd, const struct cfgnode *v)
 		{"user", only_narrower},
 		{"departments", only_narrower},
 		{"repositories", only_narrower},
+		{"radar", only_narrower},
 		{"shares", NULL},
 		{"redirect", only_narrower},
 		{"seed", only_narrower},
@@ -542,7 +401,7 @@ static int read_narrow(struct reader *rd, const struct cfgnode *v)
 		{"cooldown", NULL},
 	};
 
-	return read_map(rd, v, keys, ARRAY_SIZE(keys), NULL);
+	return reader_map(rd, v, keys, ARRAY_SIZE(keys), NULL);
 }
 
 static int parse_into(struct config *c, const char *text, size_t n, const char *name,

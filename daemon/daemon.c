@@ -25,6 +25,7 @@
 #include "methods.h"
 #include "op.h"
 #include "spawn_env.h"
+#include "radar.h"
 #include "sys.h"
 
 enum {
@@ -135,7 +136,7 @@ static int open_parts(struct daemon *d, struct err *e)
 	d->locks = keylocks_new();
 	d->events = events_new();
 	if (!d->locks || !d->events || views_new(&vo, &d->views) < 0 ||
-	    server_new(&so, &d->server) < 0 ||
+	    radar_new(d, &d->radar) < 0 || server_new(&so, &d->server) < 0 ||
 	    tasks_new(d->event, d->worker_program, d->paths.worker_lock, WORKERS, &d->tasks) < 0)
 		return err_set(e, -ENOMEM, "cannot start");
 	return 0;
@@ -284,6 +285,7 @@ void daemon_close(struct daemon *d)
 	events_free(d->events);
 	server_free(d->server);
 	tasks_free(d->tasks);
+	radar_free(d->radar);
 	views_free(d->views);
 	keylocks_free(d->locks);
 	control_close(d->control);

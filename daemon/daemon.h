@@ -16,6 +16,8 @@
 #include "task.h"
 #include "views.h"
 
+struct radar;
+
 /* The daemon: its parts, each with one owner, and one thread for all of them. */
 struct daemon {
 	struct paths paths;
@@ -30,6 +32,7 @@ struct daemon {
 	struct tasks *tasks;
 	struct views *views;
 	struct events *events;
+	struct radar *radar;
 	struct server *server;
 	json_t *scratches; /* merger/verify_scratch.c's; NULL: none yet */
 	char *server_program, *worker_program;

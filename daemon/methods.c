@@ -37,6 +37,7 @@ const struct method methods[] = {
 	{"MergeHistory", false, method_merge_history},
 	{"MergeExplain", false, method_merge_explain},
 	{"MergeUndo", true, method_merge_undo},
+	{"Radar", false, method_radar},
 	{"Apply", true, method_apply},
 	{"Rollback", true, method_rollback},
 	{"Destroy", true, method_destroy},

@@ -42,6 +42,7 @@ void method_merge_history(struct daemon *d, struct call *call);
 void method_merge_explain(struct daemon *d, struct call *call);
 void method_merge_undo(struct daemon *d, struct call *call);
 void method_merge_predict(struct daemon *d, struct call *call);
+void method_radar(struct daemon *d, struct call *call);
 void method_apply(struct daemon *d, struct call *call);
 void method_rollback(struct daemon *d, struct call *call);
 void method_destroy(struct daemon *d, struct call *call);

@@ -278,6 +278,7 @@ json_t *view_json(const struct view *v)
 		"denied", (json_int_t)v->stats.denied, "started", json_time(r->created));
 
 	(void)json_object_set_new(o, "nodes", json_integer((json_int_t)v->stats.nodes));
+	(void)json_object_set_new(o, "overlaps", json_integer(v->overlaps));
 	if (v->redirects)
 		(void)json_object_set(o, "redirects", v->redirects);
 	if (v->stats.quota_bytes)

@@ -13,6 +13,7 @@
 #include "daemon.h"
 #include "log.h"
 #include "op.h"
+#include "radar.h"
 #include "viewctl.h"
 
 enum { TELL_TIMEOUT_MS = 10000 };
@@ -84,6 +85,7 @@ int daemon_reload(struct daemon *d, struct err *reterr)
 		return r;
 	config_release(&d->config);
 	d->config = fresh;
+	radar_reconfigure(d->radar);
 	for (v = views_next(d->views, NULL); v; v = views_next(d->views, v))
 		if (view_is_open(v))
 			push(d, v, false);

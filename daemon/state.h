@@ -97,6 +97,12 @@ int state_approval_add(struct state *s, const char *repository, const char *text
 		       struct err *reterr);
 int state_approval_has(struct state *s, const char *repository, const char *text,
 		       struct err *reterr);
+/* Notes that something was told, by a key of the caller's. Returns 1 where it had not been yet, 0 where it had;
+ * durable before it returns. Errors: -errno. */
+int state_tell(struct state *s, const char *key, struct err *reterr);
+
+/* Forgets what was told long ago. Errors: -errno. */
+int state_told_forget(struct state *s, struct err *reterr);
 
 /* A merge that was tried. All text is borrowed; "" where there is none. */
 struct state_merge {

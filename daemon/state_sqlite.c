@@ -104,6 +104,7 @@ static const struct {
 	{2, schema_v2},
 	{3, state_schema_history},
 	{3, state_schema_approvals},
+	{3, state_schema_told},
 };
 
 static const char *const state_names[VIEW_STATE_MAX] = {

@@ -47,6 +47,7 @@ struct view {
 		int64_t ahead, behind;
 		uint64_t at; /* monotonic ns; 0: not known */
 	} distance;
+	unsigned overlaps; /* with other views, worth telling: the radar's */
 	json_t *redirects; /* as in the type View; NULL: none known */
 	char why[512];	   /* why it is stale */
 	/* the rest is views.c's */

@@ -109,6 +109,8 @@
  * op "sandbox": → seccomp (the build has a list of refused system calls); runs a command in a sandbox.
  * op "repository": repo, rev (or absent) → repository, worktree, owner_uid, head (branch or ""), commit (of rev): what a
  *     path means.
+ * op "radar": repo, views [{agent, dir}] (STATE/views/<agent>), changed [agent] or absent (all), cost_of_wrong
+ *     → views [{agent, seq, paths}], overlaps [Overlap] of the pairs with a view that is named in changed.
  */
 
 enum { WORKER_REQUEST_MAX = 4 << 20 };

@@ -36,6 +36,7 @@ static const struct worker_op ops[] = {
 	{"uncreate", WORKER_REPO, NULL, op_uncreate, NULL},
 	{"ignored", WORKER_REPO, NULL, op_ignored, NULL},
 	{"leftovers", WORKER_REPO, NULL, op_leftovers, NULL},
+	{"radar", WORKER_REPO, radar_prepare, op_radar, radar_finish},
 	{"repository", WORKER_REPO, NULL, op_repository, NULL},
 	{"sandbox", 0, NULL, op_sandbox, NULL},
 };

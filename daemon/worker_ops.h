@@ -41,3 +41,6 @@ void verify_finish(struct worker *w);
 int op_sandbox(struct worker *w, json_t *ret, struct err *reterr);
 int op_leftovers(struct worker *w, json_t *ret, struct err *reterr);
 int op_repository(struct worker *w, json_t *ret, struct err *reterr);
+int radar_prepare(struct worker *w, struct err *reterr);
+int op_radar(struct worker *w, json_t *ret, struct err *reterr);
+void radar_finish(struct worker *w);

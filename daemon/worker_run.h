@@ -22,6 +22,7 @@ enum worker_needs {
 
 struct snapshot;
 struct create;
+struct radar;
 
 struct worker {
 	json_t *req;	   /* the request, an object */
@@ -41,6 +42,7 @@ struct worker {
 	struct snapshot *snapshot; /* worker_view.h; NULL unless the op opened it */
 	struct create *create;	   /* op create: what was opened with privileges */
 	int log;		   /* op verify: where the command's output goes; -1 */
+	struct radar *radar;	   /* op radar: the same */
 	char *remedy;		   /* worker_remedy() */
 	json_t *details;	   /* worker_detail() */
 };

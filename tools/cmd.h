@@ -60,6 +60,8 @@ extern const struct command cmd_merge_predict;
 extern const struct command cmd_merge_resolve;
 /* cmd_merge_html.c: a page of them */
 extern const struct command cmd_merge_html;
+/* cmd_radar.c: who works on the same */
+extern const struct command cmd_radar;
 /* cmd_audit.c: what happened */
 extern const struct command cmd_audit, cmd_events;
 /* cmd_policy.c, cmd_approve.c: who may do what */

@@ -39,6 +39,7 @@ const struct command *const commands[] = {
 	&cmd_merge_resolve,
 	&cmd_merge_html,
 	&cmd_merge,
+	&cmd_radar,
 	&cmd_apply,
 	&cmd_rollback,
 	&cmd_destroy,
