@@ -15,11 +15,15 @@
  */
 #include "verify.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "config.h"
@@ -28,6 +32,8 @@
 #include "sys.h"
 #include "verify_scratch.h"
 #include "view_make.h"
+
+enum { LOGS_KEPT_S = 14 * 24 * 3600 };
 
 struct verify {
 	char *repository, *target, *commit;
@@ -161,6 +167,26 @@ static void on_ran(struct op *op, json_t *ok, struct fault *f)
 	give_back(op);
 }
 
+/* Output is kept as long as what is preserved of a view. */
+static void forget_old_logs(struct daemon *d)
+{
+	int fd = openat(d->state_fd, "verify", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const time_t before = time(NULL) - LOGS_KEPT_S;
+	const struct dirent *e;
+	struct stat st;
+
+	if (!dir) {
+		(void)safe_close(fd);
+		return;
+	}
+	while ((e = readdir(dir)))
+		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		    st.st_mtime < before)
+			(void)unlinkat(fd, e->d_name, 0); /* the next time, else */
+	(void)closedir(dir);
+}
+
 /* STATE/verify/<random>.log */
 static int log_path(struct op *op, char *ret, size_t size)
 {
@@ -170,6 +196,7 @@ static int log_path(struct op *op, char *ret, size_t size)
 
 	if (r < 0 && r != -EEXIST)
 		return r;
+	forget_old_logs(op->d);
 	if (n < 0 || (size_t)n + 2 * sizeof(id) + 5 > size)
 		return -ENAMETOOLONG;
 	if (getrandom(id, sizeof(id), 0) != sizeof(id))

@@ -77,6 +77,18 @@ def test_verify__a_part_and_any_branch(tmp):
         s.stop()
 
 
+def test_verify__old_output_is_forgotten(tmp):
+    s = with_verify(tmp, "true")
+    try:
+        first, second = verify(s)["log"], verify(s)["log"]
+        assert os.path.exists(first) and os.path.exists(second)
+        os.utime(first, (0, 0))
+        verify(s)
+        assert not os.path.exists(first) and os.path.exists(second)
+    finally:
+        s.stop()
+
+
 def test_user__verifies_too(tmp):
     import people
     people.fuse_for_everybody()
