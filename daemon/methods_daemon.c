@@ -18,6 +18,7 @@
 #include "mountpoint.h"
 #include "op.h"
 #include "sys.h"
+#include "verify_scratch.h"
 
 static void add(json_t *a, const char *name, const char *state, const char *remedy, const char *fmt,
 		...) __attribute__((format(printf, 5, 6)));
@@ -158,6 +159,8 @@ static void check_views(json_t *a, const struct daemon *d)
 	int live = 0, shared = 0;
 
 	for (v = views_next(d->views, NULL); v; v = views_next(d->views, v)) {
+		if (scratch_is(v->row.agent))
+			continue; /* it is looked at when it is used */
 		shared += strcmp(v->row.git, "worktree") == 0;
 		if (v->phase == PHASE_LIVE)
 			live++;
