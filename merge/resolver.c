@@ -19,7 +19,7 @@
 #include "invariant.h"
 
 const struct resolver resolvers[] = {
-	{"remembered", NULL, "as a person resolved the same conflict before", true, 0, 0},
+	{"remembered", NULL, "as a person resolved the same conflict before", true, 29, 25},
 	{"space", resolve_space, "the sides differ only in white space", true, 5, 4},
 	{"adjacent", resolve_adjacent, "the sides changed neighbouring lines, each its own", false,
 	 487, 375},
