@@ -69,7 +69,7 @@ def fuse_for_all():
 
 def program(name):
     """Path of a program in the build folder."""
-    for folder in ("fs", "daemon", "tools", "merge", "tests/lib", "tests/posix"):
+    for folder in ("fs", "daemon", "tools", "tools/resolvers", "merge", "tests/lib", "tests/posix"):
         path = os.path.join(BUILD, folder, name)
         if os.path.exists(path):
             return path

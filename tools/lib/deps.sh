@@ -15,7 +15,7 @@
 
 deps_build=(build-essential meson ninja-build pkg-config libfuse3-dev fuse3 libgit2-dev libsqlite3-dev
 	liburing-dev libjansson-dev libyaml-dev libsodium-dev libxxhash-dev libsystemd-dev uthash-dev
-	libcmocka-dev nettle-dev libdeflate-dev zlib1g-dev libseccomp-dev git)
+	libcurl4-openssl-dev libcmocka-dev nettle-dev libdeflate-dev zlib1g-dev libseccomp-dev git)
 deps_test=("${deps_build[@]}" python3 attr acl strace stress-ng fs_mark=fsmark sqlite3 vim rsync node=nodejs npm=npm
 	clang=clang clang-format-14 util-linux procps bwrap=bubblewrap)
 deps_libfuse=(build-essential meson ninja-build pkg-config liburing-dev libnuma-dev)

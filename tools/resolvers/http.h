@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <jansson.h>
+
+#include "resolver_main.h"
+
+/* One POST to a model's HTTP interface. */
+
+struct http_request {
+	const char *base, *path;    /* "https://host/v1", "/chat/completions" */
+	const char *key_header;	    /* "Authorization: Bearer " or "x-api-key: " */
+	const char *const *headers; /* further ones, NULL-ended */
+	const char *key_env;	    /* where the key is, or NULL: none is sent */
+	const json_t *body;
+	unsigned int timeout_ms;
+};
+
+/* Sends it, again after 429 and 5xx while the time allows. *ret: the answer's JSON object, of a 200 alone. A key goes
+ * over https only, or to this machine. Errors: -ETIMEDOUT, -EACCES, -EFBIG, -EBADMSG, -EIO, each with a sentence
+ * that holds neither the key nor what the server echoed of it. */
+int http_post(const struct http_request *q, json_t **ret, struct err *reterr);
