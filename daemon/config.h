@@ -61,6 +61,8 @@ struct config_verify {
 	unsigned timeout_s;
 	bool network;
 };
+/* A truth that may not be given. */
+enum config_truth { CONFIG_TRUTH_UNSET, CONFIG_FALSE, CONFIG_TRUE };
 
 /* How a file that programs write is written anew. */
 struct config_regenerate {
@@ -86,6 +88,7 @@ struct config {
 	size_t nverify;
 	unsigned int radar_every;   /* seconds + 1; 0: not given */
 	unsigned int cost_of_wrong; /* of a merge, in conflicts left to a person; 0: not given */
+	enum config_truth merge_approval; /* a merge lands only when approved */
 	struct config_department *departments;
 	size_t ndepartments;
 	struct config_repository *repositories;
@@ -145,6 +148,9 @@ unsigned int config_cost_of_wrong(const struct config *c, const char *repository
 
 /* How many seconds apart the radar looks by itself (`radar: {every: N}`, not in a repository's part); 0: never. */
 unsigned int config_radar_every(const struct config *c);
+
+/* Does a merge land only when it was approved (`merge: {approval: true}`)? */
+bool config_merge_approval(const struct config *c, const char *repository);
 
 /* Is there such a role? Does it have `method` in its `may`? Does it take mail from role `from`? An
  * empty accepts-from takes it from all. */

@@ -35,6 +35,10 @@ int config_read_verify(const char *name, const struct cfgnode *v, struct config 
 		       struct err *reterr);
 void config_verify_release(struct config *c);
 
+/* Its key `approval` (config_approval.c). */
+int config_read_approval(const char *name, const struct cfgnode *v, struct config *c,
+			 struct err *reterr);
+
 /* What holds for a role: its own quota, then the repository's, then everybody's; the repository's part
  * before the top. Any may be NULL. */
 struct config_quota config_quota_pick(const struct config_quota *const *layers, size_t n);

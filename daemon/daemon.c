@@ -24,6 +24,7 @@
 #include "log.h"
 #include "methods.h"
 #include "op.h"
+#include "queue_run.h"
 #include "spawn_env.h"
 #include "radar.h"
 #include "sys.h"
@@ -92,6 +93,7 @@ static void on_view_changed(struct view *v, const char *what, void *user)
 		daemon_follow_base(d, v);
 	}
 	waiters_check(d, v->row.agent);
+	queue_kick(d->queue);
 }
 
 static void on_view_gone(const char *agent, void *user)
@@ -137,7 +139,8 @@ static int open_parts(struct daemon *d, struct err *e)
 	d->events = events_new();
 	if (!d->locks || !d->events || views_new(&vo, &d->views) < 0 ||
 	    radar_new(d, &d->radar) < 0 || server_new(&so, &d->server) < 0 ||
-	    tasks_new(d->event, d->worker_program, d->paths.worker_lock, WORKERS, &d->tasks) < 0)
+	    tasks_new(d->event, d->worker_program, d->paths.worker_lock, WORKERS, &d->tasks) < 0 ||
+	    queue_new(d, &d->queue) < 0)
 		return err_set(e, -ENOMEM, "cannot start");
 	return 0;
 }
@@ -224,6 +227,8 @@ int daemon_open(struct daemon *d, const struct paths *p, sd_event *event, struct
 		r = open_parts(d, reterr);
 	if (r == 0)
 		r = take_up_views(d, reterr);
+	if (r == 0)
+		r = queue_take_up(d->queue, reterr);
 	return r < 0 ? r : listen_all(d, reterr);
 }
 
@@ -286,6 +291,7 @@ void daemon_close(struct daemon *d)
 	server_free(d->server);
 	tasks_free(d->tasks);
 	radar_free(d->radar);
+	queue_free(d->queue);
 	views_free(d->views);
 	keylocks_free(d->locks);
 	control_close(d->control);

@@ -33,6 +33,7 @@ struct daemon {
 	struct views *views;
 	struct events *events;
 	struct radar *radar;
+	struct queue *queue; /* merger/queue_run.h */
 	struct server *server;
 	json_t *scratches; /* merger/verify_scratch.c's; NULL: none yet */
 	char *server_program, *worker_program;

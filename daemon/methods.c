@@ -15,6 +15,7 @@
 #include "agentfs_config.h"
 #include "cleanup.h"
 #include "log.h"
+#include "mail.h"
 #include "sys.h"
 
 const struct method methods[] = {
@@ -38,6 +39,14 @@ const struct method methods[] = {
 	{"MergeExplain", false, method_merge_explain},
 	{"MergeUndo", true, method_merge_undo},
 	{"Radar", false, method_radar},
+	{"QueueList", false, method_queue_list},
+	{"QueueShow", false, method_queue_show},
+	{"QueuePause", true, method_queue_pause},
+	{"QueueReorder", true, method_queue_reorder},
+	{"QueueCancel", true, method_queue_cancel},
+	{"QueueApprove", true, method_queue_approve},
+	{"MailList", false, method_mail_list},
+	{"MailSend", true, method_mail_send},
 	{"Apply", true, method_apply},
 	{"Rollback", true, method_rollback},
 	{"Destroy", true, method_destroy},

@@ -12,6 +12,7 @@
 #include "methods.h"
 #include "mountpoint.h"
 #include "op.h"
+#include "queue_run.h"
 #include "sys.h"
 
 enum { DISTANCE_FRESH_S = 3, DENIALS = 10 };
@@ -234,7 +235,7 @@ static void list_ready(struct look *l)
 	call_reply(l->call, json_pack("{s:o}", "views", a));
 }
 
-static bool in_repository(const struct view *v, const char *path)
+bool in_repository(const struct view *v, const char *path)
 {
 	return !path || strcmp(v->row.asked_repository, path) == 0 ||
 	       path_is_below(path, v->row.repository) ||
@@ -396,6 +397,8 @@ void method_wait(struct daemon *d, struct call *c)
 	struct waiter *w;
 	struct view *v;
 
+	if (!views_get(d->views, agent) && queue_wait(d, c))
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		fits |= strcmp(state, known[i]) == 0;
 	if (!fits)

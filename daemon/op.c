@@ -193,6 +193,15 @@ void op_add_user(const struct op *op, json_t *q, const char *repository)
 		(void)json_object_set_new(q, "user_email", json_string(email));
 }
 
+json_t *op_repository_request(const struct op *op, const char *name, const char *repository)
+{
+	json_t *q = op_request(op, name);
+
+	(void)json_object_set_new(q, "repo", json_string(repository));
+	add_user(op, q, repository);
+	return q;
+}
+
 /* The branches of the other views of its repository. */
 static json_t *peers(const struct view *v)
 {

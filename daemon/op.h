@@ -55,6 +55,9 @@ void op_follow(struct op *op, json_t *request, op_step next);
 /* A request with what every one has: op, state, peer_uid, peer_gid. */
 json_t *op_request(const struct op *op, const char *name);
 
+/* The same about a repository: repo, user_name, user_email. */
+json_t *op_repository_request(const struct op *op, const char *name, const char *repository);
+
 /* The same about a view. */
 json_t *op_view_request(const struct op *op, const char *name, const struct view *v);
 
@@ -68,6 +71,9 @@ struct view *op_view(struct op *op);
 int find_view(struct daemon *d, const struct call *c, const char *agent, struct view **ret,
 	      struct fault *f);
 bool may_use(const struct view *v, uid_t uid);
+
+/* Is the view of the repository that this path is in or names? NULL: of any. */
+bool in_repository(const struct view *v, const char *path);
 
 /* Members of a call's parameters, whose types the dispatcher has checked. NULL or the default where
  * absent. */

@@ -17,8 +17,14 @@
 enum { FDS_MAX = 8, ENV_MAX = 16 };
 
 /* Passed on where set: what sanitizers and the tests' fault switches read. */
-static const char *const passed_on[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
-					"TSAN_OPTIONS", "TZ"};
+static const char *const passed_on[] = {"ASAN_OPTIONS",
+					"UBSAN_OPTIONS",
+					"LSAN_OPTIONS",
+					"TSAN_OPTIONS",
+#ifdef AGENTFS_FAILPOINTS
+					"AGENTFS_FAILPOINT",
+#endif
+					"TZ"};
 
 static void make_env(char *texts[ENV_MAX], char **env)
 {

@@ -105,6 +105,7 @@ static const struct {
 	{3, state_schema_history},
 	{3, state_schema_approvals},
 	{3, state_schema_told},
+	{3, state_schema_queue},
 };
 
 static const char *const state_names[VIEW_STATE_MAX] = {

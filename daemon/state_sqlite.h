@@ -17,3 +17,5 @@ int state_db_error(struct state *s, int rc, struct err *e, const char *what);
 extern const char state_schema_history[];
 extern const char state_schema_approvals[];
 extern const char state_schema_told[];
+/* What a subject's file adds to the schema. */
+extern const char state_schema_queue[];

@@ -24,6 +24,7 @@
 #include "methods.h"
 #include "mountpoint.h"
 #include "op.h"
+#include "queue_run.h"
 #include "sys.h"
 #include "view_ask.h"
 #include "view_make.h"
@@ -342,6 +343,8 @@ static void begin_making(struct op *op)
 
 	if (r == 0)
 		r = make_policy(op->d, &c->row, &policy, &f);
+	if (r == 0)
+		r = queue_order_ask(op->d, op->call, &c->row, &f);
 	c->row.created = sys_now_ns();
 	c->row.state = VIEW_CREATING;
 	if (r == 0 && views_add(op->d->views, &c->row, false, &c->v, &e) < 0)

@@ -62,6 +62,10 @@ extern const struct command cmd_merge_resolve;
 extern const struct command cmd_merge_html;
 /* cmd_radar.c: who works on the same */
 extern const struct command cmd_radar;
+extern const struct command cmd_merge_history, cmd_merge_explain;
+/* cmd_queue.c, cmd_mail.c: the merge queue, and who hears of it */
+extern const struct command cmd_queue_list, cmd_queue_show, cmd_queue_pause, cmd_queue_resume,
+	cmd_queue_reorder, cmd_queue_cancel, cmd_queue_approve, cmd_mail_list, cmd_mail_send;
 /* cmd_audit.c: what happened */
 extern const struct command cmd_audit, cmd_events;
 /* cmd_policy.c, cmd_approve.c: who may do what */

@@ -203,7 +203,7 @@ static int run_wait(struct ctl *c)
 
 	if (!state)
 		return ctl_usage(c, "--for STATE is missing: which state shall be waited for?");
-	agent = ctl_agent(c, 0, &r);
+	agent = c->args.n_words ? strdup(c->args.words[0]) : ctl_agent(c, 0, &r);
 	if (!agent)
 		return r;
 	r = client_more(c, "Wait",
@@ -221,15 +221,20 @@ static int run_wait(struct ctl *c)
 const struct command cmd_wait = {
 	.name = "wait",
 	.group = "Views",
-	.args = "[AGENT]",
-	.help = "wait until a view is in a state",
-	.about = "Ends when the view is in the state, or fails after --timeout.",
+	.args = "[AGENT|REQUEST]",
+	.help = "wait until a view or a merge request is in a state",
+	.about =
+		"Ends when the view is in the state, or fails after --timeout. A merge request (a number of "
+		"queue list) is pending, merging, verifying, ready, merged, conflict or failed; where it ends "
+		"as another than the one waited for, the command fails.",
 	.example = "agentfsctl wait alice --for closed --timeout 60",
-	.opts = (const struct opt[]){{"for", 0, "STATE", "the state (required)",
-				      "creating|live|frozen|stale|closed"},
-				     {"timeout", 0, "SECONDS",
-				      "give up after so long (default: never)", NULL,
-				      .number = true},
-				     {0}},
+	.opts =
+		(const struct opt[]){
+			{"for", 0, "STATE", "the state (required)",
+			 "creating|live|frozen|stale|closed|pending|merging|verifying|ready|merged|"
+			 "conflict|failed"},
+			{"timeout", 0, "SECONDS", "give up after so long (default: never)", NULL,
+			 .number = true},
+			{0}},
 	.run = run_wait,
 };

@@ -172,10 +172,29 @@ static void print_way_out(const json_t *m)
 	       number, number, number);
 }
 
+static void print_failed(const json_t *m)
+{
+	out_text(stdout, jstr(m, "source"));
+	printf(": %sfailed%s: ", out_on(OUT_RED), out_off(OUT_RED));
+	out_text(stdout, jstr(m, "message"));
+	(void)putchar('\n');
+}
+
+static void print_asked(const json_t *reply)
+{
+	json_t *id;
+	size_t i;
+
+	json_array_foreach (json_object_get(reply, "requests"), i, id)
+		printf("Asked for: merge request %lld.\n", (long long)json_integer_value(id));
+}
+
 static int run_merge(struct ctl *c)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL, *sources = json_array();
 	_cleanup_free_ char *agent = NULL, *cwd = getcwd(NULL, 0);
+	const char *repo = args_get(&c->args, "repo");
+	_cleanup_free_ char *real = repo ? realpath(repo, NULL) : NULL;
 	const json_t *stuck = NULL;
 	json_t *m;
 	size_t i;
@@ -183,19 +202,28 @@ static int run_merge(struct ctl *c)
 
 	for (i = 0; i < c->args.n_words; i++)
 		(void)json_array_append_new(sources, json_string(c->args.words[i]));
-	if (c->args.n_words == 0) {
+	if (args_has(&c->args, "all") && c->args.n_words > 0)
+		return ctl_usage(c, "--all merges every view: '%s' need not be named",
+				 c->args.words[0]);
+	if (c->args.n_words == 0 && !args_has(&c->args, "all")) {
 		agent = ctl_agent(c, 0, &r);
 		if (!agent)
 			return r;
 		(void)json_array_append_new(sources, json_string(agent));
 	}
 	r = client_call(c, "Merge",
-			json_pack("{s:O, s:s*, s:s*, s:o*, s:o*, s:o*, s:o*}", "sources", sources,
-				  "repository", cwd, "into", args_get(&c->args, "into"), "dry_run",
+			json_pack("{s:O, s:s*, s:s*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*}",
+				  "sources", sources, "repository",
+				  real	 ? real
+				  : repo ? repo
+					 : cwd,
+				  "into", args_get(&c->args, "into"), "dry_run",
 				  args_true(&c->args, "dry-run"), "no_materialize",
 				  args_true(&c->args, "no-materialize"), "squash",
 				  args_true(&c->args, "squash"), "destroy",
-				  args_true(&c->args, "destroy")),
+				  args_true(&c->args, "destroy"), "all", args_true(&c->args, "all"),
+				  "batch", args_true(&c->args, "batch"), "no_wait",
+				  args_true(&c->args, "no-wait")),
 			&reply);
 	if (r != 0)
 		return r;
@@ -207,7 +235,12 @@ static int run_merge(struct ctl *c)
 	}
 	if (stuck && !c->json)
 		print_way_out(stuck);
-	return stuck ? CTL_FAILED : CTL_OK;
+	json_array_foreach (json_object_get(reply, "failed"), i, m)
+		if (!c->json)
+			print_failed(m);
+	if (args_has(&c->args, "no-wait") && !c->json)
+		print_asked(reply);
+	return stuck || json_array_size(json_object_get(reply, "failed")) > 0 ? CTL_FAILED : CTL_OK;
 }
 
 const struct command cmd_merge = {
@@ -232,6 +265,12 @@ const struct command cmd_merge = {
 			{"no-materialize", 0, NULL, "merge the branches as they are"},
 			{"squash", 0, NULL, "one commit instead of the agent's own"},
 			{"destroy", 0, NULL, "take the views down after a merge that worked"},
+			{"all", 0, NULL,
+			 "merge every view of the repository, in the queue's order"},
+			{"batch", 0, NULL, "all of them land together, or none does"},
+			{"no-wait", 0, NULL, "ask for it only: agentfsctl queue list shows it"},
+			{"repo", 0, "PATH",
+			 "any path in the repository (default: the current folder)", "@dirs"},
 			{0}},
 	.run = run_merge,
 };

@@ -74,13 +74,15 @@ static int run_create(struct ctl *c)
 	if (args_get(a, "mount") && !(mount = absolute(args_get(a, "mount"))))
 		return ctl_fail(c, CTL_FAILED, "Local", NULL,
 				"the current folder no longer exists");
-	r = client_call(c, "Create",
-			json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:o*, s:s*, s:s*, s:s*}", "agent",
-				  name, "repository", repo, "role", args_get(a, "role"), "task",
-				  args_get(a, "task"), "base", args_get(a, "base"), "scope",
-				  args_list(a, "scope"), "mount", mount, "user",
-				  args_get(a, "user"), "git", args_get(a, "git")),
-			&reply);
+	r = client_call(
+		c, "Create",
+		json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:o*, s:s*, s:s*, s:s*, s:o*, s:s*}",
+			  "agent", name, "repository", repo, "role", args_get(a, "role"), "task",
+			  args_get(a, "task"), "base", args_get(a, "base"), "scope",
+			  args_list(a, "scope"), "mount", mount, "user", args_get(a, "user"), "git",
+			  args_get(a, "git"), "after", args_list(a, "after"), "serial",
+			  args_get(a, "serial")),
+		&reply);
 	if (r != 0)
 		return r;
 	if (json_is_true(json_object_get(reply, "created")))
@@ -140,6 +142,10 @@ const struct command cmd_create = {
 			{"git", 0, "KIND",
 			 "private, or a worktree of the repository (default: private)",
 			 "private|worktree"},
+			{"after", 0, "TASK", "its merge waits until that task's is done", NULL,
+			 .repeat = true},
+			{"serial", 0, "NAME",
+			 "one of a series: merged one at a time, in the order of creation"},
 			{0}},
 	.run = run_create,
 };

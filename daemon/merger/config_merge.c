@@ -28,7 +28,7 @@ static int read_cost(const char *name, const struct cfgnode *v, struct config *c
 int config_read_merge(const char *name, const struct cfgnode *v, struct config *c,
 		      struct err *reterr)
 {
-	static const char *const keys[] = {"cost-of-wrong", "regenerate"};
+	static const char *const keys[] = {"cost-of-wrong", "regenerate", "approval"};
 	int r = 0;
 
 	if (v->kind != CFG_MAP)
@@ -44,6 +44,8 @@ int config_read_merge(const char *name, const struct cfgnode *v, struct config *
 			r = read_cost(name, n, c, reterr);
 		else if (strcmp(k->text, keys[1]) == 0)
 			r = config_read_regenerate(name, n, c, reterr);
+		else if (strcmp(k->text, "approval") == 0)
+			r = config_read_approval(name, n, c, reterr);
 		else
 			r = cfgnode_error(name, k, reterr, "unknown key '%s'%s%s%s", k->text,
 					  near ? " (did you mean '" : "", near ? near : "",

@@ -8,3 +8,6 @@
 /* Adds to a worker's request "merge" what the daemon knows that a merge goes by: what the resolvers' records are in
  * this repository, what a wrong merge costs, what became of earlier conflicts. */
 void merge_request_knows(struct daemon *d, const char *repository, json_t *request);
+
+/* Writes down a merge that was tried (answer of the worker; methods_history.c reads it), and adds its number as `merge`. */
+void merge_write_down(struct daemon *d, uid_t uid, json_t *result);

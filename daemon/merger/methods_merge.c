@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Merge: for each source in order its view is materialized (unless told not to; in a dry run the commit is made and no ref moves),
- * then its branch is merged, then, where asked for, its view is closed. The first conflict or error
- * ends it; what was merged before stays merged and is told.
+ * Merge as a dry run: for each source in order its view is materialized (unless told not to; the commit is made and no ref
+ * moves), then its branch is merged, on top of what those before would make. The first conflict or error ends it. One that is
+ * no dry run goes through the queue (queue_merge.c).
  */
 #include <string.h>
 
 #include "cleanup.h"
 #include "history.h"
-#include "log.h"
 #include "merge_request.h"
 #include "methods.h"
 #include "op.h"
+#include "queue_run.h"
 #include "sys.h"
 
 struct merge {
 	size_t at;    /* source under way */
 	json_t *done; /* array of Merged */
-	bool dry_run, no_materialize, destroy;
-	json_t *onto; /* dry run: target → what the sources before would make of it */
-	char *tip;    /* dry run: the commit that materializing the view would make */
-	json_t *tips; /* dry run: the same for each source so far */
+	bool no_materialize;
+	json_t *onto; /* target → what the sources before would make of it */
+	char *tip;    /* the commit that materializing the view would make */
+	json_t *tips; /* the same for each source so far */
 };
 
 static void merge_free(void *p)
@@ -32,13 +32,6 @@ static void merge_free(void *p)
 	free(m->tip);
 	json_decref(m->tips);
 	free(m);
-}
-
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
 }
 
 static const char *source_name(const struct op *op)
@@ -79,49 +72,10 @@ static void finish(struct op *op)
 	op_end(op, json_pack("{s:O}", "merges", m->done), NULL);
 }
 
-static void on_destroyed(struct op *child, json_t *reply, struct fault *f)
-{
-	struct op *op = child->parent;
-	struct merge *m = op->data;
-	json_t *last = json_array_get(m->done, json_array_size(m->done) - 1);
-	json_t *notes = json_object_get(last, "notes");
-
-	if (!reply && json_is_array(notes))
-		(void)json_array_append_new(notes, json_sprintf("merged, but its view stays: %s",
-								f->message ? f->message : "?"));
-	m->at++;
-	next_source(op);
-}
-
-/* Merges that were tried are kept, with all that was said of them. */
-static void write_down(struct op *op, json_t *ok)
-{
-	_cleanup_(err_release) struct err e = ERR_INIT;
-	_cleanup_free_ char *result = json_dumps(ok, JSON_COMPACT | JSON_SORT_KEYS);
-	struct state_merge m = {.time = sys_now_ns(),
-				.uid = op->uid,
-				.repository = text_of(ok, "repository"),
-				.source = text_of(ok, "source"),
-				.into = text_of(ok, "into"),
-				.state = text_of(ok, "state"),
-				.tier = text_of(ok, "tier"),
-				.commit = text_of(ok, "commit"),
-				.result = result ? result : "{}"};
-
-	if (state_merge_add(op->d->db, &m, &e) < 0)
-		(void)log_warning(e.code, "%s: the merge itself is done", err_text(&e));
-	else
-		(void)json_object_set_new(ok, "merge", json_integer(m.id));
-	if (m.id)
-		history_write(op->d, ok, m.id);
-}
-
 static void on_merged(struct op *op, json_t *ok, struct fault *f)
 {
 	struct merge *m = op->data;
-	struct view *v = source_view(op);
 	const char *state = json_string_value(json_object_get(ok, "state"));
-	struct op *child;
 
 	if (!ok || !state) {
 		merge_failed(op, f);
@@ -129,33 +83,16 @@ static void on_merged(struct op *op, json_t *ok, struct fault *f)
 	}
 	history_recalled(op->d, ok);
 	(void)json_object_set_new(ok, "source", json_string(source_name(op)));
-	if (!m->dry_run && strcmp(state, "up_to_date") != 0)
-		write_down(op, ok);
 	(void)json_object_del(ok, "repository");
 	(void)json_array_append(m->done, ok);
-	if (m->dry_run && json_object_get(ok, "would")) {
+	if (json_object_get(ok, "would")) {
 		/* The next source comes on top of it. */
 		(void)json_object_set(m->onto, json_string_value(json_object_get(ok, "into")),
 				      json_object_get(ok, "would"));
 		(void)json_object_del(ok, "would");
 	}
-	if (v && !m->dry_run) {
-		v->distance.at = 0;
-		events_emit(op->d->events, strcmp(state, "conflict") == 0 ? "conflict" : "merged",
-			    v->row.agent, v->row.id, v->row.uid, "%s: %s", v->row.branch, state);
-	}
 	if (strcmp(state, "conflict") == 0) {
 		finish(op);
-		return;
-	}
-	child = v && m->destroy && !m->dry_run ? op_new(op->d, NULL, v->row.agent, "destroy")
-					       : NULL;
-	if (child) {
-		child->parent = op;
-		child->uid = op->uid;
-		child->gid = op->gid;
-		child->done = on_destroyed;
-		op_begin(child, close_start);
 		return;
 	}
 	m->at++;
@@ -204,7 +141,7 @@ static void merge_one(struct op *op)
 	if (!into && v && *v->row.target)
 		into = v->row.target;
 	(void)json_object_set_new(q, "into", into ? json_string(into) : json_null());
-	(void)json_object_set_new(q, "dry_run", json_boolean(m->dry_run));
+	(void)json_object_set_new(q, "dry_run", json_true());
 	if (m->tip)
 		(void)json_object_set_new(q, "source_commit", json_string(m->tip));
 	(void)json_object_set_new(q, "target_commit",
@@ -225,7 +162,7 @@ static void on_source_materialized(struct op *child, json_t *reply, struct fault
 		return;
 	}
 	free(m->tip);
-	m->tip = m->dry_run && tip ? sys_strdup(tip) : NULL;
+	m->tip = tip ? sys_strdup(tip) : NULL;
 	if (m->tip) /* made again it would be another commit: its time is another */
 		(void)json_object_set_new(m->tips, source_name(op), json_string(m->tip));
 	merge_one(op);
@@ -252,7 +189,7 @@ static void next_source(struct op *op)
 	}
 	free(m->tip);
 	m->tip = NULL;
-	if (m->dry_run && json_object_get(m->tips, name))
+	if (json_object_get(m->tips, name))
 		m->tip = sys_strdup(json_string_value(json_object_get(m->tips, name)));
 	if (!v || m->no_materialize || m->tip) {
 		merge_one(op);
@@ -267,19 +204,25 @@ static void next_source(struct op *op)
 	child->parent = op;
 	child->uid = op->uid;
 	child->gid = op->gid;
-	child->dry_run = m->dry_run;
+	child->dry_run = true;
 	child->done = on_source_materialized;
 	op_begin(child, materialize_start);
 }
 
+/* One that changes nothing; one that does goes through the queue. */
 void method_merge(struct daemon *d, struct call *c)
 {
-	struct merge *m = sys_calloc(1, sizeof(*m));
-	struct op *op = m ? op_new(d, c, NULL, "merge") : NULL;
+	struct fault f = FAULT_INIT;
+	struct merge *m;
+	struct op *op;
 
+	if (!arg_bool(c, "dry_run")) {
+		queue_merge(d, c);
+		return;
+	}
+	m = sys_calloc(1, sizeof(*m));
+	op = m ? op_new(d, c, NULL, "merge") : NULL;
 	if (!op) {
-		struct fault f = FAULT_INIT;
-
 		if (!m)
 			call_fault(c, &f);
 		free(m);
@@ -288,9 +231,7 @@ void method_merge(struct daemon *d, struct call *c)
 	m->done = json_array();
 	m->tips = json_object();
 	m->onto = json_object();
-	m->dry_run = arg_bool(c, "dry_run");
 	m->no_materialize = arg_bool(c, "no_materialize");
-	m->destroy = arg_bool(c, "destroy");
 	op->data = m;
 	op->data_free = merge_free;
 	if (!source_name(op)) {
