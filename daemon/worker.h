@@ -71,7 +71,7 @@
  *     pending (see recall), remembered [{path, base, ours, theirs, kept}] (conflicts that people resolved), history (the
  *     same of whoever resolved them, with who: "resolver", "ai", "person") → one
  *     Merged object and repository (common git folder); recalled; dry_run: and would, the commit it made.
- *     hold, keep (name): the target does not move; state is "held", commit is kept alive by
+ *     without (a resolver): it does not act. hold, keep (name): the target does not move; state is "held", commit is kept alive by
  *     refs/agentfs/merge/<keep>, onto is what it was merged on (target_commit, or the tip).
  * op "recall": repo, pending [{merge, state ("open", "watched"), source, into, ours, theirs, commit, old, paths {path: [{hunk,
  *     key}]}}] → recalled [{merge, state ("resolved", "judged", "gone", or as it was), commit, by, hunks [{hunk, and of an open

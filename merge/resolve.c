@@ -86,7 +86,8 @@ static int keep(struct resolved_conflict *c, const struct conflict *x,
 		return -ENOMEM;
 	a->evidence = evidence_of(a->by, o->own ? o->own[resolver] : (struct evidence){0});
 	a->acts = !o->generated && x->class != PATH_LOCK && x->class != PATH_GENERATED &&
-		  evidence_suffices(a->evidence, o->cost_of_wrong);
+		  evidence_suffices(a->evidence, o->cost_of_wrong) &&
+		  !(o->without && strcmp(o->without, a->by->name) == 0);
 	c->n++;
 	return 0;
 }

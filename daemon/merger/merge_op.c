@@ -363,7 +363,8 @@ static int read_evidence(struct merge_op *m)
 	m->tier2 = (struct resolve_options){
 		.cost_of_wrong = (unsigned int)worker_int(m->w, "cost_of_wrong", COST_OF_WRONG),
 		.own = m->own,
-		.memory = m->memory};
+		.memory = m->memory,
+		.without = worker_str(m->w, "without")};
 	return 0;
 }
 

@@ -210,7 +210,7 @@ static void broken_alone(struct request *r, json_t *said)
 		text = NULL;
 	r->at.droppable = resolver && !json_object_get(r->facts, "without");
 	if (r->at.droppable)
-		request_set(r, "without", json_pack("[s]", resolver));
+		request_set(r, "without", json_string(resolver));
 	request_set(r, "broken", json_string(text ? text : ""));
 	(void)json_object_set_new(result, "state", json_string("conflict"));
 	(void)json_object_set_new(result, "commit", json_null());

@@ -447,6 +447,16 @@ class Hold(Case):
         self.world.ask("drop-held", repo=self.repo, drop=["k-topic", "k-none"])
         self.assertEqual(self.kept(), [""])
 
+    def test_a_resolver_that_is_left_out_does_not_act(self):
+        self.on_main("echo 'version = 1.2.3' >v.toml")
+        self.commit("topic", "echo 'version = 1.2.4' >v.toml")
+        self.on_main("echo 'version = 1.3.0' >v.toml")
+        m, = self.hold("topic")
+        self.assertEqual((m["state"], m["resolved"][0]["conflicts"][0]["resolver"]), ("held", "version"))
+        m, = self.hold("topic", without="version")
+        self.assertEqual(m["state"], "conflict")
+        self.assertEqual(m["conflicts"][0]["hunks"][0]["candidates"][0]["resolver"], "version")
+
     def test_a_kill_while_landing_is_gone_on_with(self):
         self.commit("topic", "echo new >new; echo t >x; rm -r d; sed -i 's/line 1/X/' a")
         self.on_main("echo other >other")
