@@ -60,10 +60,11 @@ static int check_after(struct daemon *d, const struct view_row *row, const char 
 	return 0;
 }
 
+/* A view that nobody asked for (c is NULL) waits for nothing. */
 int queue_order_ask(struct daemon *d, struct call *c, const struct view_row *row, struct fault *f)
 {
-	json_t *after = json_object_get(c->in.parameters, "after"), *task;
-	const char *series = arg_str(c, "serial");
+	json_t *after = c ? json_object_get(c->in.parameters, "after") : NULL, *task;
+	const char *series = c ? arg_str(c, "serial") : NULL;
 	_cleanup_(err_release) struct err e = ERR_INIT;
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	size_t i;
