@@ -198,7 +198,7 @@ json_t *op_repository_request(const struct op *op, const char *name, const char 
 	json_t *q = op_request(op, name);
 
 	(void)json_object_set_new(q, "repo", json_string(repository));
-	add_user(op, q, repository);
+	op_add_user(op, q, repository);
 	return q;
 }
 
