@@ -85,7 +85,8 @@ def test_queue__a_batch_lands_together_or_not_at_all(system):
     equal([m["source"] for m in said["merges"] if m["state"] == "conflict"], ["b1"])
     equal(sorted(f["source"] for f in said["failed"]), ["a1", "c1"])
     wait_for(lambda: s.git("for-each-ref", "refs/agentfs/merge") == "", 20, "nothing is kept")
-    s.refused(None, "merge", "a1", "nobody-there", "--batch")
+    done = s.ctl("--json", "merge", "a1", "nobody-there", "--batch", check=False)
+    equal((done.returncode, [f["source"] for f in json.loads(done.stdout)["failed"]]), (1, ["a1", "nobody-there"]))
     equal(s.git("rev-parse", "main"), tip)
     s.ctl("merge", "c1", "a1", "--batch")
     equal(has(s, "a1", "b1", "c1"), ["a1", "c1"])
@@ -181,6 +182,38 @@ def test_queue__what_was_approved_is_what_lands(tmp):
     s.ctl("queue", "approve", str(n))
     s.ctl("wait", str(n), "--for", "merged", "--timeout", "60")
     equal(has(s, "a1", "b1"), ["a1", "b1"])
+    s.stop()
+
+
+def test_queue__what_breaks_the_verification_is_found_and_stays_out(tmp):
+    s = daemon.System(tmp, config='verify: {main: {command: "! test -e by-bad", timeout: 60}}\n').start()
+    agents(s, "a1", "b1", "c1", "bad")
+    s.ctl("queue", "pause")
+    numbers = {a: ask(s, a)[0] for a in ("a1", "bad", "b1", "c1")}
+    s.ctl("queue", "resume")
+    for a, n in numbers.items():
+        s.ctl("wait", str(n), "--for", "conflict" if a == "bad" else "merged", "--timeout", "100")
+    equal(has(s, "a1", "b1", "c1", "bad"), ["a1", "b1", "c1"])
+    equal(s.git("log", "--oneline", "main", "--", "by-bad"), "", "no commit of the target ever had it")
+    shown = s.json("queue", "show", str(numbers["bad"]))
+    assert "verify command" in shown["result"]["conflicts"][0]["reason"], shown
+    events = [x["event"] for x in s.json("queue", "show", str(numbers["a1"]))["steps"]]
+    assert "later" in events, events  # it went with the bad one first
+    s.stop()
+
+
+def test_queue__a_rule_that_breaks_the_verification_is_left_out(tmp):
+    s = daemon.System(tmp, files={"v.toml": 'version = "1.2.3"\n', "README": "hello\n"},
+                      config='verify: {main: {command: "! grep -q 1.3.0 v.toml", timeout: 60}}\n').start()
+    put(os.path.join(s.create("a1"), "v.toml"), 'version = "1.3.0"\n')
+    repos.commit(s.repo, {"v.toml": 'version = "1.2.4"\n'})
+    n, = ask(s, "a1")
+    s.ctl("wait", str(n), "--for", "conflict", "--timeout", "100")
+    shown = s.json("queue", "show", str(n))
+    events = [x["event"] for x in shown["steps"]]
+    equal(events[:7], ["asked", "start", "held", "broken", "start", "conflicts", "told"])
+    equal(shown["result"]["conflicts"][0]["path"], "v.toml")
+    equal(s.git("show", "main:v.toml"), 'version = "1.2.4"')
     s.stop()
 
 
