@@ -411,6 +411,7 @@ int op_materialize(struct worker *w, json_t *ret, struct err *reterr)
 	int r;
 
 	(void)json_object_set_new(ret, "notes", json_array());
+	(void)json_object_set_new(ret, "journal", json_integer((json_int_t)w->snapshot_seq));
 	if (name && *name && email && *email)
 		(void)git_repository_set_ident(w->repo.git, name, email);
 	else

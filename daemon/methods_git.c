@@ -78,9 +78,12 @@ static void on_materialized(struct op *op, json_t *ok, struct fault *f)
 	static const char *const keys[] = {"commit",  "branch", "commits",
 					   "changes", "notes",	"tip"};
 	struct view *v = views_get(op->d->views, op->key);
+	uint64_t seq = (uint64_t)json_integer_value(json_object_get(ok, "journal"));
 
 	if (v)
 		v->distance.at = 0;
+	if (v && seq > v->stats.seq)
+		v->stats.seq = seq;
 	if (ok && v && !op->dry_run)
 		events_emit(op->d->events, "materialized", v->row.agent, v->row.id, v->row.uid,
 			    "branch %s has what the view has", v->row.branch);

@@ -44,7 +44,7 @@
  *     a later failure.
  * op "materialize": message or null, force, dry_run (the commit is made, no ref moves and the view stays
  *     as it is), user_name, user_email → as method Materialize; also
- *     tip (branch's new tip), files (count). Denied has details {commit, path, rule}. Other errors:
+ *     tip (branch's new tip), files (count), journal (number of the last record that is in it). Denied has details {commit, path, rule}. Other errors:
  *     Locked, Stale, BranchElsewhere (HEAD elsewhere, a merge or rebase under way; the branch is
  *     checked out in a worktree), Conflict (unmerged paths), TooLarge (force), Unsupported (a filter),
  *     Busy (the branch was moved meanwhile), Damaged.

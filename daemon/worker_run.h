@@ -39,6 +39,7 @@ struct worker {
 	int gitdir;		   /* then its administrative folder; -1: private, or it is gone */
 	bool locked;		   /* we hold the view's .git/index.lock */
 	int64_t snapshot_s;	   /* when it was taken, seconds */
+	uint64_t snapshot_seq;	   /* the journal's last record in it; 0: the server is away */
 	struct snapshot *snapshot; /* worker_view.h; NULL unless the op opened it */
 	struct create *create;	   /* op create: what was opened with privileges */
 	int log;		   /* op verify: where the command's output goes; -1 */

@@ -160,6 +160,7 @@ int view_open_snapshot(struct worker *w, bool need_server, bool lock, struct err
 			return err_wrap(reterr, "taking a snapshot of the view");
 	}
 	w->snapshot_s = time(NULL);
+	w->snapshot_seq = seq;
 	r = snapshot_open(w->view_dir, w->state_fd, seq, &w->snapshot, reterr);
 	if (r < 0)
 		return r;

@@ -40,6 +40,8 @@ def versions(system):
 def test_undo__takes_the_merge_back_and_counts_as_wrong(system):
     versions(system)
     tip = system.git("rev-parse", "main")
+    message = system.git("log", "-1", "--format=%B")
+    assert f"\nJournal: {system.view('b1')['id']} 1-" in message, message
     said = system.json("merge", "undo", "2")
     equal(get(os.path.join(system.repo, "setup.toml")), VERSIONS.replace("1.2.3", "1.2.4"))
     equal(get(os.path.join(system.repo, "list.txt")), LINES)
