@@ -25,7 +25,7 @@ int image_build(struct odb *odb, const uint8_t *tree_oid, const struct image_bui
 /* The fsmonitor token that a prepared index carries: the state of the base image. */
 #define IMAGE_INDEX_TOKEN "agentfs1:base"
 
-/* Writes a git index (version 2, with TREE and FSMN extensions) of the whole image to fd, as `git read-tree`
+/* Writes a git index (version 2, with TREE, FSMN and UNTR extensions) of the whole image to fd, as `git read-tree`
  * plus `git update-index --refresh` would leave it in a view of that owner: stat data are those
  * that the view reports, so that git's first status reads no file. Entries' times are the image's;
  * the caller must see to it that the file's own mtime is later. Errors: -ENOSPC, -errno. */

@@ -21,6 +21,9 @@
  *           keeps them in memory: shorter names first, then bytewise (read in any order, but git
  *           itself writes this one, so equal trees give equal bytes)
  *   "FSMN", u32 length, u32 version 2, token NUL, u32 length of an EWAH bitmap of what is dirty: none
+ *   "UNTR": image_untracked.c
+ *   "EOIE", u32 24, u32 where the entries end, SHA-1 of letters and length of each extension before: where a view
+ *           finds the one that it completes, and git the extensions while other threads read entries
  *   SHA-1 of all before
  *
  * dev is 0 because git does not compare it (USE_STDEV is off in every distribution), and a mount's
@@ -34,6 +37,7 @@
 #include "buf.h"
 #include "cleanup.h"
 #include "image_build.h"
+#include "image_untracked.h"
 #include "io.h"
 #include "sys.h"
 
@@ -59,6 +63,8 @@ struct writer {
 	struct buf path;
 	struct buf tree;   /* the TREE extension's content */
 	uint32_t *entries; /* per place: how many index entries stand below */
+	uint64_t entries_end;
+	struct sha1_ctx extensions; /* for EOIE */
 };
 
 /* --- output ------------------------------------------------------------------------------------
@@ -272,17 +278,26 @@ static int add_tree(struct writer *w, uint32_t dir)
 	return r;
 }
 
+/* Begins an extension of n bytes. */
+static int write_extension_head(struct writer *w, const char *letters, size_t n)
+{
+	uint8_t head[8];
+
+	memcpy(head, letters, 4);
+	put32(head + 4, n);
+	sha1_update(&w->extensions, sizeof(head), head);
+	return out_add(&w->out, head, sizeof(head));
+}
+
 static int write_tree_extension(struct writer *w)
 {
-	uint8_t head[8] = {'T', 'R', 'E', 'E'};
 	int r = add_tree(w, 0);
 
 	if (r == 0 && w->tree.len > UINT32_MAX)
 		r = -EFBIG;
 	if (r < 0)
 		return r;
-	put32(head + 4, w->tree.len);
-	r = out_add(&w->out, head, sizeof(head));
+	r = write_extension_head(w, "TREE", w->tree.len);
 	return r < 0 ? r : out_add(&w->out, w->tree.data, w->tree.len);
 }
 
@@ -293,19 +308,46 @@ static int write_tree_extension(struct writer *w)
 static int write_fsmonitor_extension(struct writer *w)
 {
 	static const char token[] = IMAGE_INDEX_TOKEN;
-	uint8_t head[8] = {'F', 'S', 'M', 'N'}, version[4], ewah[4 + 20] = {0};
+	uint8_t version[4], ewah[4 + 20] = {0};
 	int r;
 
-	put32(head + 4, sizeof(version) + sizeof(token) + sizeof(ewah));
 	put32(version, 2);
 	put32(ewah, sizeof(ewah) - 4); /* its size, then: bits 0, words 1, the word, position 0 */
 	put32(ewah + 8, 1);
-	r = out_add(&w->out, head, sizeof(head));
+	r = write_extension_head(w, "FSMN", sizeof(version) + sizeof(token) + sizeof(ewah));
 	if (r == 0)
 		r = out_add(&w->out, version, sizeof(version));
 	if (r == 0)
 		r = out_add(&w->out, token, sizeof(token));
 	return r < 0 ? r : out_add(&w->out, ewah, sizeof(ewah));
+}
+
+/* --- UNTR and EOIE --- */
+
+static int write_untracked_extension(struct writer *w)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	int r = out_flush(&w->out); /* the checksum is that of all before */
+
+	if (r == 0)
+		r = image_add_untracked(w->img, w->entries, &w->out.sha, &b);
+	if (r < 0)
+		return r == -ENODATA ? 0 : r; /* git does without it */
+	r = write_extension_head(w, "UNTR", b.len - 8);
+	return r < 0 ? r : out_add(&w->out, b.data + 8, b.len - 8);
+}
+
+static int write_end_extension(struct writer *w)
+{
+	uint8_t body[4 + SHA1_DIGEST_SIZE];
+	int r;
+
+	if (w->entries_end > UINT32_MAX)
+		return 0;
+	put32(body, w->entries_end);
+	sha1_digest(&w->extensions, SHA1_DIGEST_SIZE, body + 4);
+	r = write_extension_head(w, "EOIE", sizeof(body));
+	return r < 0 ? r : out_add(&w->out, body, sizeof(body));
 }
 
 /* --- whole -------------------------------------------------------------------------------------
@@ -333,10 +375,15 @@ static int write_index(struct writer *w)
 	r = out_add(&w->out, head, sizeof(head));
 	if (r == 0)
 		r = write_folder(w, 0);
+	w->entries_end = w->out.off + w->out.b.len;
 	if (r == 0)
 		r = write_tree_extension(w);
 	if (r == 0)
 		r = write_fsmonitor_extension(w);
+	if (r == 0)
+		r = write_untracked_extension(w);
+	if (r == 0)
+		r = write_end_extension(w);
 	return r < 0 ? r : write_trailer(&w->out);
 }
 
@@ -347,6 +394,7 @@ int image_write_index(const struct image *img, uint32_t uid, uint32_t gid, int f
 	int r;
 
 	sha1_init(&w.out.sha);
+	sha1_init(&w.extensions);
 	r = write_index(&w);
 	buf_release(&w.out.b);
 	buf_release(&w.path);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "image_untracked.h"
 #include "io.h"
 #include "view_internal.h"
 
@@ -66,6 +67,30 @@ static int make_seed(struct view *v, const struct viewconf_seed *s)
 	return r < 0 ? r : view_path_put(v, path, s->mode, fd, NULL, NULL, &a);
 }
 
+/* The view's own path and excludes go into the index's untracked cache, which git believes then (image_untracked.c).
+ * Where files of the main worktree are shown, git finds out by itself. */
+static int complete_index(struct view *v, uint64_t id)
+{
+	const struct view_ctx self = {.pid = (uint32_t)getpid(), .internal = true};
+	const struct viewconf_seed *exclude = NULL;
+	struct untracked_patch p;
+	ssize_t r;
+
+	for (size_t i = 0; i < v->conf.nseeds; i++)
+		if (strcmp(v->conf.seeds[i].path, "info/exclude") == 0)
+			exclude = &v->conf.seeds[i];
+	r = v->conf.nseed_paths
+		    ? -ENODATA
+		    : untracked_patch(v->index_fd, v->conf.mount, exclude ? exclude->data : NULL,
+				      exclude ? exclude->len : 0, &p);
+	if (r < 0)
+		return r == -ENODATA || r == -EBADMSG ? 0 : (int)r;
+	r = view_write(v, &self, id, p.head_at, p.head, sizeof(p.head));
+	if (r >= 0)
+		r = view_write(v, &self, id, p.sum_at, p.sum, sizeof(p.sum));
+	return r < 0 ? (int)r : 0;
+}
+
 /* The prepared index becomes the content of its index without a byte being copied. */
 static int make_index(struct view *v)
 {
@@ -101,7 +126,7 @@ static int make_index(struct view *v)
 		assert(r < 0 || n);
 	}
 	pthread_mutex_unlock(&v->lock);
-	return r;
+	return r < 0 || !st.st_size ? r : complete_index(v, id);
 }
 
 static int make_git(struct view *v, struct err *reterr)

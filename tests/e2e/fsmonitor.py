@@ -4,22 +4,34 @@
 says, after anything."""
 import os
 import random
+import re
 
 from harness import *
 
 SLOW = ["-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false"]
 
 
-def status(p, *options):
+def status(p, *options, untracked="all"):
+    """untracked: git's untracked cache is that of one way to list them, and begun anew by another."""
     env = {"GIT_OPTIONAL_LOCKS": "0"} if options else {}
-    text = run("git", *options, "status", "--porcelain=v2", "-uall", cwd=p, env=env).stdout
+    text = run("git", *options, "status", "--porcelain=v2", f"-u{untracked}", cwd=p, env=env).stdout
     return sorted(text.splitlines())
 
 
-def same(p, what):
-    fast = status(p)
-    equal(fast, status(p, *SLOW), f"git status with fsmonitor, and without, after {what}")
+def same(p, what, untracked="all"):
+    fast = status(p, untracked=untracked)
+    equal(fast, status(p, *SLOW, untracked=untracked), f"git status with fsmonitor, and without, after {what}")
     return fast
+
+
+def perf(folder, p, *options):
+    """What git says of itself: name → number."""
+    trace = os.path.join(folder, "perf")
+    text = run("git", *options, "status", "--porcelain", cwd=p, env={"GIT_TRACE2_PERF": trace}).stdout
+    with open(trace) as f:
+        said = dict(re.findall(r"\.\.([a-z-]+):(\d+)$", f.read(), re.M))
+    os.unlink(trace)
+    return sorted(text.splitlines()), said
 
 
 def steps(p, rng):
@@ -83,17 +95,25 @@ def steps(p, rng):
     return kind
 
 
-def test_fsmonitor__status_is_that_of_every_file(system):
+def walk(system, untracked):
     p = system.create("a1")
     asked = run("git", "config", "core.fsmonitor", cwd=p).stdout
     assert "fsmonitor" in asked, f"the view's git does not ask the view: {asked}"
-    equal(same(p, "create"), [])
+    equal(same(p, "create", untracked), [])
     rng, changed = random.Random(SEED), 0
     print(f"# seed {SEED}")
     for step in range(400 if LONG else 120):
         words = [steps(p, rng) for _ in range(rng.randrange(1, 4))]
-        changed += bool(same(p, f"step {step}: {' '.join(words)}"))
+        changed += bool(same(p, f"step {step}: {' '.join(words)}", untracked))
     assert changed > 30, "the steps changed too little to show anything"
+
+
+def test_fsmonitor__status_is_that_of_every_file(system):
+    walk(system, "all")
+
+
+def test_fsmonitor__so_is_one_that_lists_folders(system):
+    walk(system, "normal")
 
 
 def test_fsmonitor__after_a_restart_of_the_view(system):
@@ -129,6 +149,49 @@ def test_fsmonitor__first_status_reads_no_file(system):
     with open(trace) as f:
         looked = [l for l in f if '"src/main.c"' in l or '"README"' in l]
     equal(looked, [], "files that the first git status looked at")
+
+
+def base_with_ignores(system):
+    for path, text in (("docs/.gitignore", "*.log\n"), ("docs/deep/a/b/page", "x\n"), ("docs/deep/.gitignore", "tmp\n")):
+        os.makedirs(os.path.dirname(os.path.join(system.repo, path)), exist_ok=True)
+        put(os.path.join(system.repo, path), text)
+    sh("git add -A; git commit -qm ignores", cwd=system.repo)
+
+
+def test_fsmonitor__first_status_opens_no_folder(system):
+    """The prepared index says also that nothing is untracked."""
+    base_with_ignores(system)
+    p = system.create("a1")
+    text, said = perf(system.folder, p)
+    equal(text, [])
+    equal({n: said.get(n, "0") for n in ("opendir", "node-creation", "gitignore-invalidation")},
+          {"opendir": "0", "node-creation": "0", "gitignore-invalidation": "0"}, "what the first git status did")
+    sh("git fsck --cache --no-dangling", cwd=p)
+
+
+def test_fsmonitor__first_status_sees_what_came_before_it(system):
+    base_with_ignores(system)
+    p = system.create("a1")
+    for path in ("docs/x.log", "docs/deep/tmp", "docs/deep/a/b/new", "docs/deep/a/c/d/new", "new.c", "docs/deep/new.log"):
+        os.makedirs(os.path.dirname(os.path.join(p, path)), exist_ok=True)
+        put(os.path.join(p, path), "x\n")
+    text, said = perf(system.folder, p)
+    equal(text, ["?? docs/deep/a/b/new", "?? docs/deep/a/c/", "?? new.c"])
+    assert 0 < int(said["opendir"]) < 8, f"folders opened: {said}"
+    equal(len(same(p, "the first status", "normal")), 3)
+    put(os.path.join(p, "docs/.gitignore"), "deep\n")
+    put(os.path.join(p, ".git/info/exclude"), "new.c\n")
+    equal(len(same(p, "other ignore files", "normal")), 2)
+
+
+def test_fsmonitor__first_status_with_excludes_of_ones_own(system):
+    p, mine = system.create("a1"), os.path.join(system.folder, "mine")
+    put(mine, "*.tmp\n")
+    put(os.path.join(p, "src/x.tmp"), "x\n")
+    put(os.path.join(p, "src/y"), "x\n")
+    text, said = perf(system.folder, p, "-c", f"core.excludesFile={mine}")
+    equal(text, ["?? src/y"])
+    equal(len(same(p, "a status without them", "normal")), 2)
 
 
 def test_fsmonitor__a_commit_compared_with_the_files(system):

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image_index: real git reads the index, finds it clean, and would have written the same. */
+#include <limits.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 
+#include "image_untracked.h"
 #include "store_fixture.h"
 #include "sys.h"
 
@@ -94,7 +97,7 @@ static void same_tree_extension(struct store *s)
 
 	assert_true((size_t)(b.data + b.len - y) >= n + 20);
 	assert_memory_equal(x, y, n);
-	/* Behind it stands FSMN and the checksum: git trusts what the token says. */
+	/* Behind it stands FSMN: git trusts what the token says. */
 	assert_true((size_t)(a.data + a.len - x) > n + 20);
 	assert_memory_equal(x + n, "FSMN", 4);
 	assert_string_equal(x + n + 12, IMAGE_INDEX_TOKEN);
@@ -189,6 +192,65 @@ static void test_image_index__empty_subtree(void **state)
 	store_release(&s);
 }
 
+/* Writes what a view writes over its copy. */
+static int complete(struct store *s, const char *name, const char *worktree, const char *exclude)
+{
+	int fd = openat(s->dir, name, O_RDWR | O_CLOEXEC);
+	struct untracked_patch p;
+	int r = untracked_patch(fd, worktree, exclude, exclude ? strlen(exclude) : 0, &p);
+
+	if (r == 0) {
+		assert_int_equal(pwrite(fd, p.head, sizeof(p.head), (off_t)p.head_at),
+				 sizeof(p.head));
+		assert_int_equal(pwrite(fd, p.sum, sizeof(p.sum), (off_t)p.sum_at), sizeof(p.sum));
+	}
+	(void)close(fd);
+	return r;
+}
+
+/* Git takes the untracked cache for its own: it makes no node, and finds no other ignore file. 200 folders:
+ * bitmaps of several words, with and without gaps. */
+static void test_image_index__git_believes_the_untracked_cache(void **state)
+{
+	char real[PATH_MAX];
+	struct work w;
+
+	work_init(
+		&w,
+		"for i in $(seq 1 200); do mkdir -p d$i/s; echo x >d$i/f; echo y >d$i/s/g; "
+		"case $i in 7|130|131|199) echo '*.o' >d$i/.gitignore;; esac; done; git add .; git add -f d7/f");
+	assert_non_null(realpath(w.s.path, real));
+	assert_int_equal(complete(&w.s, "idx", real, "objects\nidx*\nimg*\ntree\nout*\n"), 0);
+	run(&w.s, CHECK_WITH_GIT);
+	run(&w.s,
+	    "cp idx .git/index; touch d7/x.o; mkdir d131/new; touch d131/new/z; export GIT_TRACE2_PERF=$PWD/out4; "
+	    "git -c core.untrackedCache=true -c core.fsmonitor=false -c user.x=y status --porcelain >out5; "
+	    "printf '?? d131/new/\\n' | cmp - out5; grep -q 'node-creation:1$' out4; "
+	    "grep -q 'gitignore-invalidation:0$' out4");
+	work_release(&w);
+}
+
+static void test_image_index__no_untracked_cache_where_git_must_look(void **state)
+{
+	char longer[600];
+	struct work w;
+
+	work_init(&w, "ln -s x .gitignore; echo x >f; git add -f .gitignore f");
+	run(&w.s, CHECK_WITH_GIT);
+	assert_int_equal(complete(&w.s, "idx", "/somewhere", NULL), -ENODATA);
+	work_release(&w);
+	work_init(&w, "echo x >f; git add f");
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[0] = '/';
+	longer[sizeof(longer) - 1] = '\0';
+	assert_int_equal(complete(&w.s, "idx", longer, NULL), -ENODATA);
+	run(&w.s, CHECK_WITH_GIT); /* and as it is, it is an index */
+	run(&w.s, "printf DIRC >idx5; cp .git/index idx6");
+	assert_int_equal(complete(&w.s, "idx5", "/somewhere", NULL), -ENODATA);
+	assert_int_equal(complete(&w.s, "idx6", "/somewhere", NULL), -ENODATA);
+	work_release(&w);
+}
+
 static int calls_left;
 
 static ssize_t full_pwrite(int fd, const void *p, size_t n, off_t off)
@@ -231,6 +293,8 @@ int main(void)
 		cmocka_unit_test(test_image_index__names_and_lengths),
 		cmocka_unit_test(test_image_index__many_files),
 		cmocka_unit_test(test_image_index__empty_subtree),
+		cmocka_unit_test(test_image_index__git_believes_the_untracked_cache),
+		cmocka_unit_test(test_image_index__no_untracked_cache_where_git_must_look),
 		cmocka_unit_test(test_image_index__full_disk_is_an_error),
 	};
 
