@@ -11,7 +11,7 @@ import tarfile
 import threading
 import time
 
-from bench import (FUSEOVL, NPM_PACKAGES, QUIET, VIEW, WORKTREE, disk, drop_caches, must, timed)
+from bench import (FUSEOVL, NPM_PACKAGES, QUIET, VIEW, WORKTREE, back_memory, disk, drop_caches, must, timed)
 import repos
 from harness import ROOT, run
 
@@ -249,6 +249,7 @@ def data(b):
 
     def write(i, size, count):
         bytes_ = os.urandom(size)
+        back_memory()
         fd = os.open(i.path + "/data", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
         began = time.perf_counter()
         for _ in range(count):

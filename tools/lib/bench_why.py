@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a row that misses its promise spends its time on, and what would reach it. Found with perf, perf sched and
+strace on the machine that docs/FIGURES.md names; a row that is met is left out of what tools/bench writes."""
+
+WHY = {
+    "write-1m": """\
+One WRITE request, no other. Half of the time passes in the caller, in the kernel: 256 single pages are taken and filled (FUSE
+gives its files no large folios; ext4 does all of it in less). The other half in the server: `read` of the request 190 µs,
+of which 75 µs pin the 256 pages of our buffer one by one; `pwrite` into the data segment 205 µs, of which 35 µs make the
+buffer heads of new pages; the digest 40 µs; the record 5 µs. Memory already at hand, it comes to 3.5 to 3.8 times. Tried, and not
+faster: `splice` from the request's pages into the segment (the copy then waits for the caller's cache
+instead), the same by way of a small buffer, a buffer of huge pages, requests of 512 KiB, hashing before writing.
+ext4 and fuse-overlayfs overwrite the file's own pages, pass after pass; a view keeps up to 256 MiB of what was overwritten, so its
+segments take new memory, and where a hypervisor has taken free memory back each MiB of it costs 0.7 ms and more.
+What would reach it: large folios in FUSE, or writing back later (`FUSE_WRITEBACK_CACHE`, as fuse-overlayfs does), which would give up
+that each write is judged and journaled with its process before it is answered.""",
+    "read-200m": """\
+No request reaches the server. The kernel (6.18) keeps a FUSE file in single pages scattered in memory, ext4's in large
+folios, which a processor copies two to three times faster; fuse-overlayfs, with the same kernel, takes as long. What would
+reach it: large folios in FUSE.""",
+    "grep-warm": """\
+No request reaches the server: open, fstat, read and close are answered by the kernel. What remains is the copy out of single
+pages (see the sequential read), 4 to 9 %. What would reach it: large folios in FUSE.""",
+    "delete": """\
+Two round trips a file, and there is no way around either: UNLINK, and before it GETATTR of the folder, since the kernel forgets a folder's
+attributes, permissions included, at each change in it and asks again for the next permission check. (FORGET needs no
+answer.) A round trip takes 7 to 10 µs, of which the server's own code is less than a quarter: the rest is two switches between processes and
+the kernel's part; ext4 takes 11 µs for all. What would reach it: a kernel that keeps a folder's permissions when its times change, or
+takes attributes with the reply to UNLINK.""",
+    "materialize-1000": """\
+Four fifths of the worker's time is deflate, at its fastest level, on all processors; SHA-1 takes a twentieth. The rest is six
+waits for the disk: pack, its index, folder, reference, the view's index. What would reach it: fewer processors' worth of other work (two do
+it here), or storing small files undeflated, which makes packs several times as large.""",
+    "fair": """\
+Four processes want two processors: the reader and its server, who are hardly ever idle, and the caller and its server, who
+change hands ten times an operation. Servers ask for short turns, so that they go before whoever computes; the caller does not, and may wait for
+the reader's turn to end. Each server has a session, so that none pays for another's time.""",
+    "status-first": """\
+The prepared index says what is tracked and that nothing is untracked, so no folder is opened and no file looked at. What remains is
+loading git and a 4 MiB index from the disk, the question to the view, and writing the index anew.""",
+}
+
+
+def section(rows):
+    """Markdown about the rows that are not met; "" where all are."""
+    missed = [r for r, judged in rows.items() if judged["verdict"] == "**not met**"]
+    if not missed:
+        return ""
+    out = ["", "## What is not met, and why", ""]
+    for r in missed:
+        out += [f"**{rows[r]['text']}** ({', '.join(rows[r]['against'])}). {WHY.get(r, 'Not looked into yet.')}", ""]
+    return "\n".join(out)
