@@ -70,6 +70,7 @@ static inline int random_step(struct view_fixture *f, uint64_t *seed)
 	char n1[32], n2[32];
 	uint64_t d1 = random_place(f, seed, n1), d2 = random_place(f, seed, n2);
 	struct node_attr a, b;
+	bool looked;
 	int r;
 
 	switch (rnd(seed, 12)) {
@@ -104,12 +105,14 @@ static inline int random_step(struct view_fixture *f, uint64_t *seed)
 		return r;
 	case 8:
 		r = view_lookup(f->view, &OWNER, d1, n1, &a);
-		if (r == 0 && view_lookup(f->view, &OWNER, d2, n2, &b) == 0) {
+		looked = r == 0;
+		if (looked && view_lookup(f->view, &OWNER, d2, n2, &b) == 0) {
 			r = (int)view_copy(f->view, &OWNER, a.id, rnd(seed, 9000), b.id,
 					   rnd(seed, 9000), rnd(seed, 9000));
 			view_forget(f->view, b.id, 1);
-			view_forget(f->view, a.id, 1);
 		}
+		if (looked) /* or what it names stays when it is removed, until the view is reopened */
+			view_forget(f->view, a.id, 1);
 		return r;
 	default:
 		r = view_lookup(f->view, &OWNER, d1, n1, &a);
