@@ -95,25 +95,25 @@ def steps(p, rng):
     return kind
 
 
-def walk(system, untracked):
+def walk(system, untracked, most):
     p = system.create("a1")
     asked = run("git", "config", "core.fsmonitor", cwd=p).stdout
     assert "fsmonitor" in asked, f"the view's git does not ask the view: {asked}"
     equal(same(p, "create", untracked), [])
     rng, changed = random.Random(SEED), 0
     print(f"# seed {SEED}")
-    for step in range(400 if LONG else 120):
+    for step in range(most):
         words = [steps(p, rng) for _ in range(rng.randrange(1, 4))]
         changed += bool(same(p, f"step {step}: {' '.join(words)}", untracked))
-    assert changed > 30, "the steps changed too little to show anything"
+    assert changed > most // 4, "the steps changed too little to show anything"
 
 
 def test_fsmonitor__status_is_that_of_every_file(system):
-    walk(system, "all")
+    walk(system, "all", 400 if LONG else 60)
 
 
 def test_fsmonitor__so_is_one_that_lists_folders(system):
-    walk(system, "normal")
+    walk(system, "normal", 400 if LONG else 60)
 
 
 def test_fsmonitor__after_a_restart_of_the_view(system):
