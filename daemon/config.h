@@ -143,8 +143,9 @@ void config_regenerate_each(const struct config *c, const char *repository,
 int config_policy_scratch(const struct config *c, const char *repository, char **ret,
 			  struct err *reterr);
 
-/* How many conflicts left to a person a wrong merge is worth (`merge: {cost-of-wrong: N}`); 5 unless given. */
-unsigned int config_cost_of_wrong(const struct config *c, const char *repository);
+/* How many conflicts left to a person a wrong merge is worth (`merge: {cost-of-wrong: N}`); 5 unless given, 2 where a command has
+ * to pass before anything lands (verified). */
+unsigned int config_cost_of_wrong(const struct config *c, const char *repository, bool verified);
 
 /* How many seconds apart the radar looks by itself (`radar: {every: N}`, not in a repository's part); 0: never. */
 unsigned int config_radar_every(const struct config *c);

@@ -8,7 +8,7 @@
 #include "config_parts.h"
 #include "config_yaml.h"
 
-enum { COST_DEFAULT = 5, COST_MAX = 1000 };
+enum { COST_DEFAULT = 5, COST_VERIFIED_DEFAULT = 2, COST_MAX = 1000 };
 
 static int read_cost(const char *name, const struct cfgnode *v, struct config *c,
 		     struct err *reterr)
@@ -54,11 +54,13 @@ int config_read_merge(const char *name, const struct cfgnode *v, struct config *
 	return r;
 }
 
-unsigned int config_cost_of_wrong(const struct config *c, const char *repository)
+unsigned int config_cost_of_wrong(const struct config *c, const char *repository, bool verified)
 {
 	const struct config *part = config_part(c, repository);
 
 	if (part && part->cost_of_wrong)
 		return part->cost_of_wrong;
-	return c->cost_of_wrong ? c->cost_of_wrong : COST_DEFAULT;
+	if (c->cost_of_wrong)
+		return c->cost_of_wrong;
+	return verified ? COST_VERIFIED_DEFAULT : COST_DEFAULT;
 }

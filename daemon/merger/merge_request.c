@@ -13,11 +13,15 @@ static void add_regenerate(const struct config_regenerate *g, void *user)
 
 void merge_request_knows(struct daemon *d, const char *repository, json_t *request)
 {
+	const char *into = json_string_value(json_object_get(request, "into"));
 	json_t *regenerate = json_object();
 
 	(void)json_object_set_new(request, "records", learned_records(d));
-	(void)json_object_set_new(request, "cost_of_wrong",
-				  json_integer(config_cost_of_wrong(&d->config, repository)));
+	(void)json_object_set_new(
+		request, "cost_of_wrong",
+		json_integer(config_cost_of_wrong(
+			&d->config, repository,
+			config_verify_find(&d->config, repository, into ? into : ""))));
 	history_knows(d, repository, request);
 	config_regenerate_each(&d->config, repository, add_regenerate, regenerate);
 	(void)json_object_set_new(request, "regenerate", regenerate);

@@ -11,6 +11,7 @@
 #include "merge_request.h"
 #include "methods.h"
 #include "op.h"
+#include "radar.h"
 #include "queue_run.h"
 #include "sys.h"
 
@@ -84,6 +85,8 @@ static void on_merged(struct op *op, json_t *ok, struct fault *f)
 	history_recalled(op->d, ok);
 	(void)json_object_set_new(ok, "source", json_string(source_name(op)));
 	(void)json_object_del(ok, "repository");
+	if (source_view(op))
+		radar_notes(op->d->radar, source_view(op), json_object_get(ok, "notes"));
 	(void)json_array_append(m->done, ok);
 	if (json_object_get(ok, "would")) {
 		/* The next source comes on top of it. */

@@ -22,6 +22,7 @@
 #include "cleanup.h"
 #include "daemon.h"
 #include "log.h"
+#include "mail.h"
 #include "op.h"
 #include "sys.h"
 
@@ -111,17 +112,47 @@ static struct view *view_of(struct radar *r, const json_t *overlap, size_t i)
 	return agent ? views_get(r->d->views, agent) : NULL;
 }
 
-static void tell_one(struct radar *r, const json_t *o, struct view *to, struct view *other)
+/* "bob changes src/a.c (int f(void)) too: the same lines, which conflict", as `to` is told. Caller frees. */
+static char *sentence(struct radar *r, const json_t *o, const struct view *to,
+		      const struct view *other)
 {
 	const char *where = text_of(json_array_get(json_object_get(o, "places"), 0), "declaration");
-	bool lines = strcmp(text_of(o, "kind"), "lines") == 0;
+	const char *kind = text_of(o, "kind"), *name = text_of(o, "name");
+	const char *gone = json_is_true(json_object_get(o, "changed")) ? "changes" : "removes";
+	char *s = NULL;
+	int k;
 
-	events_emit(r->d->events, "overlap", to->row.agent, to->row.id, to->row.uid,
-		    "%s changes %s%s%s%s too%s", other->row.agent, text_of(o, "path"),
-		    *where ? " (" : "", where, *where ? ")" : "",
-		    !lines		  ? ""
-		    : *text_of(o, "tier") ? ": the same lines, which a rule resolves"
-					  : ": the same lines, which conflict");
+	if (strcmp(kind, "use") == 0)
+		k = view_of(r, o, 1) == to
+			    ? asprintf(&s, "%s %s %s (%s), which this view newly uses in %s",
+				       other->row.agent, gone, name, text_of(o, "declared_in"),
+				       text_of(o, "path"))
+			    : asprintf(&s, "%s newly uses %s (%s), which this view %s",
+				       other->row.agent, name, text_of(o, "path"), gone);
+	else
+		k = asprintf(&s, "%s changes %s%s%s%s too%s", other->row.agent, text_of(o, "path"),
+			     *where ? " (" : "", where, *where ? ")" : "",
+			     strcmp(kind, "declaration") == 0 || strcmp(kind, "file") == 0 ? ""
+			     : *text_of(o, "tier") ? ": the same lines, which a rule resolves"
+			     : strcmp(kind, "lines") == 0 ? ": the same lines, which conflict"
+							  : ", in a way that conflicts");
+	return k < 0 ? NULL : s;
+}
+
+static void tell_one(struct radar *r, const json_t *o, struct view *to, struct view *other)
+{
+	_cleanup_(err_release) struct err e = ERR_INIT;
+	_cleanup_free_ char *text = sentence(r, o, to, other);
+	json_t *payload = json_pack("{s:s,s:s,s:s,s:s,s:s}", "agentName", other->row.agent,
+				    "taskId", other->row.task, "path", text_of(o, "path"), "kind",
+				    text_of(o, "kind"), "text", text ? text : "");
+
+	events_emit(r->d->events, "overlap", to->row.agent, to->row.id, to->row.uid, "%s",
+		    text ? text : "");
+	if (mail_send(r->d, "overlap", "radar", to->row.agent, payload, &e) < 0)
+		(void)log_warning(e.code, "%s: %s has no mail of an overlap", err_text(&e),
+				  to->row.agent);
+	json_decref(payload);
 }
 
 /* What needs no word: they are in one file, far from each other. */
@@ -269,8 +300,9 @@ static void compare(struct op *op)
 	(void)json_object_set_new(q, "repo", json_string(a->repository));
 	(void)json_object_set_new(q, "views", views);
 	(void)json_object_set(q, "changed", a->asked);
-	(void)json_object_set_new(q, "cost_of_wrong",
-				  json_integer(config_cost_of_wrong(&d->config, a->repository)));
+	(void)json_object_set_new(
+		q, "cost_of_wrong",
+		json_integer(config_cost_of_wrong(&d->config, a->repository, false)));
 	op_task(op, q, on_compared);
 }
 
@@ -412,6 +444,22 @@ json_t *radar_overlaps(struct radar *r, const char *repository, const char *agen
 		}
 	}
 	return sorted(found);
+}
+
+void radar_notes(struct radar *r, const struct view *v, json_t *notes)
+{
+	json_t *all = radar_overlaps(r, v->row.repository, v->row.agent, v->row.uid), *o;
+	size_t i;
+
+	json_array_foreach (all, i, o) {
+		struct view *a = view_of(r, o, 0), *b = view_of(r, o, 1);
+		_cleanup_free_ char *text =
+			worth_telling(o) ? sentence(r, o, v, a == v ? b : a) : NULL;
+
+		if (text)
+			(void)json_array_append_new(notes, json_string(text));
+	}
+	json_decref(all);
 }
 
 /* ---- by itself ---- */

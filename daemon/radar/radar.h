@@ -28,3 +28,7 @@ void radar_look(struct radar *r, const char *repository, radar_fn fn, void *user
 /* What was found last in a repository (NULL: in all) between views that the user may use, with that agent (NULL: any):
  * array of type Overlap, the worst first. */
 json_t *radar_overlaps(struct radar *r, const char *repository, const char *agent, uid_t uid);
+
+/* The same of one view as sentences, what is worth telling, as far as it was found already. */
+struct view;
+void radar_notes(struct radar *r, const struct view *v, json_t *notes);
