@@ -17,6 +17,7 @@
 #include "methods.h"
 #include "mountpoint.h"
 #include "op.h"
+#include "parser.h"
 #include "sys.h"
 #include "verify_scratch.h"
 
@@ -135,6 +136,21 @@ static void check_git(json_t *a)
 	add(a, "libgit2", "ok", NULL, "libgit2 %d.%d.%d", major, minor, rev);
 }
 
+/* Structured merges need them; all else goes without. */
+static void check_grammars(json_t *a)
+{
+	_cleanup_(err_release) struct err e = ERR_INIT;
+	struct parser *p = parser_new(NULL, &e);
+
+	if (p)
+		add(a, "grammars", "ok", NULL, "structured merges read the grammars in '%s'",
+		    parser_grammars(p));
+	else
+		add(a, "grammars", "warning", "tools/grammars, where agentfs was built",
+		    "structured merges are off: %s", err_text(&e));
+	parser_free(p);
+}
+
 static void check_space(json_t *a, const struct daemon *d)
 {
 	struct statvfs s;
@@ -221,6 +237,7 @@ static void doctor_report(struct daemon *d, struct call *c)
 	check_fuse(a, d);
 	check_uring(a);
 	check_git(a);
+	check_grammars(a);
 	check_space(a, d);
 	check_views(a, d);
 	if (config_unenforced(&d->config))
