@@ -75,6 +75,8 @@ static int add_trimmed(struct diff3 *d, struct chunk c)
 	/* The base's lines stay with the conflict: which of them these were is not known. */
 	head.to[BASE] = head.from[BASE];
 	tail.from[BASE] = tail.to[BASE];
+	c.head = head.to[OURS] - head.from[OURS];
+	c.tail = tail.to[OURS] - tail.from[OURS];
 	c.trimmed = head.from[OURS] < head.to[OURS] || tail.from[OURS] < tail.to[OURS];
 	r = add(d, &head);
 	if (r == 0)

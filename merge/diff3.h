@@ -22,7 +22,8 @@ struct chunk {
 	size_t from[SIDES], to[SIDES]; /* lines [from, to) of each version */
 	/* A conflict's edits against the base: indexes [from, to) into diff3.edits[OURS, THEIRS]. */
 	size_t edit_from[SIDES], edit_to[SIDES];
-	bool trimmed; /* lines that both have alike were taken out of it */
+	bool trimmed;	   /* lines that both have alike were taken out of it: */
+	size_t head, tail; /* so many at its ends, which stand in the chunks beside it */
 };
 
 struct diff3 {

@@ -28,10 +28,11 @@ void replay_release(struct replay *r)
 	*r = (struct replay){0};
 }
 
-/* Edits before move it; those that overlap or touch it belong to it. */
+/* Edits before move it; those that overlap or touch it belong to it. What was trimmed off its ends is looked at again: a
+ * person who keeps both of two functions doubles the bracket that ends them. */
 struct text replay_region(const struct replay *r, const struct chunk *c)
 {
-	size_t from = c->from[OURS], to = c->to[OURS], pf = from, pt = to;
+	size_t from = c->from[OURS] - c->head, to = c->to[OURS] + c->tail, pf = from, pt = to;
 	const struct lines *l = &r->lines;
 	const char *p;
 
@@ -98,12 +99,41 @@ static bool contained(const struct lines *a, const struct lines *b)
 	return true;
 }
 
-int replay_right(const struct diff3 *d, const struct chunk *c, struct text answer,
+/* The chunk and an answer to it, with what was trimmed off the chunk. */
+static int widen(const struct diff3 *d, struct chunk *c, struct text *answer, struct buf *whole)
+{
+	struct chunk head = *c, tail = *c;
+	struct text h, t;
+	int r;
+
+	head.to[OURS] = c->from[OURS];
+	head.from[OURS] -= c->head;
+	tail.from[OURS] = c->to[OURS];
+	tail.to[OURS] += c->tail;
+	for (int s = OURS; s < SIDES; s++) {
+		c->from[s] -= c->head;
+		c->to[s] += c->tail;
+	}
+	h = diff3_text(d, &head, OURS);
+	t = diff3_text(d, &tail, OURS);
+	r = buf_add(whole, h.p, h.n);
+	if (r == 0)
+		r = buf_add(whole, answer->p, answer->n);
+	if (r == 0)
+		r = buf_add(whole, t.p, t.n);
+	*answer = (struct text){whole->len ? whole->data : "", whole->len};
+	return r;
+}
+
+int replay_right(const struct diff3 *d, const struct chunk *chunk, struct text answer,
 		 struct text person)
 {
 	enum { ANSWER = SIDES, PERSON, ALL };
 	struct lines l[ALL] = {0};
-	int r = 0;
+	_cleanup_buf_ struct buf whole = BUF_INIT;
+	struct chunk wide = *chunk;
+	const struct chunk *c = &wide;
+	int r = widen(d, &wide, &answer, &whole);
 
 	for (int s = BASE; s < ALL && r == 0; s++)
 		r = sorted_lines(s == ANSWER   ? answer
