@@ -17,6 +17,7 @@
 #include "agentfs_config.h"
 #include "cleanup.h"
 #include "io.h"
+#include "parser.h"
 #include "resolve.h"
 
 enum { EXIT_DONE = 0, EXIT_CONFLICT = 1, EXIT_USAGE = 2, EXIT_FAILED = 129 /* git: an error */ };
@@ -189,7 +190,7 @@ static int write_result(const struct options *o, const char *path, const struct 
 
 static int merge(const struct options *o, char **files)
 {
-	const struct resolve_options how = {.cost_of_wrong = (unsigned int)o->cost_of_wrong};
+	struct resolve_options how = {.cost_of_wrong = (unsigned int)o->cost_of_wrong};
 	_cleanup_buf_ struct buf b = BUF_INIT, u = BUF_INIT, t = BUF_INIT, out = BUF_INIT;
 	struct buf *v[SIDES] = {&b, &u, &t};
 	const char *to = o->output ? o->output : files[OURS];
@@ -210,7 +211,9 @@ static int merge(const struct options *o, char **files)
 		}
 		text[s] = (struct text){v[s]->len ? v[s]->data : "", v[s]->len};
 	}
+	how.parser = parser_new(NULL, NULL); /* without grammars: none */
 	k = resolve_file(o->path, text[BASE], text[OURS], text[THEIRS], &how, &r);
+	parser_free(how.parser);
 	if (k < 0)
 		return fail("cannot merge", o->path, k);
 	left = r.left > 0;

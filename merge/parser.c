@@ -117,6 +117,26 @@ static int begin(struct buf *b, enum parser_op op, const char *path)
 
 /* --- merge --- */
 
+/* A version of the file in which all is merged that merges by itself. Lines that both sides changed alike are
+ * the base's in the base: their syntax would not be whole else. */
+static int assemble(const struct diff3 *d, enum side side, struct buf *ret, struct range *at)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < d->n && r == 0; i++) {
+		const struct chunk *c = &d->v[i];
+		enum side from = c->kind == CHUNK_OURS	   ? OURS
+				 : c->kind == CHUNK_THEIRS ? THEIRS
+							   : side;
+		struct text t = diff3_text(d, c, from);
+
+		if (c->kind == CHUNK_CONFLICT)
+			*at++ = (struct range){ret->len, ret->len + t.n};
+		r = buf_add(ret, t.p, t.n);
+	}
+	return r;
+}
+
 static int put_versions(struct buf *b, const struct diff3 *d)
 {
 	size_t n = d->conflicts;
@@ -126,10 +146,12 @@ static int put_versions(struct buf *b, const struct diff3 *d)
 	for (int s = BASE; s < SIDES && r == 0; s++) {
 		_cleanup_buf_ struct buf whole = BUF_INIT;
 
-		r = diff3_assemble(d, (enum side)s, &whole, at + (size_t)s * n);
+		r = assemble(d, (enum side)s, &whole, at + (size_t)s * n);
 		if (r == 0)
 			r = wire_put_blob(b, (struct text){whole.data, whole.len});
 	}
+	for (int s = OURS; s < SIDES && r == 0; s++)
+		r = wire_put_blob(b, d->text[s]);
 	if (r == 0)
 		r = wire_put(b, (uint32_t)n);
 	for (size_t i = 0; i < n && r == 0; i++)

@@ -13,8 +13,9 @@
  * are u32, least byte first; a blob is its length and its bytes. A request is an operation (u32), the path
  * (blob) and
  *
- *   PARSER_MERGE    texts of base, ours, theirs (blobs); n; n times three ranges, from and to: the conflicts. All else is
- *                   alike in the three.
+ *   PARSER_MERGE    texts of base, ours, theirs with all merged that merges by itself (blobs); ours and theirs as they
+ *                   are (blobs); n; n times three ranges, from and to: the conflicts. All else is
+ *                   alike in ours and theirs.
  *   PARSER_SYMBOLS  text (blob)
  *   PARSER_CHECK    text (blob)
  *

@@ -96,8 +96,12 @@ static int keep(struct resolved_conflict *c, const struct conflict *x,
 static int ask_file(const struct resolve *r, const struct conflict *x,
 		    const struct resolve_options *o, size_t resolver)
 {
-	struct conflict_file f = {
-		.path = x->path, .lang = x->lang, .class = x->class, .d = &r->d, .crlf = x->crlf};
+	struct conflict_file f = {.path = x->path,
+				  .lang = x->lang,
+				  .class = x->class,
+				  .d = &r->d,
+				  .crlf = x->crlf,
+				  .parser = o->parser};
 	struct file_answer *v = calloc(r->n + 1, sizeof(*v));
 	int k = v ? resolver_ask_file(&resolvers[resolver], &f, x, v) : -ENOMEM;
 

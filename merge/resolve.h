@@ -36,8 +36,9 @@ struct resolve_options {
 	unsigned int cost_of_wrong;  /* COST_OF_WRONG */
 	const struct evidence *own;  /* resolvers_n of them, or NULL: this repository's records */
 	const struct memory *memory; /* or NULL */
-	bool generated;		     /* marked so by an attribute: nobody acts */
-	const char *without;	     /* the name of a resolver that does not act; or NULL */
+	struct parser *parser; /* for syntax trees, or NULL: resolvers that need them decline */
+	bool generated;	       /* marked so by an attribute: nobody acts */
+	const char *without;   /* the name of a resolver that does not act; or NULL */
 };
 
 /* The texts are borrowed and have to stay. Errors: -ENOMEM, -EFBIG. */

@@ -11,6 +11,8 @@
  * believed is not theirs to say: evidence.h.
  */
 
+struct parser;
+
 /* One conflict, as resolvers see it. */
 struct conflict {
 	const char *path;
@@ -33,6 +35,7 @@ struct conflict_file {
 	enum path_class class;
 	const struct diff3 *d;
 	bool crlf;
+	struct parser *parser; /* for syntax trees, or NULL */
 };
 
 /* What a resolver made of one conflict of a file; has: false is "declined". */
@@ -88,3 +91,7 @@ int resolve_version(const struct conflict *c, struct buf *out);
 int resolve_changelog(const struct conflict *c, struct buf *out);
 int resolve_names(const struct conflict *c, struct buf *out);
 int resolve_import(const struct conflict *c, struct buf *out);
+int resolve_structured(const struct conflict_file *f, struct file_answer *v);
+int resolve_structured_add(const struct conflict_file *f, struct file_answer *v);
+int resolve_structured_block(const struct conflict_file *f, struct file_answer *v);
+int resolve_structured_token(const struct conflict_file *f, struct file_answer *v);

@@ -9,6 +9,7 @@
 #include "learn_kept.h"
 #include "merge_walk.h"
 #include "odb.h"
+#include "parser.h"
 #include "replay.h"
 #include "worker_ops.h"
 #include "worker_run.h"
@@ -24,6 +25,7 @@ struct learn {
 	struct learn_kept *kept;
 	json_t *examples; /* answers that differ from the person's */
 	uint64_t wanted;
+	struct parser *parser; /* or NULL */
 	struct err *reterr;
 };
 
@@ -90,7 +92,7 @@ static int judge_conflict(struct learn *l, const git_oid *merge, const char *pat
 static int judge_texts(struct learn *l, const git_oid *merge, const char *path,
 		       const struct text t[SIDES], struct text person, bool *conflicted)
 {
-	const struct resolve_options o = {.cost_of_wrong = COST_OF_WRONG};
+	const struct resolve_options o = {.cost_of_wrong = COST_OF_WRONG, .parser = l->parser};
 	struct replay replay = {0};
 	struct resolve r;
 	int k = resolve_file(path, t[BASE], t[OURS], t[THEIRS], &o, &r);
@@ -213,12 +215,14 @@ int op_learn(struct worker *w, json_t *ret, struct err *reterr)
 				  "the number of merges to learn from is from 1 to %d", MERGES_MAX);
 	l.wanted = (uint64_t)last;
 	l.examples = json_array();
+	l.parser = parser_new(NULL, NULL);
 	r = learn_kept_new(&l.kept);
 	if (r == 0)
 		r = replay_all(&l);
 	if (l.kept)
 		(void)json_object_set(ret, "kept", learn_kept_json(l.kept));
 	learn_kept_free(l.kept);
+	parser_free(l.parser);
 	for (size_t i = 0; i < resolvers_n; i++)
 		(void)json_array_append_new(
 			records, json_pack("{s:s,s:i,s:i}", "resolver", resolvers[i].name, "fired",

@@ -22,6 +22,7 @@
 #include "merge_json.h"
 #include "merge_regenerate.h"
 #include "odb.h"
+#include "parser.h"
 #include "recall.h"
 #include "worker_ops.h"
 #include "worker_run.h"
@@ -39,6 +40,7 @@ struct merge_op {
 	bool fast_forward, up_to_date, committed;
 	size_t changed; /* paths that it changes */
 	struct resolve_options tier2;
+	struct parser *parser;
 	struct evidence *own;  /* this repository's records, as the table of resolvers has them */
 	struct memory *memory; /* what people kept of conflicts */
 	struct merge_out out;
@@ -360,9 +362,11 @@ static int read_evidence(struct merge_op *m)
 				(unsigned int)json_integer_value(json_object_get(o, "fired")),
 				(unsigned int)json_integer_value(json_object_get(o, "right"))};
 	}
+	m->parser = parser_new(NULL, NULL); /* without grammars: none */
 	m->tier2 = (struct resolve_options){
 		.cost_of_wrong = (unsigned int)worker_int(m->w, "cost_of_wrong", COST_OF_WRONG),
 		.own = m->own,
+		.parser = m->parser,
 		.memory = m->memory,
 		.without = worker_str(m->w, "without")};
 	return 0;
@@ -406,5 +410,6 @@ int op_merge(struct worker *w, json_t *ret, struct err *reterr)
 	free(m.into_owned);
 	free(m.own);
 	memory_free(m.memory);
+	parser_free(m.parser);
 	return r;
 }

@@ -18,6 +18,7 @@
 #include "profile.h"
 #include "symbols.h"
 #include "syntax.h"
+#include "treemerge.h"
 
 enum { QUESTION_SECONDS = 10 };
 
@@ -42,6 +43,69 @@ static int read_profiles(struct profiles *ret, struct err *reterr)
 			return profiles_read(self, ret, reterr);
 	}
 	return profiles_read(AGENTFS_DATADIR "/profiles", ret, reterr);
+}
+
+static int put_answers(struct parser_answer *v, uint32_t n, struct buf *out)
+{
+	int r = wire_put(out, n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (r == 0)
+			r = wire_put(out, v[i].class);
+		if (r == 0)
+			r = wire_put_blob(out, (struct text){v[i].text.data, v[i].text.len});
+		buf_release(&v[i].text);
+	}
+	return r;
+}
+
+/* Conflicts ascend in each version; anything else is refused. */
+static int get_conflicts(struct wire *w, const struct text t[SIDES], uint32_t n, struct range *v)
+{
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t s = BASE; s < SIDES; s++) {
+			struct range *c = &v[s * n + i];
+
+			c->from = wire_get(w);
+			c->to = wire_get(w);
+			if (w->bad || c->from > c->to || c->to > t[s].n ||
+			    (i && c->from < c[-1].to))
+				return -EBADMSG;
+		}
+	return 0;
+}
+
+static int answer_merge(struct helper *h, const struct profile *p, struct wire *w, struct buf *out)
+{
+	struct treemerge in = {.ts = &h->ts, .profile = p};
+	_cleanup_free_ struct range *conflicts = NULL;
+	_cleanup_free_ struct parser_answer *v = NULL;
+	uint32_t n;
+	int r;
+
+	for (int s = BASE; s < SIDES; s++)
+		in.text[s] = wire_get_blob(w);
+	for (int s = OURS; s < SIDES; s++)
+		in.whole[s] = wire_get_blob(w);
+	n = wire_get(w);
+	if (w->bad || n > w->n / (SIDES * 8))
+		return -EBADMSG;
+	conflicts = calloc((size_t)SIDES * n + 1, sizeof(*conflicts));
+	v = calloc(n + 1, sizeof(*v));
+	if (!conflicts || !v)
+		return -ENOMEM;
+	r = get_conflicts(w, in.text, n, conflicts);
+	if (r < 0)
+		return r;
+	for (int s = BASE; s < SIDES; s++)
+		in.conflict[s] = conflicts + (size_t)s * n;
+	in.n = n;
+	r = treemerge(&in, v);
+	if (r == 0)
+		return put_answers(v, n, out);
+	for (uint32_t i = 0; i < n; i++)
+		buf_release(&v[i].text);
+	return r;
 }
 
 static int answer_symbols(struct helper *h, const struct profile *p, struct wire *w,
@@ -86,6 +150,8 @@ static int answer(struct helper *h, struct wire *w, struct buf *out, struct err 
 	if (r < 0)
 		return r;
 	switch (op) {
+	case PARSER_MERGE:
+		return answer_merge(h, p, w, out);
 	case PARSER_SYMBOLS:
 		return answer_symbols(h, p, w, out);
 	case PARSER_CHECK:
