@@ -117,50 +117,52 @@ static int begin(struct buf *b, enum parser_op op, const char *path)
 
 /* --- merge --- */
 
-/* A version of the file in which all is merged that merges by itself. Lines that both sides changed alike are
- * the base's in the base: their syntax would not be whole else. */
-static int assemble(const struct diff3 *d, enum side side, struct buf *ret, struct range *at)
+static int put_conflicts(struct buf *b, const struct diff3 *d)
 {
+	int r = wire_put(b, (uint32_t)d->conflicts);
+
+	for (size_t i = 0; i < d->n && r == 0; i++)
+		for (int s = BASE; s < SIDES && r == 0 && d->v[i].kind == CHUNK_CONFLICT; s++) {
+			struct text t = diff3_text(d, &d->v[i], (enum side)s);
+			size_t from = (size_t)(t.p - d->text[s].p);
+
+			r = wire_put(b, (uint32_t)from);
+			if (r == 0)
+				r = wire_put(b, (uint32_t)(from + t.n));
+		}
+	return r;
+}
+
+/* What stands around the conflicts, merged by line. */
+static int put_between(struct buf *b, const struct diff3 *d)
+{
+	_cleanup_buf_ struct buf piece = BUF_INIT;
 	int r = 0;
 
-	for (size_t i = 0; i < d->n && r == 0; i++) {
+	for (size_t i = 0; i <= d->n && r == 0; i++) {
 		const struct chunk *c = &d->v[i];
-		enum side from = c->kind == CHUNK_OURS	   ? OURS
-				 : c->kind == CHUNK_THEIRS ? THEIRS
-							   : side;
-		struct text t = diff3_text(d, c, from);
 
-		if (c->kind == CHUNK_CONFLICT)
-			*at++ = (struct range){ret->len, ret->len + t.n};
-		r = buf_add(ret, t.p, t.n);
+		if (i == d->n || c->kind == CHUNK_CONFLICT) {
+			r = wire_put_blob(b, (struct text){piece.data, piece.len});
+			buf_clear(&piece);
+		} else {
+			struct text t = diff3_text(d, c, c->kind == CHUNK_THEIRS ? THEIRS : OURS);
+
+			r = buf_add(&piece, t.p, t.n);
+		}
 	}
 	return r;
 }
 
-static int put_versions(struct buf *b, const struct diff3 *d)
+static int put_merge(struct buf *b, const struct diff3 *d)
 {
-	size_t n = d->conflicts;
-	_cleanup_free_ struct range *at = calloc(SIDES * n + 1, sizeof(*at));
-	int r = at ? 0 : -ENOMEM;
+	int r = 0;
 
-	for (int s = BASE; s < SIDES && r == 0; s++) {
-		_cleanup_buf_ struct buf whole = BUF_INIT;
-
-		r = assemble(d, (enum side)s, &whole, at + (size_t)s * n);
-		if (r == 0)
-			r = wire_put_blob(b, (struct text){whole.data, whole.len});
-	}
-	for (int s = OURS; s < SIDES && r == 0; s++)
+	for (int s = BASE; s < SIDES && r == 0; s++)
 		r = wire_put_blob(b, d->text[s]);
 	if (r == 0)
-		r = wire_put(b, (uint32_t)n);
-	for (size_t i = 0; i < n && r == 0; i++)
-		for (size_t s = 0; s < SIDES && r == 0; s++) {
-			r = wire_put(b, (uint32_t)at[s * n + i].from);
-			if (r == 0)
-				r = wire_put(b, (uint32_t)at[s * n + i].to);
-		}
-	return r;
+		r = put_conflicts(b, d);
+	return r < 0 ? r : put_between(b, d);
 }
 
 static struct memo *remembered(struct parser *p, const struct buf *question)
@@ -202,7 +204,7 @@ int parser_merge(struct parser *p, const char *path, const struct diff3 *d,
 	int r = begin(&question, PARSER_MERGE, path);
 
 	if (r == 0)
-		r = put_versions(&question, d);
+		r = put_merge(&question, d);
 	if (r < 0)
 		return r;
 	m = remembered(p, &question);

@@ -13,9 +13,8 @@
  * are u32, least byte first; a blob is its length and its bytes. A request is an operation (u32), the path
  * (blob) and
  *
- *   PARSER_MERGE    texts of base, ours, theirs with all merged that merges by itself (blobs); ours and theirs as they
- *                   are (blobs); n; n times three ranges, from and to: the conflicts. All else is
- *                   alike in ours and theirs.
+ *   PARSER_MERGE    texts of base, ours, theirs (blobs); n; n times three ranges, from and to: the conflicts; n + 1 times
+ *                   what stands around them, merged by line (blob)
  *   PARSER_SYMBOLS  text (blob)
  *   PARSER_CHECK    text (blob)
  *

@@ -80,25 +80,30 @@ static int answer_merge(struct helper *h, const struct profile *p, struct wire *
 	struct treemerge in = {.ts = &h->ts, .profile = p};
 	_cleanup_free_ struct range *conflicts = NULL;
 	_cleanup_free_ struct parser_answer *v = NULL;
+	_cleanup_free_ struct text *between = NULL;
 	uint32_t n;
 	int r;
 
 	for (int s = BASE; s < SIDES; s++)
 		in.text[s] = wire_get_blob(w);
-	for (int s = OURS; s < SIDES; s++)
-		in.whole[s] = wire_get_blob(w);
 	n = wire_get(w);
 	if (w->bad || n > w->n / (SIDES * 8))
 		return -EBADMSG;
 	conflicts = calloc((size_t)SIDES * n + 1, sizeof(*conflicts));
 	v = calloc(n + 1, sizeof(*v));
-	if (!conflicts || !v)
+	between = calloc(n + 1, sizeof(*between));
+	if (!conflicts || !v || !between)
 		return -ENOMEM;
 	r = get_conflicts(w, in.text, n, conflicts);
+	for (uint32_t i = 0; i <= n; i++)
+		between[i] = wire_get_blob(w);
+	if (w->bad)
+		r = -EBADMSG;
 	if (r < 0)
 		return r;
 	for (int s = BASE; s < SIDES; s++)
 		in.conflict[s] = conflicts + (size_t)s * n;
+	in.between = between;
 	in.n = n;
 	r = treemerge(&in, v);
 	if (r == 0)

@@ -6,15 +6,16 @@
 #include "syntax.h"
 
 /*
- * The structured merge of one file. The versions are alike but in the conflicts and where both sides changed the base
- * alike.
+ * The structured merge of one file, of the versions as they are: lines that merged by themselves may have been
+ * matched across declarations. So what it makes of the text around the conflicts has to be what the
+ * line-wise merge made of it, or nothing is answered.
  */
 struct treemerge {
 	const struct ts_api *ts;
 	const struct profile *profile;
 	struct text text[SIDES];
-	struct text whole[SIDES]; /* of the sides: the files as they are */
 	const struct range *conflict[SIDES]; /* of each version, n of them, ascending */
+	const struct text *between; /* n + 1: what stands around the conflicts, merged by line */
 	size_t n;
 };
 

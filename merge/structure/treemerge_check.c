@@ -10,31 +10,31 @@
 
 /* --- the conflicts in the result --- */
 
-/* The text between two conflicts (or before the first, k = 0, or behind the last, k = n), which both sides have. */
-static struct range between(const struct merging *m, enum side s, size_t k)
-{
-	const struct range *c = m->in->conflict[s];
-
-	return (struct range){k ? c[k - 1].to : 0, k < m->in->n ? c[k].from : m->in->text[s].n};
-}
-
-/* Where that text stands in the result as a copy of itself, at `at` or later. */
+/* Where the text behind conflict k - 1 stands in the result, at `at` or later: where a side's own text goes on behind
+ * that conflict, else in the only place where it stands at all. */
 static bool find_between(const struct merging *m, size_t k, size_t at, size_t *ret)
 {
+	struct text t = m->in->between[k];
+	const char *all = m->out.data, *first, *more;
+
 	for (size_t i = 0; i < m->n; i++) {
 		const struct piece *p = &m->pieces[i];
-		struct range r = between(m, p->side, k);
-		size_t place = p->at + (r.from - p->from), len = r.to - r.from;
+		size_t from = p->side == BASE ? 0 : m->in->conflict[p->side][k - 1].to;
+		size_t place = p->at + (from - p->from);
 
-		if (p->side == BASE || r.from < p->from || r.from >= p->to || place < at)
+		if (from < p->from || from >= p->to || place < at || t.n > m->out.len - place)
 			continue;
-		if (len <= m->out.len - place &&
-		    memcmp(m->out.data + place, m->in->text[p->side].p + r.from, len) == 0) {
+		if (memcmp(all + place, t.p, t.n) == 0) {
 			*ret = place;
 			return true;
 		}
 	}
-	return false;
+	first = t.n ? memmem(all + at, m->out.len - at, t.p, t.n) : NULL;
+	if (!first || (first != all && first[-1] != '\n'))
+		return false;
+	more = memmem(first + 1, m->out.len - (size_t)(first + 1 - all), t.p, t.n);
+	*ret = (size_t)(first - all);
+	return !more;
 }
 
 static bool ends_line(const struct merging *m, struct range r)
@@ -44,29 +44,25 @@ static bool ends_line(const struct merging *m, struct range r)
 
 bool treemerge_split(const struct merging *m, struct range *at)
 {
-	struct range first = between(m, OURS, 0), last = between(m, OURS, m->in->n);
-	const char *ours = m->in->text[OURS].p;
-	size_t pos = first.to, tail = last.to - last.from;
+	struct text first = m->in->between[0], last = m->in->between[m->in->n];
+	size_t pos = first.n;
 
-	if (m->out.len < pos + tail || memcmp(m->out.data, ours, pos) != 0 ||
-	    memcmp(m->out.data + m->out.len - tail, ours + last.from, tail) != 0)
+	if (m->out.len < first.n + last.n || memcmp(m->out.data, first.p, first.n) != 0 ||
+	    memcmp(m->out.data + m->out.len - last.n, last.p, last.n) != 0)
 		return false;
 	for (size_t k = 0; k < m->in->n; k++) {
 		at[k].from = pos;
 		if (k + 1 == m->in->n)
-			at[k].to = m->out.len - tail;
+			at[k].to = m->out.len - last.n;
 		else if (!find_between(m, k + 1, pos, &at[k].to))
 			return false;
 		pos = at[k].to;
 		if (pos < at[k].from || (pos < m->out.len && !ends_line(m, at[k])))
 			return false;
-		if (k + 1 < m->in->n) {
-			struct range r = between(m, OURS, k + 1);
-
-			pos += r.to - r.from;
-		}
+		if (k + 1 < m->in->n)
+			pos += m->in->between[k + 1].n;
 	}
-	return pos + tail == m->out.len;
+	return pos + last.n == m->out.len;
 }
 
 /* --- words --- */
@@ -184,14 +180,9 @@ int treemerge_holds(const struct merging *m, const struct range *at)
 	}
 	r = items_duplicates(&s, &mine);
 	syntax_release(&s);
-	/* Lines that merged by themselves can double a declaration as well. */
 	for (int i = OURS; i < SIDES && r == 0 && mine; i++) {
-		r = syntax_parse(m->in->ts, m->in->profile, m->in->whole[i], &s);
-		if (r < 0)
-			return r;
-		r = items_duplicates(&s, &more);
+		r = items_duplicates(&m->s[i], &more);
 		dup = more > dup ? more : dup;
-		syntax_release(&s);
 	}
 	return r < 0 ? r : mine <= dup;
 }
