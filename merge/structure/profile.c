@@ -316,6 +316,7 @@ static int read_line(struct reader *rd)
 	} flags[] = {{"comment", KIND_COMMENT},
 		     {"prefix", KIND_PREFIX},
 		     {"identifier", KIND_IDENTIFIER},
+		     {"import", KIND_IMPORT},
 		     {"block", KIND_BLOCK}};
 	struct text rest = rd->line, key = word(&rest);
 

@@ -18,6 +18,7 @@
  *   comment KIND...           comments: they belong to the node that they precede
  *   prefix KIND...            nodes that belong to the one that they precede (attributes)
  *   identifier KIND...        names that code uses
+ *   import KIND...            imports: left to those who know what they mean
  *   declare KIND LABEL name=PATH [params=PATH]
  *                             a declaration; LABEL "-" wraps one (decorators, export)
  *   commute KIND: KIND...     in the first, declarations of the others may stand in any order
@@ -35,6 +36,7 @@ enum kind_flags {
 	KIND_COMMUTE = 1 << 3,
 	KIND_BLOCK = 1 << 4,
 	KIND_LIST = 1 << 5,
+	KIND_IMPORT = 1 << 6,
 };
 
 /* A step of a path, or the end of one. */

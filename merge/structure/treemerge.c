@@ -200,6 +200,11 @@ static enum parser_class class_at(const struct merging *m, const struct list *l,
 	return l->class == PARSER_DECL && !commutes(m, l, s, j) ? PARSER_BLOCK : l->class;
 }
 
+static bool is_import(const struct merging *m, const struct list *l, enum side s, int i)
+{
+	return syn_kind(&m->s[s], item(l, s, i)->key)->flags & KIND_IMPORT;
+}
+
 static void merge_nodes(struct merging *m, const uint32_t node[SIDES], enum parser_class class);
 
 /* An item that both sides changed: what stands before its node, the node, what stands behind it. */
@@ -231,14 +236,15 @@ static void emit_item(struct merging *m, struct list *l, const int at[SIDES])
 		      item(l, BASE, at[BASE])->broken;
 	enum side side = ours ? OURS : THEIRS;
 
-	if (ours && theirs && !text_equal(o, t) && !broken) {
+	if (ours && theirs && !text_equal(o, t) && !broken && !is_import(m, l, OURS, at[OURS])) {
 		merge_item(m, l, at);
 		return;
 	}
 	emit(m, side, item(l, side, at[side])->from, item(l, side, at[side])->to);
 	for (int s = BASE; s < SIDES && (ours || theirs); s++) {
 		mark_item(m, l, (enum side)s, at[s], class_at(m, l, (enum side)s, at[s]));
-		if (broken && ours && theirs && !text_equal(o, t))
+		if ((broken && ours && theirs && !text_equal(o, t)) ||
+		    is_import(m, l, (enum side)s, at[s]))
 			give_up_item(m, l, (enum side)s, at[s]);
 	}
 }
@@ -267,7 +273,7 @@ static void emit_added(struct merging *m, struct list *l, enum side s, int j,
 	if (class_at(m, l, s, j) > class)
 		class = class_at(m, l, s, j);
 	mark(m, s, it->gap, it->to, class);
-	if (it->broken)
+	if (it->broken || is_import(m, l, s, j))
 		give_up_item(m, l, s, j);
 	if (it->moved && l->of[other][it->match] >= 0) {
 		int at[SIDES];
@@ -282,6 +288,35 @@ static void emit_added(struct merging *m, struct list *l, enum side s, int j,
 	written(l, ABSENT, s == OURS ? j : ABSENT, s == THEIRS ? j : ABSENT);
 }
 
+/* Lines of a that b has as well, and how many a has: those that hold a word. */
+static void shared_lines(struct text a, struct text b, size_t *ret_shared, size_t *ret_all)
+{
+	*ret_shared = *ret_all = 0;
+	for (size_t at = 0; at < a.n;) {
+		const char *end = memchr(a.p + at, '\n', a.n - at);
+		struct text line = {a.p + at, (end ? (size_t)(end - a.p) : a.n) - at};
+		bool word = false;
+
+		at += line.n + 1;
+		line = text_trim(line);
+		for (size_t i = 0; i < line.n; i++)
+			word = word || (line.p[i] >= 'A' && line.p[i] <= 'z');
+		if (!word)
+			continue;
+		++*ret_all;
+		*ret_shared += memmem(b.p, b.n, line.p, line.n) != NULL;
+	}
+}
+
+/* Two names for one thing: keeping both is hardly ever what was meant. */
+static bool alike(struct text a, struct text b)
+{
+	size_t shared, all;
+
+	shared_lines(a.n < b.n ? a : b, a.n < b.n ? b : a, &shared, &all);
+	return all > 2 && 2 * shared >= all;
+}
+
 /* What both added: -1 where they may not stand together. Else whether theirs has to be left out, as ours is it. */
 static int also_ours(const struct merging *m, const struct list *l, size_t jo, size_t jo_end, int j)
 {
@@ -293,7 +328,8 @@ static int also_ours(const struct merging *m, const struct list *l, size_t jo, s
 
 		if (o->hash == t->hash && o->identity == t->identity)
 			same = 1;
-		else if (o->identity && o->identity == t->identity)
+		else if ((o->identity && o->identity == t->identity) ||
+			 alike(text_of(m, l, OURS, (int)i), text_of(m, l, THEIRS, j)))
 			return -1;
 	}
 	return same;
@@ -324,8 +360,16 @@ static bool same_sequence(const struct merging *m, const struct list *l, size_t 
 	return true;
 }
 
-/* Did the other side take away what stands beside gap i? Then an addition there has lost its place, unless order
- * means nothing. */
+/* Is the base's item as it was on that side? There may be none. */
+static bool untouched(const struct merging *m, const struct list *l, enum side s, size_t i)
+{
+	return i >= l->items[BASE].n ||
+	       (l->of[s][i] >= 0 &&
+		text_equal(text_of(m, l, BASE, (int)i), text_of(m, l, s, l->of[s][i])));
+}
+
+/* Did the other side change or take away what stands beside gap i? Then an addition there may have lost its place or
+ * its sense, unless order means nothing. */
 static bool place_is_lost(const struct merging *m, const struct list *l, enum side s, size_t jo,
 			  size_t jo_end, size_t i)
 {
@@ -336,7 +380,7 @@ static bool place_is_lost(const struct merging *m, const struct list *l, enum si
 		all = all && commutes(m, l, s, (int)j);
 	if (all)
 		return false;
-	return (i > 0 && l->of[other][i - 1] < 0) || (i < l->items[BASE].n && l->of[other][i] < 0);
+	return (i > 0 && !untouched(m, l, other, i - 1)) || !untouched(m, l, other, i);
 }
 
 static void give_up_run(struct merging *m, const struct list *l, enum side s, size_t j, size_t end)
@@ -389,7 +433,12 @@ static void emit_without(struct merging *m, struct list *l, int i, enum side gon
 
 	if (moved >= 0) /* it is written where it went */
 		return;
-	mark_item(m, l, BASE, i, class_at(m, l, BASE, i));
+	/* People take a deletion back more often than a change: no better than a statement. */
+	mark_item(m, l, BASE, i, l->class > PARSER_BLOCK ? l->class : PARSER_BLOCK);
+	if (is_import(m, l, BASE, i) ||
+	    (!commutes(m, l, BASE, i) && ((i > 0 && !untouched(m, l, other, (size_t)i - 1)) ||
+					  !untouched(m, l, other, (size_t)i + 1))))
+		give_up_item(m, l, BASE, i);
 	if (text_equal(text_of(m, l, BASE, i), text_of(m, l, other, j)))
 		return;
 	give_up_item(m, l, BASE, i);
@@ -463,7 +512,7 @@ static enum parser_class class_of(const struct syntax *s, uint32_t node)
 
 	if (k->flags & KIND_COMMUTE)
 		return PARSER_DECL;
-	return (k->flags & KIND_BLOCK) || k->declare ? PARSER_BLOCK : PARSER_TOKEN;
+	return k->flags & KIND_BLOCK ? PARSER_BLOCK : PARSER_TOKEN;
 }
 
 static int open_list(struct merging *m, struct list *l)

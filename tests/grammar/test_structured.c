@@ -111,7 +111,7 @@ static const struct {
 	 "int a(void) { return 2; }\nint b(void) { return 3; }\n"},
 	/* One took a function away, the other changed its neighbour. */
 	{"a.go", "package m\nfunc a() {}\nfunc b() { x() }\n", "package m\nfunc b() { x() }\n",
-	 "package m\nfunc a() {}\nfunc b() { y() }\n", PARSER_DECL,
+	 "package m\nfunc a() {}\nfunc b() { y() }\n", PARSER_BLOCK,
 	 "package m\nfunc b() { y() }\n"},
 	/* Each its own part of one line. */
 	{"a.js", "f(a, b);\n", "f(x, b);\n", "f(a, y);\n", PARSER_TOKEN, "f(x, y);\n"},

@@ -3,6 +3,7 @@
 grammar c
 files *.c *.h
 comment comment
+import preproc_include
 identifier identifier type_identifier field_identifier
 declare function_definition function name=declarator* params=declarator*/parameters
 declare declaration variable name=declarator*

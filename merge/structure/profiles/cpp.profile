@@ -2,6 +2,7 @@
 grammar cpp
 files *.cc *.cpp *.cxx *.c++ *.hh *.hpp *.hxx *.h++ *.ipp *.inl
 comment comment
+import preproc_include using_declaration
 identifier identifier type_identifier field_identifier namespace_identifier
 declare function_definition function name=declarator* params=declarator*/parameters
 declare declaration variable name=declarator* params=declarator*/parameters

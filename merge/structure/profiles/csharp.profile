@@ -2,6 +2,7 @@
 grammar c_sharp
 files *.cs
 comment comment
+import using_directive
 identifier identifier
 declare namespace_declaration namespace name=name
 declare class_declaration class name=name

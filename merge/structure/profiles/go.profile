@@ -2,6 +2,7 @@
 grammar go
 files *.go
 comment comment
+import import_declaration import_spec
 identifier identifier field_identifier type_identifier package_identifier
 declare function_declaration function name=name
 declare method_declaration method name=name params=receiver

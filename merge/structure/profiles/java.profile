@@ -2,6 +2,7 @@
 grammar java
 files *.java
 comment line_comment block_comment
+import import_declaration
 identifier identifier type_identifier
 declare class_declaration class name=name
 declare interface_declaration interface name=name

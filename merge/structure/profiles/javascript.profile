@@ -2,6 +2,7 @@
 grammar javascript
 files *.js *.mjs *.cjs *.jsx
 comment comment html_comment
+import import_statement
 identifier identifier property_identifier shorthand_property_identifier
 declare function_declaration function name=name
 declare generator_function_declaration function name=name

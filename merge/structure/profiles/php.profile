@@ -2,6 +2,7 @@
 grammar php
 files *.php *.phtml *.inc
 comment comment
+import namespace_use_declaration
 identifier name
 declare function_definition function name=name
 declare class_declaration class name=name

@@ -2,6 +2,7 @@
 grammar python
 files *.py *.pyi *.pyw SConstruct SConscript wscript
 comment comment
+import import_statement import_from_statement future_import_statement
 identifier identifier
 declare function_definition function name=name
 declare class_definition class name=name

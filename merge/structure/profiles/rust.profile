@@ -3,6 +3,7 @@ grammar rust
 files *.rs
 comment line_comment block_comment
 prefix attribute_item
+import use_declaration extern_crate_declaration
 identifier identifier type_identifier field_identifier
 declare function_item function name=name
 declare function_signature_item function name=name

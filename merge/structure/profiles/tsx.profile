@@ -2,6 +2,7 @@
 grammar tsx
 files *.tsx
 comment comment html_comment
+import import_statement
 identifier identifier property_identifier shorthand_property_identifier type_identifier
 declare function_declaration function name=name
 declare generator_function_declaration function name=name
