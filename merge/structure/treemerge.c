@@ -314,7 +314,7 @@ static bool alike(struct text a, struct text b)
 	size_t shared, all;
 
 	shared_lines(a.n < b.n ? a : b, a.n < b.n ? b : a, &shared, &all);
-	return all > 2 && 2 * shared >= all;
+	return all > 2 && 3 * shared >= 2 * all;
 }
 
 /* What both added: -1 where they may not stand together. Else whether theirs has to be left out, as ours is it. */
