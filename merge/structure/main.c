@@ -118,7 +118,7 @@ static int answer_symbols(struct helper *h, const struct profile *p, struct wire
 {
 	struct text t = wire_get_blob(w);
 	struct syntax s;
-	int r = w->bad ? -EBADMSG : syntax_parse(&h->ts, p, t, &s);
+	int r = w->bad ? -EBADMSG : syntax_parse(&h->ts, p, t, NULL, &s);
 
 	if (r < 0)
 		return r;
@@ -131,7 +131,7 @@ static int answer_check(struct helper *h, const struct profile *p, struct wire *
 {
 	struct text t = wire_get_blob(w);
 	struct syntax s;
-	int r = w->bad ? -EBADMSG : syntax_parse(&h->ts, p, t, &s);
+	int r = w->bad ? -EBADMSG : syntax_parse(&h->ts, p, t, NULL, &s);
 
 	if (r < 0)
 		return r;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TEXT_MAX = 4 << 20, NODES_MAX = 2 << 20 };
 
@@ -92,30 +93,77 @@ static void finish(struct syntax *s)
 	}
 }
 
-int syntax_parse(const struct ts_api *ts, const struct profile *p, struct text t,
-		 struct syntax *ret)
+static struct ts_point point_at(struct text t, size_t byte)
 {
-	struct syntax s = {.text = t, .profile = p};
-	struct walk w = {.ts = ts, .s = &s, .parent = SYN_NONE};
-	TSParser *parser;
-	TSTree *tree = NULL;
+	struct ts_point p = {0};
+	const char *line = t.p, *end;
+
+	while ((end = memchr(line, '\n', (size_t)(t.p + byte - line)))) {
+		p.row++;
+		line = end + 1;
+	}
+	p.column = (uint32_t)(t.p + byte - line);
+	return p;
+}
+
+/* The tree of a similar text, told what differs: all between the first and the last byte that does. The caller
+ * deletes it. */
+static TSTree *edited(const struct ts_api *ts, const struct syntax *like, struct text t)
+{
+	struct text o = like->text;
+	size_t less = o.n < t.n ? o.n : t.n, head = 0, tail = 0;
+	struct ts_edit e;
+	TSTree *tree = ts->tree_copy(like->tree);
+
+	if (!tree)
+		return NULL;
+	while (head < less && o.p[head] == t.p[head])
+		head++;
+	while (tail < less - head && o.p[o.n - 1 - tail] == t.p[t.n - 1 - tail])
+		tail++;
+	e = (struct ts_edit){.from = (uint32_t)head,
+			     .old_to = (uint32_t)(o.n - tail),
+			     .new_to = (uint32_t)(t.n - tail),
+			     .from_point = point_at(o, head),
+			     .old_point = point_at(o, o.n - tail),
+			     .new_point = point_at(t, t.n - tail)};
+	ts->tree_edit(tree, &e);
+	return tree;
+}
+
+static int parse(struct syntax *s, const struct syntax *like)
+{
+	const struct ts_api *ts = s->ts;
+	TSParser *parser = ts->parser_new();
+	TSTree *old = NULL;
 	int r = -ENOMEM;
 
-	if (t.n > TEXT_MAX)
-		return -EFBIG;
-	parser = ts->parser_new();
-	if (parser && !ts->parser_set_language(parser, p->language))
+	if (parser && !ts->parser_set_language(parser, s->profile->language)) {
 		r = -EINVAL;
-	else if (parser)
-		tree = ts->parser_parse_string(parser, NULL, t.p, (uint32_t)t.n);
-	if (tree) {
-		w.cursor = ts->tree_cursor_new(ts->tree_root_node(tree));
-		r = walk_tree(&w);
-		ts->tree_cursor_delete(&w.cursor);
-		ts->tree_delete(tree);
+	} else if (parser) {
+		old = like ? edited(ts, like, s->text) : NULL;
+		s->tree = ts->parser_parse_string(parser, old, s->text.p, (uint32_t)s->text.n);
+		r = s->tree ? 0 : -ENOMEM;
 	}
+	if (old)
+		ts->tree_delete(old);
 	if (parser)
 		ts->parser_delete(parser);
+	return r;
+}
+
+int syntax_parse(const struct ts_api *ts, const struct profile *p, struct text t,
+		 const struct syntax *like, struct syntax *ret)
+{
+	struct syntax s = {.text = t, .profile = p, .ts = ts};
+	struct walk w = {.ts = ts, .s = &s, .parent = SYN_NONE};
+	int r = t.n > TEXT_MAX ? -EFBIG : parse(&s, like);
+
+	if (r == 0) {
+		w.cursor = ts->tree_cursor_new(ts->tree_root_node(s.tree));
+		r = walk_tree(&w);
+		ts->tree_cursor_delete(&w.cursor);
+	}
 	if (r < 0) {
 		syntax_release(&s);
 		return r;
@@ -128,6 +176,8 @@ int syntax_parse(const struct ts_api *ts, const struct profile *p, struct text t
 void syntax_release(struct syntax *s)
 {
 	free(s->v);
+	if (s->tree)
+		s->ts->tree_delete(s->tree);
 	*s = (struct syntax){0};
 }
 

@@ -25,13 +25,16 @@ struct syntax {
 	struct syn_node *v;
 	uint32_t n;
 	unsigned int errors;
+	const struct ts_api *ts;
+	TSTree *tree;
 };
 
 enum { SYN_NONE = UINT32_MAX };
 
-/* Errors: -EFBIG (text over 4 MiB, or over 2 million nodes), -ENOMEM. */
+/* like: the syntax of a similar text, whose unchanged parts are taken over, or NULL. Errors: -EFBIG (text over 4 MiB, or
+ * over 2 million nodes), -ENOMEM. */
 int syntax_parse(const struct ts_api *ts, const struct profile *p, struct text t,
-		 struct syntax *ret);
+		 const struct syntax *like, struct syntax *ret);
 void syntax_release(struct syntax *s);
 
 static inline struct text syn_text(const struct syntax *s, uint32_t i)

@@ -171,7 +171,7 @@ int treemerge_holds(const struct merging *m, const struct range *at)
 
 	if (r <= 0)
 		return r;
-	r = syntax_parse(m->in->ts, m->in->profile, t, &s);
+	r = syntax_parse(m->in->ts, m->in->profile, t, &m->s[OURS], &s);
 	if (r < 0)
 		return r;
 	if (s.errors > m->s[OURS].errors && s.errors > m->s[THEIRS].errors) {
@@ -222,7 +222,7 @@ int treemerge(const struct treemerge *in, struct parser_answer *ret)
 	else
 		r = buf_adds(&m.out, "");
 	for (int s = BASE; s < SIDES && r == 0; s++)
-		r = syntax_parse(in->ts, in->profile, in->text[s], &m.s[s]);
+		r = syntax_parse(in->ts, in->profile, in->text[s], s ? &m.s[BASE] : NULL, &m.s[s]);
 	if (r == 0) {
 		treemerge_run(&m);
 		r = m.error ? m.error : answer(&m, ret);

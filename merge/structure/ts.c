@@ -39,6 +39,8 @@ static const struct {
 	SYMBOL(parser_set_language),
 	SYMBOL(parser_parse_string),
 	SYMBOL(tree_delete),
+	SYMBOL(tree_copy),
+	SYMBOL(tree_edit),
 	SYMBOL(tree_root_node),
 	SYMBOL(node_symbol),
 	SYMBOL(node_start_byte),

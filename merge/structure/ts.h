@@ -28,12 +28,23 @@ struct ts_cursor {
 	uint32_t context[3];
 };
 
+struct ts_point {
+	uint32_t row, column;
+};
+
+struct ts_edit {
+	uint32_t from, old_to, new_to;
+	struct ts_point from_point, old_point, new_point;
+};
+
 struct ts_api {
 	TSParser *(*parser_new)(void);
 	void (*parser_delete)(TSParser *p);
 	bool (*parser_set_language)(TSParser *p, const TSLanguage *l);
 	TSTree *(*parser_parse_string)(TSParser *p, const TSTree *old, const char *s, uint32_t n);
 	void (*tree_delete)(TSTree *t);
+	TSTree *(*tree_copy)(const TSTree *t);
+	void (*tree_edit)(TSTree *t, const struct ts_edit *e);
 	struct ts_node (*tree_root_node)(const TSTree *t);
 	uint16_t (*node_symbol)(struct ts_node n);
 	uint32_t (*node_start_byte)(struct ts_node n);

@@ -31,6 +31,8 @@ FAKE(void, parser_delete, void *p);
 FAKE(bool, parser_set_language, void *p, const void *l);
 FAKE(void *, parser_parse_string, void *p, const void *old, const char *s, uint32_t n);
 FAKE(void, tree_delete, void *t);
+FAKE(void *, tree_copy, const void *t);
+FAKE(void, tree_edit, void *t, const void *e);
 FAKE(struct node, tree_root_node, const void *t);
 FAKE(uint16_t, node_symbol, struct node n);
 FAKE(uint32_t, node_start_byte, struct node n);
@@ -120,6 +122,15 @@ FAKE(void *, parser_parse_string, void *p, const void *old, const char *s, uint3
 }
 
 FAKE(void, tree_delete, void *t)
+{
+}
+
+FAKE(void *, tree_copy, const void *t)
+{
+	return NULL;
+}
+
+FAKE(void, tree_edit, void *t, const void *e)
 {
 }
 
