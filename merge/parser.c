@@ -200,7 +200,7 @@ int parser_merge(struct parser *p, const char *path, const struct diff3 *d,
 {
 	_cleanup_buf_ struct buf question = BUF_INIT;
 	struct memo *m;
-	struct wire w;
+	struct wire w = {0};
 	int r = begin(&question, PARSER_MERGE, path);
 
 	if (r == 0)
@@ -289,7 +289,7 @@ int parser_symbols(struct parser *p, const char *path, struct text t, struct sym
 {
 	_cleanup_buf_ struct buf question = BUF_INIT, answer = BUF_INIT;
 	struct symbols s = {0};
-	struct wire w;
+	struct wire w = {0};
 	int r = begin(&question, PARSER_SYMBOLS, path);
 
 	if (r == 0)
@@ -326,7 +326,7 @@ int parser_check(struct parser *p, const char *path, struct text t, unsigned int
 		 struct err *reterr)
 {
 	_cleanup_buf_ struct buf question = BUF_INIT, answer = BUF_INIT;
-	struct wire w;
+	struct wire w = {0};
 	int r = begin(&question, PARSER_CHECK, path);
 
 	if (r == 0)

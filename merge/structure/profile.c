@@ -191,7 +191,7 @@ static int flag_kinds(struct reader *rd, struct text *rest, uint8_t flag)
 	int r = 0;
 
 	for (struct text w = word(rest); w.n && r == 0; w = word(rest)) {
-		uint16_t id;
+		uint16_t id = 0;
 
 		r = kind_of(rd, w, &id);
 		if (r == 0)
@@ -273,7 +273,7 @@ static int read_declare(struct reader *rd, struct text rest)
 static int read_commute(struct reader *rd, struct text rest)
 {
 	struct text parent = word(&rest);
-	uint16_t id, child;
+	uint16_t id = 0, child = 0;
 	int r;
 
 	if (!parent.n || parent.p[parent.n - 1] != ':')
@@ -296,7 +296,7 @@ static int read_commute(struct reader *rd, struct text rest)
 static int read_list(struct reader *rd, struct text rest)
 {
 	struct text kind = word(&rest), separator = word(&rest);
-	uint16_t id;
+	uint16_t id = 0;
 	int r = kind_of(rd, kind, &id);
 
 	if (r < 0)
