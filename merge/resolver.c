@@ -28,13 +28,13 @@ const struct resolver resolvers[] = {
 	{"changelog", resolve_changelog, "both sides' entries, heading by heading", false, 228, 54},
 	{"names", resolve_names, "both sides' entries of a list", false, 15, 13},
 	{"import", resolve_import, "what both sides import", true, 135, 102},
-	{"structured", NULL, "each side changed declarations of its own", true, 24, 15,
+	{"structured", NULL, "each side changed declarations of its own", true, 47, 35,
 	 resolve_structured},
-	{"structured-add", NULL, "both sides' new declarations, ours first", true, 44, 35,
+	{"structured-add", NULL, "both sides' new declarations, ours first", true, 68, 53,
 	 resolve_structured_add},
-	{"structured-block", NULL, "each side changed statements of its own", true, 64, 46,
+	{"structured-block", NULL, "each side changed statements of its own", true, 85, 66,
 	 resolve_structured_block},
-	{"structured-token", NULL, "each side changed its own part of a statement", true, 148, 104,
+	{"structured-token", NULL, "each side changed its own part of a statement", true, 309, 257,
 	 resolve_structured_token},
 };
 const size_t resolvers_n = ARRAY_SIZE(resolvers);
