@@ -198,6 +198,9 @@ void config_release(struct config *c)
 		free(c->repositories[i].path);
 		config_release(&c->repositories[i].part);
 	}
+	for (size_t i = 0; i < c->ai.nresolvers; i++)
+		config_resolver_release(&c->ai.resolvers[i]);
+	free(c->ai.resolvers);
 	config_list_release(&c->iron);
 	config_list_release(&c->redirect);
 	config_regenerate_release(c);

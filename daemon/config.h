@@ -48,6 +48,40 @@ struct config_role {
 	struct config_list may, accepts_from;
 };
 
+/* A program that is asked about conflicts (merge: {resolvers: …}). */
+enum config_adapter {
+	CONFIG_ADAPTER_NONE, /* the command speaks the resolvers' protocol itself */
+	CONFIG_ADAPTER_OPENAI,
+	CONFIG_ADAPTER_ANTHROPIC,
+	CONFIG_ADAPTER_COMMAND, /* it is a command-line agent: prompt in, answer out */
+};
+
+struct config_resolver {
+	char *name;
+	enum config_adapter adapter;
+	struct config_list command;  /* words */
+	char *model, *url, *key_env; /* NULL: not given */
+	unsigned int timeout_s;
+	bool network;
+	struct config_list languages, paths; /* asked about these alone; unset: all */
+	struct config_list read;	     /* folders and files that it sees, read-only */
+};
+
+/* What asking may cost; 0: not given. */
+struct config_budget {
+	int64_t calls, seconds, tokens;
+};
+
+enum config_choice { CONFIG_UNSET, CONFIG_YES, CONFIG_NO };
+
+struct config_ai {
+	bool has_resolvers;
+	struct config_resolver *resolvers;
+	size_t nresolvers;
+	struct config_budget merge, day; /* of one merge; of 24 hours */
+	enum config_choice reimagine;
+};
+
 struct config_department {
 	char *name;
 	struct config_list scope;
@@ -89,6 +123,7 @@ struct config {
 	unsigned int radar_every;   /* seconds + 1; 0: not given */
 	unsigned int cost_of_wrong; /* of a merge, in conflicts left to a person; 0: not given */
 	enum config_truth merge_approval; /* a merge lands only when approved */
+	struct config_ai ai;
 	struct config_department *departments;
 	size_t ndepartments;
 	struct config_repository *repositories;
@@ -152,6 +187,9 @@ unsigned int config_radar_every(const struct config *c);
 
 /* Does a merge land only when it was approved (`merge: {approval: true}`)? */
 bool config_merge_approval(const struct config *c, const char *repository);
+
+/* Who is asked about a repository's conflicts, and what that may cost. What is borrowed stays c's. */
+struct config_ai config_ai(const struct config *c, const char *repository);
 
 /* Is there such a role? Does it have `method` in its `may`? Does it take mail from role `from`? An
  * empty accepts-from takes it from all. */

@@ -39,6 +39,15 @@ void config_verify_release(struct config *c);
 int config_read_approval(const char *name, const struct cfgnode *v, struct config *c,
 			 struct err *reterr);
 
+/* Reads the keys `resolvers`, `budget` and `reimagine` of `merge` (config_resolvers.c). Errors: the same. */
+int config_read_resolvers(const char *name, const struct cfgnode *v, struct config_ai *ai,
+			  struct err *reterr);
+int config_read_budget(const char *name, const struct cfgnode *v, struct config_ai *ai,
+		       struct err *reterr);
+int config_read_reimagine(const char *name, const struct cfgnode *v, struct config_ai *ai,
+			  struct err *reterr);
+void config_resolver_release(struct config_resolver *c);
+
 /* What holds for a role: its own quota, then the repository's, then everybody's; the repository's part
  * before the top. Any may be NULL. */
 struct config_quota config_quota_pick(const struct config_quota *const *layers, size_t n);

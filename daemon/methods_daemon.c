@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "ai_settings.h"
 #include "cleanup.h"
 #include "io.h"
 #include "methods.h"
@@ -229,6 +230,17 @@ static void check_redirects(json_t *a, const struct daemon *d)
 		check_failed_redirects(a, v);
 }
 
+static void check_resolvers(json_t *a, const struct daemon *d)
+{
+	_cleanup_free_ char *said = ai_settings_wrong(d);
+
+	if (said)
+		add(a, "resolvers", "warning",
+		    "start agentfsd with the variable set, or mend merge: {resolvers: …} of the "
+		    "configuration",
+		    "%s: conflicts are not shown to it", said);
+}
+
 static void doctor_report(struct daemon *d, struct call *c)
 {
 	json_t *a = json_array();
@@ -246,6 +258,7 @@ static void doctor_report(struct daemon *d, struct call *c)
 		    "an agent and its user are one and the same to the daemon",
 		    config_unenforced(&d->config));
 	check_redirects(a, d);
+	check_resolvers(a, d);
 	add(a, "identity", "warning",
 	    d->system
 		    ? "give agents that must not touch each other's work users "

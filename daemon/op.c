@@ -225,10 +225,11 @@ json_t *op_view_request(const struct op *op, const char *name, const struct view
 		json_decref(q);
 		return NULL;
 	}
-	more = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I}", "repo", row->repository,
-			 "view_dir", dir, "agent", row->agent, "task", row->task, "view_id",
-			 row->id, "branch", row->branch, "target", row->target, "base_commit",
-			 row->base, "uid", (json_int_t)row->uid, "gid", (json_int_t)row->gid);
+	more = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I}", "repo", row->repository,
+			 "view_dir", dir, "agent", row->agent, "role", row->role, "task", row->task,
+			 "view_id", row->id, "branch", row->branch, "target", row->target,
+			 "base_commit", row->base, "uid", (json_int_t)row->uid, "gid",
+			 (json_int_t)row->gid);
 	(void)json_object_update(q, more);
 	json_decref(more);
 	if (v->phase == PHASE_LIVE)

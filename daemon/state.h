@@ -104,6 +104,33 @@ int state_tell(struct state *s, const char *key, struct err *reterr);
 /* Forgets what was told long ago. Errors: -errno. */
 int state_told_forget(struct state *s, struct err *reterr);
 
+/* What asking resolvers of tiers 3 and 4 costs. */
+struct state_cost {
+	int64_t calls, ms, tokens;
+};
+
+/* Writes down that a merge of a repository may spend so much (now: ns). Errors: -errno; durable on 0. */
+int state_ai_reserve(struct state *s, uint64_t now, const char *repository,
+		     const struct state_cost *most, int64_t *ret_id, struct err *reterr);
+
+/* The same merge is over, and spent this. Errors: -errno; durable on 0. */
+int state_ai_settle(struct state *s, int64_t id, const struct state_cost *spent,
+		    struct err *reterr);
+
+/* What was spent, or may still be, since a time (ns). Errors: -errno. */
+int state_ai_spent(struct state *s, uint64_t since, struct state_cost *ret, struct err *reterr);
+
+/* Keeps an answer of a resolver that was believed in the merge that reserved `id`; older ones of its kind than the
+ * given times (ns) go: `verified` of those that had to be verified. Errors: -errno; durable on 0. */
+int state_ai_said_put(struct state *s, int64_t id, uint64_t now, const char *key,
+		      const char *answer, bool needs_verify, struct err *reterr);
+int state_ai_said_forget(struct state *s, uint64_t before, uint64_t verified, struct err *reterr);
+
+/* Calls fn for each answer kept of a repository, newest first; a non-zero return ends it. Texts are borrowed. */
+typedef int (*state_ai_said_fn)(const char *key, const char *answer, void *user);
+int state_ai_said(struct state *s, const char *repository, state_ai_said_fn fn, void *user,
+		  struct err *reterr);
+
 /* A merge that was tried. All text is borrowed; "" where there is none. */
 struct state_merge {
 	int64_t id;    /* from 1; set by state_merge_add() */

@@ -14,6 +14,7 @@ struct state {
 int state_db_error(struct state *s, int rc, struct err *e, const char *what);
 
 /* What a schema version adds, a text of statements for each subject: state_sqlite_<subject>.c. */
+extern const char state_schema_ai[];
 extern const char state_schema_history[];
 extern const char state_schema_approvals[];
 extern const char state_schema_told[];

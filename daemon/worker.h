@@ -67,9 +67,13 @@
  *     {again: true} where the view was changed meanwhile and another try is worth it.
  * op "merge": repo, source (branch), source_commit (dry_run: instead of its tip), into (branch or null:
  *     the view's target), target_commit (dry_run: instead of its tip), dry_run, squash,
- *     records {repository: [{resolver, fired, right}]}, cost_of_wrong, regenerate {name: {command, timeout, network}}, agent, task, user_name, user_email,
+ *     records {repository: [{resolver, fired, right}]}, cost_of_wrong, regenerate {name: {command, timeout, network}}, agent, role, task, user_name, user_email,
+ *     hold and verify (the result is verified before it lands), verify_output (of the last try),
  *     pending (see recall), remembered [{path, base, ours, theirs, kept}] (conflicts that people resolved), history (the
- *     same of whoever resolved them, with who: "resolver", "ai", "person") → one
+ *     same of whoever resolved them, with who: "resolver", "ai", "person"), ai {ask (false: a dry run that asks nobody),
+ *     reimagine, reservation, budget {calls, ms, tokens, by_day}, said {key: answer that was believed}, resolvers [{name, argv, programs and read (paths that it
+ *     sees), timeout (s), network, languages, paths, key_env, key, missing (why it cannot be asked)}]}
+ *     → ai_spent {reservation, calls, ms, tokens, said} (also in an error's details), and one
  *     Merged object and repository (common git folder); recalled; dry_run: and would, the commit it made.
  *     without (a resolver): it does not act. hold, keep (name): the target does not move; state is "held", commit is kept alive by
  *     refs/agentfs/merge/<keep>, onto is what it was merged on (target_commit, or the tip).

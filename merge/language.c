@@ -80,6 +80,14 @@ const struct language *language_of(const char *path)
 	return &text;
 }
 
+const struct language *language_named(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(by_ext); i++)
+		if (strcmp(by_ext[i].lang.name, name) == 0)
+			return &by_ext[i].lang;
+	return NULL;
+}
+
 static const char *const locks[] = {
 	"bun.lock",
 	"Cargo.lock",

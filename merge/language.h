@@ -25,6 +25,9 @@ struct language {
 	enum import_style imports;
 };
 
+/* By its name; NULL where there is none. */
+const struct language *language_named(const char *name);
+
 /* Never NULL. */
 const struct language *language_of(const char *path);
 

@@ -32,6 +32,8 @@ struct resolve {
 	size_t n, left;		     /* left: still conflicts */
 };
 
+struct tier_ai;
+
 struct resolve_options {
 	unsigned int cost_of_wrong;  /* COST_OF_WRONG */
 	const struct evidence *own;  /* resolvers_n of them, or NULL: this repository's records */
@@ -39,6 +41,7 @@ struct resolve_options {
 	struct parser *parser; /* for syntax trees, or NULL: resolvers that need them decline */
 	bool generated;	       /* marked so by an attribute: nobody acts */
 	const char *without;   /* the name of a resolver that does not act; or NULL */
+	struct tier_ai *ai;    /* who is asked after the rules (daemon/merger/tier_ai.h), or NULL */
 };
 
 /* The texts are borrowed and have to stay. Errors: -ENOMEM, -EFBIG. */

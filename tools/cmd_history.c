@@ -147,6 +147,51 @@ static void print_unresolved(const json_t *conflict, bool told)
 	json_decref(copy);
 }
 
+/* Every call of an external resolver, with its cost. */
+static void print_asked(const json_t *asked)
+{
+	json_t *o;
+	size_t i;
+
+	if (json_array_size(asked) > 0)
+		printf("Resolvers that were asked:\n");
+	json_array_foreach (asked, i, o) {
+		printf("  ");
+		out_text(stdout, jstr(o, "path"));
+		printf(":%lld ", jint(o, "line"));
+		out_text(stdout, jstr(o, "resolver"));
+		printf(", for a %s, try %lld, %lld ms, %lld tokens: ", jstr(o, "ask"),
+		       jint(o, "attempt"), jint(o, "ms"), jint(o, "tokens"));
+		out_text(stdout, jstr(o, "result"));
+		(void)putchar('\n');
+	}
+}
+
+/* What they said of conflicts (in `key` of the files), why it was believed, or not. */
+static void print_said_outside(const json_t *files, const char *key)
+{
+	json_t *file, *o;
+	size_t i, k;
+
+	json_array_foreach (files, i, file)
+		json_array_foreach (json_object_get(file, key), k, o) {
+			if (!json_object_get(o, "basis") && !json_object_get(o, "rejected"))
+				continue;
+			printf("  ");
+			out_text(stdout, jstr(file, "path"));
+			printf(":%lld", jint(o, "line"));
+			if (json_object_get(o, "basis"))
+				merge_print_record(o);
+			(void)putchar('\n');
+			if (*jstr(o, "reason")) {
+				printf("    it says: ");
+				out_text(stdout, jstr(o, "reason"));
+				(void)putchar('\n');
+			}
+			merge_print_rejected(o);
+		}
+}
+
 static void print_explained(const json_t *record, const json_t *result, const json_t *hunks)
 {
 	json_t *o;
@@ -183,6 +228,9 @@ static void print_explained(const json_t *record, const json_t *result, const js
 		out_text(stdout, json_string_value(o));
 		(void)putchar('\n');
 	}
+	print_asked(json_object_get(result, "asked"));
+	print_said_outside(json_object_get(result, "resolved"), "conflicts");
+	print_said_outside(json_object_get(result, "conflicts"), "hunks");
 	if (json_array_size(json_object_get(result, "changes")) > 0)
 		printf("Changed in the target:\n");
 	ctl_print_changes(json_object_get(result, "changes"));

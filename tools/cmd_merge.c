@@ -15,8 +15,42 @@
 
 enum { SHOWN_LINES = 6, SHOWN_DIFFERENCES = 5 };
 
+/* What an external resolver's answer was believed for. */
+static const char *basis_of(const json_t *answer)
+{
+	static const char *const words[][2] = {{"candidate", "a rule says the same"},
+					       {"record", "its record here is good enough"},
+					       {"verify", "verified before it landed"},
+					       {"samples", "said twice"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strcmp(jstr(answer, "basis"), words[i][0]) == 0)
+			return words[i][1];
+	return NULL;
+}
+
+static void print_cost(const json_t *cost)
+{
+	long long calls = jint(cost, "calls"), ms = jint(cost, "ms");
+
+	printf("%lld call%s, %lld.%lld s, %lld tokens", calls, calls == 1 ? "" : "s", ms / 1000,
+	       ms % 1000 / 100, jint(cost, "tokens"));
+}
+
 void merge_print_record(const json_t *answer)
 {
+	const char *basis = basis_of(answer);
+
+	if (basis) {
+		printf(" (");
+		out_text(stdout, jstr(answer, "resolver"));
+		printf(": %s; ", basis);
+		if (json_is_true(json_object_get(answer, "replayed")))
+			printf("said before, ");
+		print_cost(json_object_get(answer, "cost"));
+		printf(")");
+		return;
+	}
 	printf(" (resolver ");
 	out_text(stdout, jstr(answer, "resolver"));
 	printf(": right in %lld of %lld past conflicts)", jint(answer, "right"),
@@ -55,6 +89,24 @@ static void print_hunk(const json_t *hunk)
 		printf(":\n");
 		merge_print_lines("=", OUT_PLAIN, jstr(answer, "text"));
 	}
+	merge_print_rejected(hunk);
+}
+
+/* What an external resolver said, and why that was not taken. */
+void merge_print_rejected(const json_t *hunk)
+{
+	json_t *o;
+	size_t i;
+
+	json_array_foreach (json_object_get(hunk, "rejected"), i, o) {
+		printf("    rejected, by ");
+		out_text(stdout, jstr(o, "resolver"));
+		printf(": ");
+		out_text(stdout, jstr(o, "why"));
+		(void)putchar('\n');
+		if (*jstr(o, "text"))
+			merge_print_lines("=", OUT_DIM, jstr(o, "text"));
+	}
 }
 
 void merge_print_conflict(const json_t *conflict)
@@ -87,12 +139,16 @@ static void add_resolved(struct out_table *t, const json_t *m, const json_t *fil
 
 		if (asprintf(&where, "%s:%lld", jstr(file, "path"), jint(answer, "line")) < 0)
 			where = NULL;
-		if (asprintf(&evidence, "right in %lld of %lld", jint(answer, "right"),
-			     jint(answer, "fired")) < 0)
+		if (basis_of(answer))
+			evidence = strdup(basis_of(answer));
+		else if (asprintf(&evidence, "right in %lld of %lld", jint(answer, "right"),
+				  jint(answer, "fired")) < 0)
 			evidence = NULL;
 		out_row(t, OUT_PLAIN,
-			(const char *[]){where, jstr(m, "tier"), jstr(answer, "resolver"), evidence,
-					 jstr(answer, "does")});
+			(const char *[]){where,
+					 *jstr(answer, "tier") ? jstr(answer, "tier")
+							       : "auto-resolve",
+					 jstr(answer, "resolver"), evidence, jstr(answer, "does")});
 	}
 }
 
@@ -152,6 +208,11 @@ static bool print_merged(struct ctl *c, const json_t *m)
 	else
 		ctl_print_changes(json_object_get(m, "changes"));
 	print_resolved(m);
+	if (json_object_get(m, "cost")) {
+		printf("Resolvers were asked: ");
+		print_cost(json_object_get(m, "cost"));
+		printf(".\n");
+	}
 	ctl_notes(c, m, "notes");
 	return conflict;
 }
@@ -211,20 +272,21 @@ static int run_merge(struct ctl *c)
 			return r;
 		(void)json_array_append_new(sources, json_string(agent));
 	}
-	r = client_call(c, "Merge",
-			json_pack("{s:O, s:s*, s:s*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*}",
-				  "sources", sources, "repository",
-				  real	 ? real
-				  : repo ? repo
-					 : cwd,
-				  "into", args_get(&c->args, "into"), "dry_run",
-				  args_true(&c->args, "dry-run"), "no_materialize",
-				  args_true(&c->args, "no-materialize"), "squash",
-				  args_true(&c->args, "squash"), "destroy",
-				  args_true(&c->args, "destroy"), "all", args_true(&c->args, "all"),
-				  "batch", args_true(&c->args, "batch"), "no_wait",
-				  args_true(&c->args, "no-wait")),
-			&reply);
+	r = client_call(
+		c, "Merge",
+		json_pack("{s:O, s:s*, s:s*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*}",
+			  "sources", sources, "repository",
+			  real	 ? real
+			  : repo ? repo
+				 : cwd,
+			  "into", args_get(&c->args, "into"), "dry_run",
+			  args_true(&c->args, "dry-run"), "no_materialize",
+			  args_true(&c->args, "no-materialize"), "squash",
+			  args_true(&c->args, "squash"), "destroy", args_true(&c->args, "destroy"),
+			  "all", args_true(&c->args, "all"), "batch", args_true(&c->args, "batch"),
+			  "no_wait", args_true(&c->args, "no-wait"), "ask_models",
+			  args_true(&c->args, "ask-models")),
+		&reply);
 	if (r != 0)
 		return r;
 	if (c->json)
@@ -254,7 +316,8 @@ const struct command cmd_merge = {
 		"conflict changes nothing, lists each path with its kind, and exits 1. A "
 		"target that is checked "
 		"out is updated as git would. Conflicts of lines that a rule resolves well enough (see merge learn) "
-		"are resolved, and told.",
+		"are resolved, and told; what no rule resolves is shown to the resolvers that the "
+		"configuration names (merge: {resolvers: ...}).",
 	.example = "agentfsctl merge alice bob --dry-run\nagentfsctl merge alice --into main",
 	.opts =
 		(const struct opt[]){
@@ -262,6 +325,9 @@ const struct command cmd_merge = {
 			 "the target (default: the branch that the base was taken from)"},
 			{"dry-run", 0, NULL,
 			 "only say what would happen; exits as the real one would"},
+			{"ask-models", 0, NULL,
+			 "with --dry-run: ask the resolvers that are configured, too, which may cost "
+			 "money"},
 			{"no-materialize", 0, NULL, "merge the branches as they are"},
 			{"squash", 0, NULL, "one commit instead of the agent's own"},
 			{"destroy", 0, NULL, "take the views down after a merge that worked"},

@@ -14,6 +14,9 @@ void merge_print_record(const json_t *answer);
 /* The first lines of a text, each behind a mark. */
 void merge_print_lines(const char *mark, enum out_color color, const char *text);
 
+/* What external resolvers said of a conflict, and why that was not taken. */
+void merge_print_rejected(const json_t *hunk);
+
 /* Path, kind and reason, and the lines to look at. */
 void merge_print_conflict(const json_t *conflict);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `merge` in the configuration: {cost-of-wrong: N, regenerate: {…}}. */
+/* `merge` in the configuration: {cost-of-wrong: N, resolvers: […], budget: {…}, reimagine: true, regenerate: {…}}. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,10 @@
 #include "config_yaml.h"
 
 enum { COST_DEFAULT = 5, COST_VERIFIED_DEFAULT = 2, COST_MAX = 1000 };
+
+/* Where the configuration says nothing. */
+static const struct config_budget merge_default = {.calls = 40, .seconds = 600, .tokens = 500000},
+				  day_default = {.calls = 400, .seconds = 7200, .tokens = 5000000};
 
 static int read_cost(const char *name, const struct cfgnode *v, struct config *c,
 		     struct err *reterr)
@@ -28,7 +32,8 @@ static int read_cost(const char *name, const struct cfgnode *v, struct config *c
 int config_read_merge(const char *name, const struct cfgnode *v, struct config *c,
 		      struct err *reterr)
 {
-	static const char *const keys[] = {"cost-of-wrong", "regenerate", "approval"};
+	static const char *const keys[] = {"cost-of-wrong", "resolvers",  "budget",
+					   "reimagine",	    "regenerate", "approval"};
 	int r = 0;
 
 	if (v->kind != CFG_MAP)
@@ -37,12 +42,15 @@ int config_read_merge(const char *name, const struct cfgnode *v, struct config *
 		const struct cfgnode *k = v->items[i], *n = v->items[i + 1];
 		const char *near = config_nearest(k->text, keys, ARRAY_SIZE(keys));
 
-		if (strcmp(k->text, "resolvers") == 0)
-			return cfgnode_error(name, k, reterr,
-					     "'resolvers' is not supported by this version");
 		if (strcmp(k->text, keys[0]) == 0)
 			r = read_cost(name, n, c, reterr);
 		else if (strcmp(k->text, keys[1]) == 0)
+			r = config_read_resolvers(name, n, &c->ai, reterr);
+		else if (strcmp(k->text, keys[2]) == 0)
+			r = config_read_budget(name, n, &c->ai, reterr);
+		else if (strcmp(k->text, keys[3]) == 0)
+			r = config_read_reimagine(name, n, &c->ai, reterr);
+		else if (strcmp(k->text, keys[4]) == 0)
 			r = config_read_regenerate(name, n, c, reterr);
 		else if (strcmp(k->text, "approval") == 0)
 			r = config_read_approval(name, n, c, reterr);
@@ -63,4 +71,31 @@ unsigned int config_cost_of_wrong(const struct config *c, const char *repository
 	if (c->cost_of_wrong)
 		return c->cost_of_wrong;
 	return verified ? COST_VERIFIED_DEFAULT : COST_DEFAULT;
+}
+
+static void lay_over(struct config_budget *b, const struct config_budget *over)
+{
+	b->calls = over->calls ? over->calls : b->calls;
+	b->seconds = over->seconds ? over->seconds : b->seconds;
+	b->tokens = over->tokens ? over->tokens : b->tokens;
+}
+
+struct config_ai config_ai(const struct config *c, const char *repository)
+{
+	const struct config *part = config_part(c, repository);
+	struct config_ai ai = c->ai;
+
+	ai.merge = merge_default;
+	ai.day = day_default;
+	for (const struct config *at = c; at; at = at == c ? part : NULL) {
+		lay_over(&ai.merge, &at->ai.merge);
+		lay_over(&ai.day, &at->ai.day);
+	}
+	if (part && part->ai.has_resolvers) {
+		ai.resolvers = part->ai.resolvers;
+		ai.nresolvers = part->ai.nresolvers;
+	}
+	if (part && part->ai.reimagine != CONFIG_UNSET)
+		ai.reimagine = part->ai.reimagine;
+	return ai;
 }

@@ -24,6 +24,7 @@
 #include "merge_git.h"
 #include "merge_private.h"
 #include "odb.h"
+#include "tier_ai.h"
 
 struct merging {
 	git_repository *git;
@@ -204,9 +205,19 @@ static int auto_resolve(struct merging *m, const struct merge_both *file, git_oi
 	return merge_resolve(m->git, file, &o, &m->out.resolved, ret, reterr);
 }
 
+/* Where one file conflicts whatever is made of the others, nobody outside is asked about any. */
+static void look_ahead(struct merging *m)
+{
+	for (size_t i = 0; m->tier2 && m->tier2->ai && i < m->walk.nboth; i++)
+		if (!m->files[i].to.mode && (!m->files[i].by_line || !m->walk.both[i].base.mode))
+			tier_ai_hopeless(m->tier2->ai, m->walk.both[i].path);
+}
+
 static int resolve_walked(struct merging *m, struct err *reterr)
 {
 	int r = 0;
+
+	look_ahead(m);
 
 	for (size_t i = 0; r >= 0 && i < m->walk.nboth; i++) {
 		const struct merge_both *both = &m->walk.both[i];
@@ -308,6 +319,15 @@ static bool content_only(const struct merge_conflicts *c, size_t at)
 	return true;
 }
 
+static void look_ahead_by_git(struct merging *m)
+{
+	const struct merge_conflicts *c = &m->by_git.conflicts;
+
+	for (size_t i = 0; m->tier2 && m->tier2->ai && i < c->n; i++)
+		if (!m->one_base || !content_only(c, i))
+			tier_ai_hopeless(m->tier2->ai, c->v[i].path);
+}
+
 /* Git's conflicts: what tier 2 resolves becomes an edit of its tree, the rest ours to tell. */
 static int resolve_by_git(struct merging *m, struct tree_edit *edits, size_t *ret_n,
 			  struct err *reterr)
@@ -315,6 +335,7 @@ static int resolve_by_git(struct merging *m, struct tree_edit *edits, size_t *re
 	const struct merge_conflicts *c = &m->by_git.conflicts;
 	int r = 0;
 
+	look_ahead_by_git(m);
 	for (size_t i = 0; r >= 0 && i < c->n; i++) {
 		struct merge_both both = {0};
 		git_oid id;

@@ -24,6 +24,7 @@
 #include "odb.h"
 #include "parser.h"
 #include "recall.h"
+#include "tier_ai.h"
 #include "worker_ops.h"
 #include "worker_run.h"
 #include "worktrees.h"
@@ -41,6 +42,7 @@ struct merge_op {
 	size_t changed; /* paths that it changes */
 	struct resolve_options tier2;
 	struct parser *parser;
+	struct tier_ai *ai;    /* tiers 3 and 4, or NULL */
 	struct evidence *own;  /* this repository's records, as the table of resolvers has them */
 	struct memory *memory; /* what people kept of conflicts */
 	struct merge_out out;
@@ -132,6 +134,8 @@ static int merge_trees(struct merge_op *m, struct err *reterr)
 	m->fast_forward = ahead && !m->squash;
 	if (ahead)
 		return tree_of(m, &m->theirs, &m->tree, reterr);
+	if (m->ai)
+		tier_ai_begin(m->ai, &m->ours, &m->theirs, m->source, m->into);
 	r = merge_commits(m->w->repo.git, &m->ours, &m->theirs, &m->tier2, &m->out, reterr);
 	if (r == 0 && m->out.conflicts.n)
 		r = merge_regenerate(m->w, &m->out, reterr);
@@ -142,9 +146,38 @@ static int merge_trees(struct merge_op *m, struct err *reterr)
 	return r;
 }
 
+/* The highest that was needed. */
 static const char *tier_of(const struct merge_op *m)
 {
-	return json_array_size(m->out.resolved.files) ? "auto-resolve" : "clean-merge";
+	const char *tier = json_array_size(m->out.resolved.files) ? "auto-resolve" : "clean-merge";
+	json_t *file, *conflict;
+	size_t i, k;
+
+	json_array_foreach (m->out.resolved.files, i, file) {
+		if (json_object_get(file, "command"))
+			return "reimagine";
+		json_array_foreach (json_object_get(file, "conflicts"), k, conflict)
+			if (json_object_get(conflict, "basis"))
+				tier = "ai-resolve";
+	}
+	return tier;
+}
+
+/* "Reimagined: a.c (base 0123456, ours …, theirs …, by agentfs-resolve-openai --model …)": instead of the
+ * resolver. */
+static int add_reimagined(const json_t *file, struct buf *b)
+{
+	static const char *const sides[] = {"base", "ours", "theirs"};
+	const json_t *from = json_object_get(file, "from");
+	int r = buf_addf(b, "Reimagined: %s (", json_string_value(json_object_get(file, "path")));
+
+	for (size_t i = 0; i < ARRAY_SIZE(sides) && r == 0; i++) {
+		const char *id = json_string_value(json_object_get(from, sides[i]));
+
+		r = buf_addf(b, "%s %.10s, ", sides[i], id ? id : "?");
+	}
+	return r < 0 ? r
+		     : buf_addf(b, "by %s)\n", json_string_value(json_object_get(file, "command")));
 }
 
 /* A trailer for each file that rules resolved: "Resolved: setup.py (version)". */
@@ -157,6 +190,10 @@ static int add_resolved(struct merge_op *m, struct buf *b)
 	json_array_foreach (m->out.resolved.files, i, file) {
 		const char *before = " (", *last = "";
 
+		if (json_object_get(file, "command")) {
+			r = r < 0 ? r : add_reimagined(file, b);
+			continue;
+		}
 		r = r < 0 ? r
 			  : buf_addf(b, "Resolved: %s",
 				     json_string_value(json_object_get(file, "path")));
@@ -301,6 +338,7 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 {
 	bool conflict = m->out.conflicts.n > 0, done = !conflict && !m->up_to_date;
 	json_t *changes = json_array(), *resolved = m->out.resolved.files, *touched;
+	json_t *notes = merge_notes_json(&m->out.notes);
 	int r = json_object_update_new(
 		ret, json_pack("{s:o,s:o,s:o,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "source",
 			       worker_text(m->source, strlen(m->source)), "into",
@@ -317,7 +355,9 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 			       conflict ? json_null() : oid_json(&m->tree), "changes", changes,
 			       "conflicts",
 			       merge_conflicts_json(&m->out.conflicts, m->out.resolved.hunks),
-			       "notes", merge_notes_json(&m->out.notes)));
+			       "notes", notes));
+	if (r == 0 && m->ai)
+		r = tier_ai_tell(m->ai, ret, notes);
 
 	if (r == 0 && done && json_array_size(resolved))
 		r = json_object_set(ret, "resolved", resolved);
@@ -362,13 +402,16 @@ static int read_evidence(struct merge_op *m)
 				(unsigned int)json_integer_value(json_object_get(o, "fired")),
 				(unsigned int)json_integer_value(json_object_get(o, "right"))};
 	}
+	if (tier_ai_new(m->w, &m->ai) < 0)
+		return -ENOMEM;
 	m->parser = parser_new(NULL, NULL); /* without grammars: none */
 	m->tier2 = (struct resolve_options){
 		.cost_of_wrong = (unsigned int)worker_int(m->w, "cost_of_wrong", COST_OF_WRONG),
 		.own = m->own,
 		.parser = m->parser,
 		.memory = m->memory,
-		.without = worker_str(m->w, "without")};
+		.without = worker_str(m->w, "without"),
+		.ai = m->ai};
 	return 0;
 }
 
@@ -406,6 +449,11 @@ int op_merge(struct worker *w, json_t *ret, struct err *reterr)
 			     .hold = worker_bool(w, "hold")};
 	int r = run(&m, ret, reterr);
 
+	if (m.ai && r < 0)
+		worker_detail(w, "ai_spent", tier_ai_spent(m.ai));
+	else if (m.ai)
+		(void)json_object_set_new(ret, "ai_spent", tier_ai_spent(m.ai));
+	tier_ai_free(m.ai);
 	merge_op_clear(&m);
 	free(m.into_owned);
 	free(m.own);

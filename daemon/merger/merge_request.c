@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "merge_request.h"
 
+#include "ai_settings.h"
 #include "history.h"
 #include "methods.h"
 
@@ -25,4 +26,10 @@ void merge_request_knows(struct daemon *d, const char *repository, json_t *reque
 	history_knows(d, repository, request);
 	config_regenerate_each(&d->config, repository, add_regenerate, regenerate);
 	(void)json_object_set_new(request, "regenerate", regenerate);
+	ai_settings_add(d, repository, request);
+}
+
+void merge_request_done(struct daemon *d, json_t *answer)
+{
+	ai_settings_settle(d, answer);
 }

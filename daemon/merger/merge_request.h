@@ -11,3 +11,7 @@ void merge_request_knows(struct daemon *d, const char *repository, json_t *reque
 
 /* Writes down a merge that was tried (answer of the worker; methods_history.c reads it), and adds its number as `merge`. */
 void merge_write_down(struct daemon *d, uid_t uid, json_t *result);
+
+/* Takes out of a worker's answer to such a request (of its error's details; NULL is nothing) what was for the daemon alone.
+ * To be called with every one, before anything else is done with it. */
+void merge_request_done(struct daemon *d, json_t *answer);

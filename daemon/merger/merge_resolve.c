@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tier 2 on git's objects. Guarantees: (1) a file is resolved wholly or not at all; (2) each conflict
+ * Tiers 2 to 4 on git's objects. Guarantees: (1) a file is resolved wholly or not at all; (2) each conflict
  * that was resolved is told with who did it and its record, each that was not with its lines and what
- * the resolvers would have said.
+ * the resolvers would have said; (3) a higher tier sees only what the lower ones left.
  */
 #include "merge_resolve.h"
 
@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "odb.h"
+#include "tier_ai.h"
 #include "worker_run.h"
 
 /* For people and their programs: not whole files. */
@@ -65,7 +66,20 @@ static json_t *hunk_json(const struct resolve *r, const char *path,
 	return o;
 }
 
-static void tell(const struct resolve *r, const char *path, struct merge_resolved *out)
+/* What external resolvers said of a conflict: why the answer that was taken is believed, what was rejected. */
+static void add_ai(json_t *o, const struct resolved_conflict *c, const struct ai_outcome *ai)
+{
+	if (ai->rejected)
+		(void)json_object_set(o, "rejected", ai->rejected);
+	if (ai->has_answer && c->taken == &ai->answer)
+		(void)json_object_update_missing(o, ai->told);
+	else if (ai->has_answer)
+		(void)json_array_append_new(json_object_get(o, "candidates"),
+					    answer_json(&ai->answer));
+}
+
+static void tell(const struct resolve *r, const char *path, const struct ai_file *ai,
+		 struct merge_resolved *out)
 {
 	json_t *all = json_array();
 
@@ -73,13 +87,13 @@ static void tell(const struct resolve *r, const char *path, struct merge_resolve
 		const struct resolved_conflict *c = &r->v[i];
 		json_t *o;
 
-		if (r->left) {
-			if (!c->taken)
-				(void)json_array_append_new(all, hunk_json(r, path, c));
+		if (r->left && c->taken)
 			continue;
-		}
 		o = hunk_json(r, path, c);
-		(void)json_object_update_new(o, answer_json(c->taken));
+		if (i < ai->n)
+			add_ai(o, c, &ai->v[i]);
+		if (!r->left)
+			(void)json_object_update_new(o, answer_json(c->taken));
 		(void)json_array_append_new(all, o);
 	}
 	if (r->left)
@@ -90,27 +104,58 @@ static void tell(const struct resolve *r, const char *path, struct merge_resolve
 								  "conflicts", all));
 }
 
+static int put_blob(git_repository *git, const struct buf *b, git_oid *ret)
+{
+	return git_blob_create_from_buffer(ret, git, b->len ? b->data : "", b->len);
+}
+
+/* Tier 4: returns 1 and the file's blob, told in out->files; 0; -errno. */
+static int reimagine(git_repository *git, const char *path, const struct text t[SIDES],
+		     const struct resolve_options *o, struct merge_resolved *out, git_oid *ret)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	json_t *resolved = NULL;
+	int k = tier_reimagine(o->ai, path, t, o->generated, &text, &resolved);
+
+	if (k <= 0) {
+		tier_ai_give_up(o->ai);
+		return k;
+	}
+	k = put_blob(git, &text, ret);
+	if (k == 0)
+		k = json_array_append(out->files, resolved);
+	if (k == 0 && json_object_get(out->hunks, path))
+		(void)json_object_del(out->hunks, path);
+	json_decref(resolved);
+	return k < 0 ? k : 1;
+}
+
 static int resolve_texts(git_repository *git, const char *path, const struct text t[SIDES],
 			 const struct resolve_options *options, struct merge_resolved *out,
 			 git_oid *ret)
 {
 	_cleanup_buf_ struct buf merged = BUF_INIT;
+	struct ai_file ai = {0};
 	struct resolve r;
 	int k = resolve_file(path, t[BASE], t[OURS], t[THEIRS], options, &r);
 
 	if (k < 0)
 		return k;
+	if (r.left && options->ai)
+		k = tier_ai_resolve(options->ai, path, t, options->generated, &r, &ai);
 	/* No conflict by our own comparison, but one by git's: not ours to decide. */
-	if (r.n)
-		tell(&r, path, out);
-	if (r.n && !r.left) {
+	if (k == 0 && r.n)
+		tell(&r, path, &ai, out);
+	if (k == 0 && r.n && !r.left) {
 		k = resolve_text(&r, &merged);
 		if (k == 0)
-			k = git_blob_create_from_buffer(ret, git, merged.len ? merged.data : "",
-							merged.len);
+			k = put_blob(git, &merged, ret);
 		k = k < 0 ? k : 1;
+	} else if (k == 0 && r.left && options->ai) {
+		k = reimagine(git, path, t, options, out, ret);
 	}
 	resolve_release(&r);
+	ai_file_release(&ai);
 	return k;
 }
 

@@ -78,6 +78,7 @@ static void on_merged(struct op *op, json_t *ok, struct fault *f)
 	struct merge *m = op->data;
 	const char *state = json_string_value(json_object_get(ok, "state"));
 
+	merge_request_done(op->d, ok ? ok : f->details);
 	if (!ok || !state) {
 		merge_failed(op, f);
 		return;
@@ -149,6 +150,7 @@ static void merge_one(struct op *op)
 		(void)json_object_set_new(q, "source_commit", json_string(m->tip));
 	(void)json_object_set_new(q, "target_commit",
 				  json_incref(json_object_get(m->onto, into ? into : "")));
+	(void)json_object_set_new(q, "ask_models", json_boolean(arg_bool(op->call, "ask_models")));
 	(void)json_object_set_new(q, "squash", json_boolean(arg_bool(op->call, "squash")));
 	merge_request_knows(op->d, v ? v->row.repository : repo, q);
 	op_task(op, q, on_merged);

@@ -216,6 +216,7 @@ static void on_held(struct op *op, json_t *ok, struct fault *f)
 	json_t *merges = json_object_get(ok, "merges");
 	const char *culprit = NULL;
 
+	merge_request_done(op->d, ok ? ok : f->details);
 	if (train_is_doomed(t))
 		return;
 	for (size_t i = 0; i < t->n; i++) {

@@ -218,7 +218,47 @@ static void test_config__mistakes_have_place_and_sentence(void **state)
 		{"verify: {main: {command: make, network: yes}}\n", "network is true or false"},
 		{"verify: {'a b': {command: make}}\n", "'a b' is no branch name"},
 		{"journal: {}\n", "'journal' is not"},
-		{"merge: {resolvers: {}}\n", "'resolvers' is not"},
+		{"merge: {resolvers: {}}\n", "f.yaml:1:20: resolvers is a list of at most 8"},
+		{"merge: {resolvers: [x]}\n", "f.yaml:1:21: a resolver is a map"},
+		{"merge: {resolvers: [{command: x}]}\n", "needs a name"},
+		{"merge: {resolvers: [{name: a}]}\n", "'a' needs a command, or an adapter"},
+		{"merge: {resolvers: [{name: a b, command: x}]}\n", "'a b' cannot name a resolver"},
+		{"merge: {resolvers: [{name: a, command: x}, {name: a, command: y}]}\n",
+		 "f.yaml:1:44: there are two resolvers 'a'"},
+		{"merge: {resolvers: [{name: a, comand: x}]}\n", "did you mean 'command'"},
+		{"merge: {resolvers: [{name: a, adapter: x}]}\n", "openai, anthropic or command"},
+		{"merge: {resolvers: [{name: a, adapter: openai, network: true}]}\n",
+		 "needs a model"},
+		{"merge: {resolvers: [{name: a, adapter: openai, model: m, key-env: K}]}\n",
+		 "that needs network: true"},
+		{"merge: {resolvers: [{name: a, adapter: openai, model: m, network: true}]}\n",
+		 "needs key-env, or the url"},
+		{"merge: {resolvers: [{name: a, command: x, model: m}]}\n",
+		 "model and url are for"},
+		{"merge: {resolvers: [{name: a, adapter: openai, url: 'ftp://x'}]}\n",
+		 "url begins with"},
+		{"merge: {resolvers: [{name: a, adapter: openai, url: 'https://u:p@x'}]}\n",
+		 "no user and password"},
+		{"merge: {resolvers: [{name: a, command: x, key: k}]}\n", "a key never stands"},
+		{"merge: {resolvers: [{name: a, command: x, api-key: k}]}\n", "a key never stands"},
+		{"merge: {resolvers: [{name: a, command: x, key-env: sk-1}]}\n",
+		 "is the name of the"},
+		{"merge: {resolvers: [{name: a, command: x, key-env: LD_PRELOAD}]}\n",
+		 "is the name of the"},
+		{"merge: {resolvers: [{name: a, command: x, timeout: 0}]}\n", "from 1 to 3600"},
+		{"merge: {resolvers: [{name: a, command: x, timeout: 9999}]}\n", "from 1 to 3600"},
+		{"merge: {resolvers: [{name: a, command: x, network: yes}]}\n", "true or false"},
+		{"merge: {resolvers: [{name: a, command: x, languages: [klingon]}]}\n",
+		 "'klingon': no language is called so"},
+		{"merge: {resolvers: [{name: a, command: x, paths: ['[a']}]}\n",
+		 "a '[' is not closed"},
+		{"merge: {resolvers: [{name: a, command: x, read: [here]}]}\n", "an absolute path"},
+		{"merge: {resolvers: [{name: a, command: []}]}\n", "a list of words"},
+		{"merge: {budget: 5}\n", "budget is a map of merge and day"},
+		{"merge: {budget: {week: {}}}\n", "f.yaml:1:18: unknown key 'week'"},
+		{"merge: {budget: {day: {calls: 0}}}\n", "calls is a number from 1"},
+		{"merge: {budget: {day: {dollars: 5}}}\n", "calls, seconds and tokens"},
+		{"merge: {reimagine: perhaps}\n", "reimagine is true or false"},
 		{"merge: {cost-of-wrongs: 2}\n", "did you mean 'cost-of-wrong'"},
 		{"merge: {cost-of-wrong: 0}\n", "f.yaml:1:24: cost-of-wrong is a number from 1"},
 		{"merge: {cost-of-wrong: 2x}\n", "cost-of-wrong is a number from 1"},
@@ -552,12 +592,50 @@ static void test_config__a_scratch_view_may_write_all_up_to_a_limit(void **state
 	assert_int_equal(config_policy_scratch(&c, "/r", &text, NULL), 0);
 	assert_non_null(strstr(text, "quota bytes 34359738368\n"));
 	free(text);
+}
+
+static void test_config__resolvers_and_budgets(void **state)
+{
+	static const char yaml[] =
+		"merge:\n"
+		"  reimagine: true\n"
+		"  budget: {merge: {calls: 7}, day: {tokens: 9}}\n"
+		"  resolvers:\n"
+		"    - {name: gpt, adapter: openai, model: m, url: 'https://x/v1', key-env: MY_KEY,\n"
+		"       network: true, timeout: 5, languages: [c], paths: ['src/**'], read: ['/opt/x']}\n"
+		"    - {name: own, command: 'resolve --fast'}\n"
+		"repositories:\n"
+		"  /r: {merge: {budget: {merge: {seconds: 3}}, resolvers: [], reimagine: false}}\n";
+	struct config c;
+	struct config_ai ai;
+
+	(void)state;
+	assert_int_equal(config_parse(yaml, strlen(yaml), "f.yaml", &c, NULL), 0);
+	ai = config_ai(&c, "/other/.git");
+	assert_int_equal(ai.nresolvers, 2);
+	assert_string_equal(ai.resolvers[0].key_env, "MY_KEY");
+	assert_int_equal(ai.resolvers[0].adapter, CONFIG_ADAPTER_OPENAI);
+	assert_int_equal(ai.resolvers[0].timeout_s, 5);
+	assert_true(ai.resolvers[0].network && !ai.resolvers[1].network);
+	assert_string_equal(ai.resolvers[0].languages.v[0].text, "c");
+	assert_string_equal(ai.resolvers[1].command.v[2].text, "resolve --fast");
+	assert_int_equal(ai.resolvers[1].command.n, 3);
+	assert_int_equal(ai.merge.calls, 7);
+	assert_int_equal(ai.day.tokens, 9);
+	assert_true(ai.merge.seconds > 0 && ai.merge.tokens > 0 && ai.day.calls > 0);
+	assert_int_equal(ai.reimagine, CONFIG_YES);
+	ai = config_ai(&c, "/r/.git");
+	assert_int_equal(ai.nresolvers, 0);
+	assert_int_equal(ai.merge.calls, 7);
+	assert_int_equal(ai.merge.seconds, 3);
+	assert_int_equal(ai.reimagine, CONFIG_NO);
 	config_release(&c);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_config__resolvers_and_budgets),
 		cmocka_unit_test(test_config__builtin_roles_decide_as_documented),
 		cmocka_unit_test(test_config__layers_override_field_by_field),
 		cmocka_unit_test(test_config__quotas_and_redirects_by_layer),

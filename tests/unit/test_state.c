@@ -264,11 +264,69 @@ static void test_state__an_approval_is_of_an_exact_text(void **state)
 	state_close(s);
 }
 
+/* What resolvers may cost is written down before, and settled; of a merge that never ends the most counts. */
+static void test_state__resolvers_cost_what_was_reserved_until_it_is_settled(void **state)
+{
+	const struct state_cost most = {10, 2000, 300}, spent = {1, 20, 3};
+	struct fixture *f = *state;
+	struct state_cost c;
+	struct state *s;
+	int64_t a = 0, b = 0;
+
+	assert_int_equal(state_open(f->db, &s, NULL), 0);
+	assert_int_equal(state_ai_spent(s, 0, &c, NULL), 0);
+	assert_true(c.calls == 0 && c.ms == 0 && c.tokens == 0);
+	assert_int_equal(state_ai_reserve(s, 1000, "/r", &most, &a, NULL), 0);
+	assert_int_equal(state_ai_reserve(s, 2000, "/r", &most, &b, NULL), 0);
+	assert_int_equal(state_ai_settle(s, a, &spent, NULL), 0);
+	state_close(s);
+	assert_int_equal(state_open(f->db, &s, NULL), 0);
+	assert_int_equal(state_ai_spent(s, 0, &c, NULL), 0);
+	assert_true(c.calls == 11 && c.ms == 2020 && c.tokens == 303);
+	assert_int_equal(state_ai_spent(s, 1500, &c, NULL), 0);
+	assert_true(c.calls == 10 && c.ms == 2000 && c.tokens == 300);
+	state_close(s);
+}
+
+static int count_said(const char *key, const char *answer, void *user)
+{
+	assert_true(*key && *answer == '{');
+	++*(int *)user;
+	return 0;
+}
+
+static void test_state__what_resolvers_said_is_kept_for_a_while(void **state)
+{
+	const struct state_cost most = {1, 1, 1};
+	struct fixture *f = *state;
+	struct state *s;
+	int64_t id = 0;
+	int n = 0;
+
+	assert_int_equal(state_open(f->db, &s, NULL), 0);
+	assert_int_equal(state_ai_reserve(s, 1, "/r", &most, &id, NULL), 0);
+	assert_int_equal(state_ai_said_put(s, id, 100, "k1", "{}", false, NULL), 0);
+	assert_int_equal(state_ai_said_put(s, id, 100, "k1", "{\"again\": 1}", false, NULL), 0);
+	assert_int_equal(state_ai_said_put(s, id, 100, "k2", "{}", true, NULL), 0);
+	assert_int_equal(state_ai_said(s, "/other", count_said, &n, NULL), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(state_ai_said(s, "/r", count_said, &n, NULL), 0);
+	assert_int_equal(n, 2);
+	/* One that was to be verified is kept for less long. */
+	assert_int_equal(state_ai_said_forget(s, 50, 150, NULL), 0);
+	n = 0;
+	assert_int_equal(state_ai_said(s, "/r", count_said, &n, NULL), 0);
+	assert_int_equal(n, 1);
+	state_close(s);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(test_state__a_row_comes_back_as_it_went),
+		T(test_state__resolvers_cost_what_was_reserved_until_it_is_settled),
+		T(test_state__what_resolvers_said_is_kept_for_a_while),
 		T(test_state__one_open_view_an_agent),
 		T(test_state__kill_in_the_middle_of_writes_loses_nothing),
 		T(test_state__a_newer_database_is_refused_untouched),
