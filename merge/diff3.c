@@ -187,6 +187,22 @@ int diff3(struct text base, struct text ours, struct text theirs, struct diff3 *
 	return 0;
 }
 
+static const struct chunk *taken_out(const struct diff3 *d, size_t at)
+{
+	const struct chunk *c = at < d->n ? &d->v[at] : NULL;
+
+	return c && c->kind == CHUNK_SAME && c->from[BASE] == c->to[BASE] ? c : NULL;
+}
+
+void diff3_trimmed(const struct diff3 *d, const struct chunk *c, const struct chunk **ret_head,
+		   const struct chunk **ret_tail)
+{
+	size_t at = (size_t)(c - d->v);
+
+	*ret_head = c->trimmed && at ? taken_out(d, at - 1) : NULL;
+	*ret_tail = c->trimmed ? taken_out(d, at + 1) : NULL;
+}
+
 void diff3_release(struct diff3 *d)
 {
 	for (int s = BASE; s < SIDES; s++) {

@@ -42,6 +42,11 @@ void diff3_release(struct diff3 *d);
 /* The bytes of a chunk in one version. */
 struct text diff3_text(const struct diff3 *d, const struct chunk *c, enum side side);
 
+/* The chunk (a conflict of d->v) and what was taken out of it at its beginning and end, both sides having it alike;
+ * NULL where nothing was. */
+void diff3_trimmed(const struct diff3 *d, const struct chunk *c, const struct chunk **ret_head,
+		   const struct chunk **ret_tail);
+
 /* Bytes [from, to) of a text. */
 struct range {
 	size_t from, to;
