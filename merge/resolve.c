@@ -21,11 +21,16 @@ static bool uses_crlf(const struct lines *l)
 int conflict_of(const char *path, const struct diff3 *d, const struct chunk *c,
 		struct conflict *ret)
 {
+	const struct chunk *head, *tail;
+
 	*ret = (struct conflict){.path = path,
 				 .lang = language_of(path),
 				 .class = path_class_of(path),
 				 .trimmed = c->trimmed,
 				 .crlf = uses_crlf(&d->lines[OURS])};
+	diff3_trimmed(d, c, &head, &tail);
+	ret->head = head ? diff3_text(d, head, OURS) : (struct text){"", 0};
+	ret->tail = tail ? diff3_text(d, tail, OURS) : (struct text){"", 0};
 	for (int s = BASE; s < SIDES; s++) {
 		ret->text[s] = diff3_text(d, c, (enum side)s);
 		ret->lines[s] = (struct lines){d->lines[s].v + c->from[s], c->to[s] - c->from[s]};

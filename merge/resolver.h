@@ -22,6 +22,7 @@ struct conflict {
 	struct lines lines[SIDES]; /* of text */
 	struct edits edits[SIDES]; /* OURS, THEIRS: against the base's lines, from its first on */
 	bool trimmed;		   /* edits cover more than the lines */
+	struct text head, tail;	   /* what was taken out at the ends, both sides having it alike */
 	bool crlf;		   /* the file's lines end so */
 };
 
@@ -88,6 +89,7 @@ bool lines_have(const struct lines *l, struct text line);
 int resolve_space(const struct conflict *c, struct buf *out);
 int resolve_adjacent(const struct conflict *c, struct buf *out);
 int resolve_version(const struct conflict *c, struct buf *out);
+int resolve_copyright(const struct conflict *c, struct buf *out);
 int resolve_changelog(const struct conflict *c, struct buf *out);
 int resolve_names(const struct conflict *c, struct buf *out);
 int resolve_import(const struct conflict *c, struct buf *out);

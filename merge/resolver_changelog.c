@@ -21,14 +21,14 @@ static bool rule(struct text line)
 	return true;
 }
 
-/* "## 1.2", "1.2.0 / 2020-01-01", "Version 1.2" over a rule. */
+/* "## 1.2", "1.2.0 / 2020-01-01", "Version 1.2" over a rule, the label ".. _v1:" over either. */
 static bool heading(const struct lines *l, size_t i)
 {
 	struct text t = text_trim(l->v[i]);
 
 	if (!t.n || l->v[i].p[0] == ' ' || l->v[i].p[0] == '\t')
 		return false;
-	if (t.p[0] == '#' || (i + 1 < l->n && rule(l->v[i + 1])))
+	if (t.p[0] == '#' || text_starts(t, ".. _") || (i + 1 < l->n && rule(l->v[i + 1])))
 		return true;
 	if (t.p[0] == '[' || t.p[0] == 'v')
 		t = (struct text){t.p + 1, t.n - 1};
@@ -83,13 +83,54 @@ static int put_both(const struct conflict *c, struct buf *out, const size_t from
 	return r;
 }
 
+/* "[1.2]: https://…": whose address names the version before, which the other side may have added. */
+static bool has_reference(const struct lines *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i].p[0] == '[' && memmem(l->v[i].p, l->v[i].n, "]: ", 3))
+			return true;
+	return false;
+}
+
+static struct text first(struct text t)
+{
+	const char *end = t.n ? memchr(t.p, '\n', t.n) : NULL;
+
+	return end ? (struct text){t.p, (size_t)(end - t.p)} : t;
+}
+
+static bool headings(const struct lines *l)
+{
+	return section_end(l, 0) < l->n;
+}
+
+/* Sections that the sides end alike: which of them the lines belong to is not known. */
+static bool cut(const struct conflict *c)
+{
+	if (text_blank(c->tail))
+		return false;
+	return headings(&c->lines[OURS]) || headings(&c->lines[THEIRS]) || rule(first(c->tail));
+}
+
+/* The blank line between two sections that the sides had alike, and so outside the conflict. */
+static int put_gap(const struct conflict *c, struct buf *out)
+{
+	size_t n = out->len;
+
+	if (!c->tail.n || n < 2 || (out->data[n - 1] == '\n' && out->data[n - 2] == '\n') ||
+	    (n > 3 && memcmp(out->data + n - 3, "\n\r\n", 3) == 0))
+		return 0;
+	return buf_adds(out, c->crlf ? "\r\n" : "\n");
+}
+
 int resolve_changelog(const struct conflict *c, struct buf *out)
 {
 	const struct lines *o = &c->lines[OURS], *t = &c->lines[THEIRS];
 	size_t from[SIDES] = {0}, to[SIDES];
 	int r;
 
-	if (c->class != PATH_CHANGELOG || c->lines[BASE].n || !o->n || !t->n)
+	if (c->class != PATH_CHANGELOG || c->lines[BASE].n || !o->n || !t->n || has_reference(o) ||
+	    has_reference(t) || cut(c))
 		return 0;
 	to[OURS] = section_end(o, 0);
 	to[THEIRS] = section_end(t, 0);
@@ -103,12 +144,16 @@ int resolve_changelog(const struct conflict *c, struct buf *out)
 
 			if (find_heading(o, 0, t->v[to[THEIRS]]) < o->n)
 				return 0; /* in another order */
-			r = put_lines(out, c, t->v + to[THEIRS], end - to[THEIRS]);
+			r = put_gap(c, out);
+			if (r == 0)
+				r = put_lines(out, c, t->v + to[THEIRS], end - to[THEIRS]);
 			to[THEIRS] = end;
 			continue;
 		}
 		from[OURS] = body(o, to[OURS]);
-		r = put_lines(out, c, o->v + to[OURS], from[OURS] - to[OURS]);
+		r = put_gap(c, out);
+		if (r == 0)
+			r = put_lines(out, c, o->v + to[OURS], from[OURS] - to[OURS]);
 		to[OURS] = section_end(o, from[OURS]);
 		from[THEIRS] = at < t->n ? body(t, at) : to[THEIRS];
 		to[THEIRS] = at < t->n ? section_end(t, from[THEIRS]) : to[THEIRS];
