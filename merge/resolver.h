@@ -91,6 +91,17 @@ int resolve_adjacent(const struct conflict *c, struct buf *out);
 int resolve_version(const struct conflict *c, struct buf *out);
 int resolve_copyright(const struct conflict *c, struct buf *out);
 int resolve_changelog(const struct conflict *c, struct buf *out);
+/* Which of two lines that differ only in version numbers has the greater: 1 the first, -1 the second; 0 equal; 2 they
+ * differ otherwise, or not all one way. */
+int version_compare_lines(struct text a, struct text b);
+
+int resolve_gomod(const struct conflict_file *f, struct file_answer *v);
+int resolve_ignore(const struct conflict_file *f, struct file_answer *v);
+int resolve_ini(const struct conflict_file *f, struct file_answer *v);
+int resolve_json(const struct conflict_file *f, struct file_answer *v);
+int resolve_requirements(const struct conflict_file *f, struct file_answer *v);
+int resolve_toml(const struct conflict_file *f, struct file_answer *v);
+int resolve_yaml(const struct conflict_file *f, struct file_answer *v);
 int resolve_names(const struct conflict *c, struct buf *out);
 int resolve_import(const struct conflict *c, struct buf *out);
 int resolve_structured(const struct conflict_file *f, struct file_answer *v);

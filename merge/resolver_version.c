@@ -95,8 +95,7 @@ static int compare_versions(struct text a, struct text b)
 	return 2; /* not to be ordered */
 }
 
-/* -1 theirs is greater, 1 ours, 0 equal lines, 2 no such pair of lines. */
-static int compare_lines(struct text o, struct text t)
+int version_compare_lines(struct text o, struct text t)
 {
 	size_t i = 0, k = 0;
 	int which = 0;
@@ -131,7 +130,7 @@ int resolve_version(const struct conflict *c, struct buf *out)
 	    c->lines[OURS].n != c->lines[THEIRS].n)
 		return 0;
 	for (size_t i = 0; i < c->lines[OURS].n; i++) {
-		int d = compare_lines(c->lines[OURS].v[i], c->lines[THEIRS].v[i]);
+		int d = version_compare_lines(c->lines[OURS].v[i], c->lines[THEIRS].v[i]);
 
 		if (d == 2 || (d && which && d != which))
 			return 0;

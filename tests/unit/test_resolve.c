@@ -372,7 +372,7 @@ static void test_evidence__the_repositorys_own_counts_alone_once_it_is_long(void
 
 static void test_resolve__a_bad_record_leaves_the_conflict_and_a_candidate(void **state)
 {
-	struct evidence own[16] = {{0}};
+	struct evidence own[64] = {{0}};
 	struct resolve_options o = {.cost_of_wrong = COST_OF_WRONG, .own = own};
 	struct buf out = BUF_INIT;
 	struct resolve r;
@@ -402,7 +402,7 @@ static void test_resolve__a_bad_record_leaves_the_conflict_and_a_candidate(void 
 
 static void test_resolve__generated_files_are_nobodys(void **state)
 {
-	struct evidence own[16];
+	struct evidence own[64];
 	struct resolve_options o = {.cost_of_wrong = 0, .own = own, .generated = true};
 	struct resolve r;
 
