@@ -3,8 +3,6 @@
  * person's merge is read. */
 #include "resolver_fixture.h"
 
-#include "replay.h"
-
 static const struct resolver_case copyright[] = {
 	{"a.c", " * Copyright 2012-2022 us\n", " * Copyright 2012-2024 us\n",
 	 " * Copyright 2012-2025 us\n", " * Copyright 2012-2025 us\n"},
@@ -61,41 +59,11 @@ static void test_changelog__sections_stay_apart(void **state)
 	resolver_check_swapped("changelog", changelog, ARRAY_SIZE(changelog));
 }
 
-/* The person put the other side's lines behind what both sides end with: they are part of the conflict. */
-static void test_replay__lines_moved_over_a_common_end_belong_to_the_conflict(void **state)
-{
-	const struct text b = text_cstr("old\n"), o = text_cstr("ours\n\nold\n"),
-			  t = text_cstr("theirs\n\nold\n");
-	static const char *const persons[][2] = {{"ours\n\ntheirs\n\nold\n", "ours\n\ntheirs\n"},
-						 {"theirs\n\nours\n\nold\n", "theirs\n\nours\n"},
-						 {"ours\n\nold\n", "ours\n"},
-						 {"ours\n\nold\nmore\n", "ours\n"},
-						 {"new\n\nold\n", "new\n"},
-						 {"old\n", ""}};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(persons); i++) {
-		struct text region;
-		struct replay rp;
-		struct diff3 d;
-
-		assert_int_equal(diff3(b, o, t, &d), 0);
-		assert_int_equal(d.conflicts, 1);
-		assert_int_equal(replay_open(&d, text_cstr(persons[i][0]), &rp), 0);
-		region = replay_region(&rp, &d.v[0]);
-		if (!text_equal(region, text_cstr(persons[i][1])))
-			fail_msg("person %zu: '%.*s'", i, (int)region.n, region.p);
-		replay_release(&rp);
-		diff3_release(&d);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_copyright__the_later_year_stays),
 		cmocka_unit_test(test_changelog__sections_stay_apart),
-		cmocka_unit_test(test_replay__lines_moved_over_a_common_end_belong_to_the_conflict),
 	};
 
 	return cmocka_run_group_tests_name("resolver_text", tests, resolver_setup,
