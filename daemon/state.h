@@ -77,9 +77,10 @@ int state_view_delete(struct state *s, const char *id, struct err *reterr);
 typedef int (*state_view_fn)(const struct view_row *v, void *user);
 int state_views(struct state *s, bool closed, state_view_fn fn, void *user, struct err *reterr);
 
-/* How one resolver did in a repository's (common git folder's) own merges. All text is borrowed. */
+/* How one resolver did in a repository's (common git folder's) own merges, in one language and class of paths ("" for
+ * records of before these were told apart). All text is borrowed. */
 struct state_record {
-	const char *repository, *resolver;
+	const char *repository, *resolver, *language, *paths;
 	uint32_t fired, right;
 };
 

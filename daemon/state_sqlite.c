@@ -103,6 +103,7 @@ static const struct {
 	{1, schema_v1},
 	{2, schema_v2},
 	{3, state_schema_ai},
+	{3, state_schema_records},
 	{3, state_schema_history},
 	{3, state_schema_approvals},
 	{3, state_schema_told},

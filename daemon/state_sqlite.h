@@ -10,6 +10,9 @@ struct state {
 	sqlite3 *db;
 };
 
+/* What a version of the schema adds, each in the file of its subject. */
+extern const char state_schema_records[]; /* merger/state_sqlite_merge.c */
+
 /* "what: SQLite's words" with its -errno; a damaged database says so. Returns it. */
 int state_db_error(struct state *s, int rc, struct err *e, const char *what);
 

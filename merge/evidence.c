@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-/* From so many on a repository's own record speaks for itself. */
-enum { OWN_ENOUGH = 30 };
+/* From so many on a repository's own record speaks for itself, and a part of a record for its files. */
+enum { OWN_ENOUGH = 30, CELL_ENOUGH = 30 };
 
 /* E. B. Wilson: Probable inference, the law of succession, and statistical inference, 1927. */
 double evidence_lower(struct evidence e)
@@ -19,11 +19,24 @@ double evidence_lower(struct evidence e)
 	       (1 + z * z / n);
 }
 
-struct evidence evidence_of(const struct resolver *r, struct evidence own)
+struct evidence evidence_of(const char *resolver, const char *language, enum path_class class,
+			    const struct records *own, const struct records *shipped)
 {
-	if (own.fired >= OWN_ENOUGH)
-		return own;
-	return (struct evidence){own.fired + r->fired, own.right + r->right};
+	struct evidence both = {0};
+
+	for (int scope = RECORD_CELL; scope < RECORD_SCOPES; scope++) {
+		enum record_scope at = (enum record_scope)scope;
+		struct evidence mine = records_sum(own, resolver, language, class, at);
+
+		if (mine.fired >= OWN_ENOUGH)
+			return mine;
+		both = records_sum(shipped, resolver, language, class, at);
+		both.fired += mine.fired;
+		both.right += mine.right;
+		if (both.fired >= CELL_ENOUGH)
+			break;
+	}
+	return both;
 }
 
 bool evidence_suffices(struct evidence e, unsigned int cost_of_wrong)

@@ -3,23 +3,22 @@
 
 #include <stdbool.h>
 
-#include "resolver.h"
+#include "records.h"
 
 /*
  * How far a resolver may be believed: its record in histories of merges that people made. It acts alone
  * where the lower bound of its precision beats k / (k + 1), k being what a wrong merge costs in units
  * of a conflict that is left to a person.
  */
-struct evidence {
-	unsigned int fired, right;
-};
-
 enum { COST_OF_WRONG = 5, COST_VERIFIED = 2 };
 
 /* Lower end of Wilson's 95 % interval for right / fired; 0 where nothing is known. */
 double evidence_lower(struct evidence e);
 
-/* The record that counts: this repository's own once it is long enough, else together with the shipped one. */
-struct evidence evidence_of(const struct resolver *r, struct evidence own);
+/* The record that counts for a file of that language and class: the finest of which enough is known (the class of
+ * paths in the language, the language, the resolver's whole record), in this repository alone if that is enough,
+ * else together with the shipped one. Either may be NULL. */
+struct evidence evidence_of(const char *resolver, const char *language, enum path_class class,
+			    const struct records *own, const struct records *shipped);
 
 bool evidence_suffices(struct evidence e, unsigned int cost_of_wrong);

@@ -167,3 +167,21 @@ enum path_class path_class_of(const char *path)
 		return PATH_CHANGELOG;
 	return stem_of(name, names, ARRAY_SIZE(names)) ? PATH_NAMES : PATH_PLAIN;
 }
+
+static const char *const class_names[PATH_CLASSES] = {
+	[PATH_PLAIN] = "plain",		[PATH_LOCK] = "lock",	[PATH_GENERATED] = "generated",
+	[PATH_CHANGELOG] = "changelog", [PATH_NAMES] = "names", [PATH_IGNORE] = "ignore",
+};
+
+const char *path_class_name(enum path_class class)
+{
+	return class < PATH_CLASSES ? class_names[class] : "plain";
+}
+
+enum path_class path_class_named(const char *name)
+{
+	for (int i = 0; i < PATH_CLASSES; i++)
+		if (strcmp(class_names[i], name) == 0)
+			return (enum path_class)i;
+	return PATH_PLAIN;
+}

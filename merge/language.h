@@ -38,5 +38,10 @@ enum path_class {
 	PATH_CHANGELOG,
 	PATH_NAMES,  /* AUTHORS and the like */
 	PATH_IGNORE, /* .gitignore and the like: one pattern a line */
+	PATH_CLASSES
 };
 enum path_class path_class_of(const char *path);
+
+/* "plain", "lock" …; and back: PATH_PLAIN for what is not known. */
+const char *path_class_name(enum path_class class);
+enum path_class path_class_named(const char *name);

@@ -148,7 +148,43 @@ int replay_right(const struct diff3 *d, const struct chunk *chunk, struct text a
 		if ((has(&l[OURS], line) || has(&l[THEIRS], line)) && !has(&l[ANSWER], line))
 			r = 0;
 	}
+	if (r > 0) {
+		r = text_equal(answer, person)		? REPLAY_EQUAL
+		    : contained(&l[PERSON], &l[ANSWER]) ? REPLAY_ORDER
+							: REPLAY_CONTAINED;
+	}
 	for (int s = BASE; s < ALL; s++)
 		free(l[s].v);
 	return r;
+}
+
+/* Is each line, blank ones aside, among those of the three versions? */
+static bool known(const struct diff3 *d, const struct chunk *c, struct text line)
+{
+	for (int s = BASE; s < SIDES; s++)
+		for (size_t i = c->from[s]; i < c->to[s]; i++)
+			if (text_equal(text_trim(d->lines[s].v[i]), line))
+				return true;
+	return !line.n;
+}
+
+const char *replay_reason(const struct diff3 *d, const struct chunk *c, struct text person)
+{
+	static const char *const kept[] = {"the person went back to the base's text",
+					   "the person kept ours", "the person kept theirs"};
+	struct lines l;
+	bool all = true;
+
+	for (int s = THEIRS; s >= BASE; s--)
+		if (text_equal_but_space(diff3_text(d, c, (enum side)s), person))
+			return kept[s];
+	if (text_blank(person))
+		return "the person kept nothing";
+	if (lines_split(person, &l) < 0)
+		return "not compared: out of memory";
+	for (size_t i = 0; i < l.n && all; i++)
+		all = known(d, c, text_trim(l.v[i]));
+	free(l.v);
+	return all ? "the person made another choice among the sides' lines"
+		   : "the person wrote lines that no side has";
 }

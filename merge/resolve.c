@@ -89,7 +89,8 @@ static int keep(struct resolved_conflict *c, const struct conflict *x,
 	a->text = buf_take(text);
 	if (!a->text)
 		return -ENOMEM;
-	a->evidence = evidence_of(a->by, o->own ? o->own[resolver] : (struct evidence){0});
+	a->evidence = evidence_of(a->by->name, x->lang->name, x->class, o->own,
+				  o->shipped ? o->shipped : &records_shipped);
 	a->acts = !o->generated && x->class != PATH_LOCK && x->class != PATH_GENERATED &&
 		  evidence_suffices(a->evidence, o->cost_of_wrong) &&
 		  !(o->without && strcmp(o->without, a->by->name) == 0);

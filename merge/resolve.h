@@ -35,13 +35,17 @@ struct resolve {
 struct tier_ai;
 
 struct resolve_options {
-	unsigned int cost_of_wrong;  /* COST_OF_WRONG */
-	const struct evidence *own;  /* resolvers_n of them, or NULL: this repository's records */
-	const struct memory *memory; /* or NULL */
+	unsigned int cost_of_wrong;    /* COST_OF_WRONG */
+	const struct records *own;     /* this repository's, or NULL */
+	const struct records *shipped; /* or NULL: records_shipped */
+	const struct memory *memory;   /* or NULL */
 	struct parser *parser; /* for syntax trees, or NULL: resolvers that need them decline */
 	bool generated;	       /* marked so by an attribute: nobody acts */
 	const char *without;   /* the name of a resolver that does not act; or NULL */
 	struct tier_ai *ai;    /* who is asked after the rules (daemon/merger/tier_ai.h), or NULL */
+	/* Told of each file with conflicts and what was made of it, or NULL; a negative result ends the merge. */
+	int (*seen)(void *user, const char *path, const struct resolve *r);
+	void *user;
 };
 
 /* The texts are borrowed and have to stay. Errors: -ENOMEM, -EFBIG. */

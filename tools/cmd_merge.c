@@ -341,8 +341,37 @@ const struct command cmd_merge = {
 	.run = run_merge,
 };
 
+/* What one resolver was right in, in all and by language; `o` is its first record. */
+static void print_record(const json_t *records, const json_t *o)
+{
+	long long fired = 0, right = 0, n = 0;
+	const json_t *r;
+	size_t i;
+
+	json_array_foreach (records, i, r) {
+		if (strcmp(jstr(r, "resolver"), jstr(o, "resolver")) != 0)
+			continue;
+		if (n++ == 0 && r != o)
+			return;
+		fired += jint(r, "fired");
+		right += jint(r, "right");
+	}
+	if (!fired)
+		return;
+	printf("  %-10s right in %lld of %lld", jstr(o, "resolver"), right, fired);
+	json_array_foreach (records, i, r)
+		if (strcmp(jstr(r, "resolver"), jstr(o, "resolver")) == 0)
+			printf("%s %s%s%s %lld of %lld", n-- > 0 && r == o ? ":" : ",",
+			       jstr(r, "language"),
+			       strcmp(jstr(r, "paths"), "plain") == 0 ? "" : " ",
+			       strcmp(jstr(r, "paths"), "plain") == 0 ? "" : jstr(r, "paths"),
+			       jint(r, "right"), jint(r, "fired"));
+	(void)putchar('\n');
+}
+
 static void print_learned(const json_t *reply)
 {
+	const json_t *records = json_object_get(reply, "records");
 	long long merges = jint(reply, "merges"), conflicts = jint(reply, "conflicts");
 	json_t *o;
 	size_t i;
@@ -353,10 +382,8 @@ static void print_learned(const json_t *reply)
 		printf(" (%lld in all); rules had an answer to %lld", conflicts,
 		       jint(reply, "answered"));
 	printf(".\n");
-	json_array_foreach (json_object_get(reply, "records"), i, o)
-		if (jint(o, "fired") > 0)
-			printf("  %-10s right in %lld of %lld\n", jstr(o, "resolver"),
-			       jint(o, "right"), jint(o, "fired"));
+	json_array_foreach (records, i, o)
+		print_record(records, o);
 	if (!jint(reply, "answered"))
 		printf("Nothing to learn here yet: rules go by the records they come with.\n");
 }
@@ -380,6 +407,8 @@ static void print_differences(const json_t *examples)
 		out_text(stdout, jstr(o, "path"));
 		printf(", resolver ");
 		out_text(stdout, jstr(o, "resolver"));
+		printf(": ");
+		out_text(stdout, jstr(o, "why"));
 		(void)putchar('\n');
 		merge_print_lines("=", OUT_RED, jstr(o, "said"));
 		merge_print_lines(">", OUT_GREEN, jstr(o, "kept"));

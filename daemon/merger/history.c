@@ -387,10 +387,13 @@ static int add_live(const struct state_record *r, void *user)
 		(void)json_object_set_new(all, r->repository, of);
 	}
 	json_array_foreach (of, i, o)
-		if (strcmp(text_of(o, "resolver"), r->resolver) == 0)
+		if (strcmp(text_of(o, "resolver"), r->resolver) == 0 &&
+		    strcmp(text_of(o, "language"), r->language) == 0 &&
+		    strcmp(text_of(o, "paths"), r->paths) == 0)
 			break;
 	if (i == json_array_size(of)) {
-		o = json_pack("{s:s}", "resolver", r->resolver);
+		o = json_pack("{s:s,s:s,s:s}", "resolver", r->resolver, "language", r->language,
+			      "paths", r->paths);
 		(void)json_array_append_new(of, o);
 	}
 	(void)json_object_set_new(o, "fired", json_integer(number_of(o, "fired") + r->fired));

@@ -30,7 +30,6 @@ struct merging {
 	git_repository *git;
 	git_oid ours, theirs; /* commits */
 	git_oid base_tree, our_tree, their_tree;
-	bool one_base;			     /* base_tree is it */
 	const struct resolve_options *tier2; /* or NULL */
 	struct merge_walk walk;
 	struct merge_file *files; /* beside walk.both */
@@ -182,9 +181,10 @@ static int second_opinion(struct merging *m, struct err *reterr)
 
 /* ---- tier 2 ---- */
 
-/* Asks the resolvers about one file that conflicts by line. Returns 1: its blob is *ret; 0; -errno. */
-static int auto_resolve(struct merging *m, const struct merge_both *file, git_oid *ret,
-			struct err *reterr)
+/* Asks the resolvers about one file that conflicts by line, whose versions are in `from`. Returns 1: its blob is *ret;
+ * 0; -errno. */
+static int auto_resolve(struct merging *m, git_repository *from, const struct merge_both *file,
+			git_oid *ret, struct err *reterr)
 {
 	enum merge_driver driver = MERGE_DRIVER_TEXT;
 	struct resolve_options o;
@@ -202,7 +202,7 @@ static int auto_resolve(struct merging *m, const struct merge_both *file, git_oi
 		return r;
 	o.generated = git_attr_value(generated) == GIT_ATTR_VALUE_TRUE ||
 		      git_attr_value(generated) == GIT_ATTR_VALUE_STRING;
-	return merge_resolve(m->git, file, &o, &m->out.resolved, ret, reterr);
+	return merge_resolve(m->git, from, file, &o, &m->out.resolved, ret, reterr);
 }
 
 /* Where one file conflicts whatever is made of the others, nobody outside is asked about any. */
@@ -226,7 +226,7 @@ static int resolve_walked(struct merging *m, struct err *reterr)
 
 		if (f->to.mode || !f->by_line)
 			continue;
-		r = auto_resolve(m, both, &id, reterr);
+		r = auto_resolve(m, m->git, both, &id, reterr);
 		if (r > 0)
 			f->to = (struct tree_entry){both->ours.mode == both->base.mode
 							    ? both->theirs.mode
@@ -293,20 +293,19 @@ static int gather_one(const struct tree_delta *d, void *user)
 	return merge_private_add(&g->m->private, d->path, g->reterr);
 }
 
-/* The three versions of a path where each side has it as a file under that name. */
-static int versions_of(struct merging *m, const char *path, struct merge_both *ret)
+/* The three versions of a path where each side has it as a file, under that name or another. */
+static bool versions_of(struct merging *m, const char *path, struct merge_both *ret)
 {
-	const git_oid *tree[] = {&m->base_tree, &m->our_tree, &m->their_tree};
+	const struct merge_stages *s = merge_git_stages(&m->by_git, path);
 	struct tree_entry *e[] = {&ret->base, &ret->ours, &ret->theirs};
-	bool files = true;
-	int r = 0;
+	bool files = s;
 
 	ret->path = (char *)path;
-	for (size_t i = 0; i < ARRAY_SIZE(tree) && r == 0; i++) {
-		r = tree_get(m->git, tree[i], path, e[i]);
+	for (size_t i = 0; s && i < ARRAY_SIZE(e); i++) {
+		*e[i] = s->v[i];
 		files = files && (e[i]->mode == 0100644 || e[i]->mode == 0100755);
 	}
-	return r < 0 ? r : files;
+	return files;
 }
 
 /* Is the path's only conflict one of content? */
@@ -324,7 +323,7 @@ static void look_ahead_by_git(struct merging *m)
 	const struct merge_conflicts *c = &m->by_git.conflicts;
 
 	for (size_t i = 0; m->tier2 && m->tier2->ai && i < c->n; i++)
-		if (!m->one_base || !content_only(c, i))
+		if (!content_only(c, i))
 			tier_ai_hopeless(m->tier2->ai, c->v[i].path);
 }
 
@@ -340,9 +339,9 @@ static int resolve_by_git(struct merging *m, struct tree_edit *edits, size_t *re
 		struct merge_both both = {0};
 		git_oid id;
 
-		r = m->one_base && content_only(c, i) ? versions_of(m, c->v[i].path, &both) : 0;
-		if (r > 0)
-			r = auto_resolve(m, &both, &id, reterr);
+		r = 0;
+		if (content_only(c, i) && versions_of(m, c->v[i].path, &both))
+			r = auto_resolve(m, m->private.git, &both, &id, reterr);
 		if (r > 0)
 			edits[(*ret_n)++] = (struct tree_edit){c->v[i].path,
 							       {both.ours.mode == both.base.mode
@@ -438,6 +437,7 @@ static int one_base(struct merging *m, struct err *reterr)
 		return r < 0 ? err_set_id(reterr, r, why.id, "%s", err_text(&why)) : 0;
 	}
 	r = merge_files(m, reterr);
+	m->out.by_line = m->walk.nboth;
 	if (r == 0)
 		r = second_opinion(m, reterr);
 	if (r == 0)
@@ -479,7 +479,6 @@ static int merge_all(struct merging *m, struct err *reterr)
 	if (r < 0)
 		return r;
 	merge_private_init(&m->private, m->git, &m->base_tree, &m->our_tree, &m->their_tree);
-	m->one_base = n == 1;
 	if (n == 1)
 		return one_base(m, reterr);
 	r = ask_git(m, reterr);

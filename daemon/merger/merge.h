@@ -21,6 +21,7 @@ struct merge_out {
 	git_oid partial; /* with conflicts of content alone: everything else merged, they stand there as ours has them */
 	struct merge_conflicts conflicts;
 	struct merge_notes notes;	/* sentences */
+	size_t by_line;			/* files that both sides changed, where the walk decided */
 	bool by_git;			/* the tree is git's own, not the walk's */
 	struct merge_resolved resolved; /* tier 2; all NULL where it was not asked */
 };

@@ -7,8 +7,8 @@
  * environment of ours, in a process group of its own that ends with the time limit or with us; (3)
  * an object enters the shared repository only by its recomputed hash.
  *
- * What git writes with -z --name-only --messages:
- *     TREE \0 (PATH \0)* \0 (COUNT \0 (PATH \0){COUNT} TYPE \0 TEXT \0)*
+ * What git writes with -z --messages:
+ *     TREE \0 (MODE SP ID SP STAGE TAB PATH \0)* \0 (COUNT \0 (PATH \0){COUNT} TYPE \0 TEXT \0)*
  */
 #include "merge_git.h"
 
@@ -270,17 +270,57 @@ static bool is_told(const struct merge_git *g, const char *path)
 	return false;
 }
 
+const struct merge_stages *merge_git_stages(const struct merge_git *g, const char *path)
+{
+	for (size_t i = g->nstages; i-- > 0;)
+		if (strcmp(g->stages[i].path, path) == 0)
+			return &g->stages[i];
+	return NULL;
+}
+
+/* "MODE ID STAGE<TAB>PATH"; lines of one path follow one another. */
+static int add_stage(struct merge_git *g, const char *line)
+{
+	char *end = NULL;
+	unsigned long mode = strtoul(line, &end, 8), stage;
+	struct merge_stages *last = g->nstages ? &g->stages[g->nstages - 1] : NULL;
+	const char *path;
+	git_oid id;
+
+	if (*end != ' ' || strlen(end) < GIT_OID_HEXSZ + 5 ||
+	    git_oid_fromstrn(&id, end + 1, GIT_OID_HEXSZ) < 0)
+		return -EBADMSG;
+	end += GIT_OID_HEXSZ + 1;
+	stage = *end == ' ' && end[2] == '\t' ? (unsigned long)(end[1] - '0') : 0;
+	path = end + 3;
+	if (mode > 0177777 || stage < 1 || stage > 3 || !*path)
+		return -EBADMSG;
+	if (!last || strcmp(last->path, path) != 0) {
+		struct merge_stages *v = realloc(g->stages, (g->nstages + 1) * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		g->stages = v;
+		last = &v[g->nstages];
+		*last = (struct merge_stages){.path = strdup(path)};
+		if (!last->path)
+			return -ENOMEM;
+		g->nstages++;
+	}
+	last->v[stage - 1] = (struct tree_entry){(uint32_t)mode, id};
+	return 0;
+}
+
 static int parse(const struct buf *out, const char *ours, const char *theirs, struct merge_git *g)
 {
-	struct scan s = {out->data, out->data + out->len}, paths;
+	struct scan s = {out->data, out->data + out->len};
 	const char *p = out->len ? next(&s) : NULL;
 	int r = 0;
 
 	if (!p || strlen(p) != GIT_OID_HEXSZ || git_oid_fromstr(&g->tree, p) < 0)
 		return -EBADMSG;
-	paths = s;
-	while ((p = next(&s)) && *p)
-		;
+	while (r == 0 && (p = next(&s)) && *p)
+		r = add_stage(g, p);
 	while (r == 0 && (p = next(&s))) {
 		long n = strtol(p, NULL, 10);
 		const char *first = n > 0 ? next(&s) : NULL, *type, *text;
@@ -293,10 +333,10 @@ static int parse(const struct buf *out, const char *ours, const char *theirs, st
 			return -EBADMSG;
 		r = one_message(g, first, type, text, ours, theirs);
 	}
-	while (r == 0 && (p = next(&paths)) && *p)
-		if (!is_told(g, p))
-			r = merge_conflict_add(&g->conflicts, p, "content",
-					       "git could not merge '%s'", p);
+	for (size_t i = 0; r == 0 && i < g->nstages; i++)
+		if (!is_told(g, g->stages[i].path))
+			r = merge_conflict_add(&g->conflicts, g->stages[i].path, "content",
+					       "git could not merge '%s'", g->stages[i].path);
 	return r;
 }
 
@@ -337,7 +377,6 @@ int merge_git(struct merge_private *p, const git_oid *ours, const git_oid *their
 	char *const argv[] = {(char *)"git",
 			      (char *)"merge-tree",
 			      (char *)"--write-tree",
-			      (char *)"--name-only",
 			      (char *)"-z",
 			      (char *)"--messages",
 			      o,
@@ -371,6 +410,9 @@ void merge_git_release(struct merge_git *g)
 	for (size_t i = 0; i < g->nmerged; i++)
 		free(g->merged[i]);
 	free(g->merged);
+	for (size_t i = 0; i < g->nstages; i++)
+		free(g->stages[i].path);
+	free(g->stages);
 	*g = (struct merge_git){0};
 }
 

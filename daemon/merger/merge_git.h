@@ -6,9 +6,18 @@
 
 /* git's own merge (merge-ort), asked without letting the repository say what is run. */
 
+/* A path that git could not merge, as it would stand in an index: [0] base (of several bases: their own merge),
+ * [1] ours, [2] theirs, each wherever that side has the file; mode 0: not there. */
+struct merge_stages {
+	char *path;
+	struct tree_entry v[3];
+};
+
 struct merge_git {
 	git_oid tree; /* with conflict markers in the files of `conflicts` */
 	struct merge_conflicts conflicts;
+	struct merge_stages *stages;
+	size_t nstages;
 	char **merged; /* paths whose contents were merged */
 	size_t nmerged;
 };
@@ -21,5 +30,8 @@ int merge_git(struct merge_private *p, const git_oid *ours, const git_oid *their
 /* Copies a blob, or a tree with all that the shared repository lacks of it; hashes are computed
  * anew. */
 int merge_git_copy(struct merge_private *p, const git_oid *id, struct err *reterr);
+
+/* What git has of a path that conflicts; NULL where it is not among them. */
+const struct merge_stages *merge_git_stages(const struct merge_git *g, const char *path);
 
 void merge_git_release(struct merge_git *g);

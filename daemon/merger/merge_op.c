@@ -10,6 +10,7 @@
  * by a ref of ours, for op land to move the target to it later.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,7 +44,7 @@ struct merge_op {
 	struct resolve_options tier2;
 	struct parser *parser;
 	struct tier_ai *ai;    /* tiers 3 and 4, or NULL */
-	struct evidence *own;  /* this repository's records, as the table of resolvers has them */
+	struct records own;    /* this repository's */
 	struct memory *memory; /* what people kept of conflicts */
 	struct merge_out out;
 };
@@ -383,36 +384,38 @@ static int answer(struct merge_op *m, json_t *ret, struct err *reterr)
 	return done ? merge_changes_json(m->w, &m->our_tree, &m->tree, changes, reterr) : 0;
 }
 
-/* What the daemon knows of the resolvers in this repository. */
+/* What the daemon knows of the resolvers in this repository; the names are borrowed from the request. */
 static int read_evidence(struct merge_op *m)
 {
 	json_t *records = json_object_get(json_object_get(m->w->req, "records"), m->w->repo.common),
 	       *o;
 	size_t i;
+	int r = 0;
 
-	m->own = calloc(resolvers_n, sizeof(*m->own));
-	if (!m->own)
-		return -ENOMEM;
 	json_array_foreach (records, i, o) {
 		const char *name = json_string_value(json_object_get(o, "resolver"));
-		const struct resolver *r = name ? resolver_find(name) : NULL;
+		const char *language = json_string_value(json_object_get(o, "language"));
+		const char *paths = json_string_value(json_object_get(o, "paths"));
+		json_int_t fired = json_integer_value(json_object_get(o, "fired"));
+		json_int_t right = json_integer_value(json_object_get(o, "right"));
 
-		if (r)
-			m->own[r - resolvers] = (struct evidence){
-				(unsigned int)json_integer_value(json_object_get(o, "fired")),
-				(unsigned int)json_integer_value(json_object_get(o, "right"))};
+		if (name && language && paths && right >= 0 && right <= fired && fired < INT_MAX &&
+		    r == 0)
+			r = records_add(
+				&m->own, name, language, path_class_named(paths),
+				(struct evidence){(unsigned int)fired, (unsigned int)right});
 	}
 	if (tier_ai_new(m->w, &m->ai) < 0)
 		return -ENOMEM;
 	m->parser = parser_new(NULL, NULL); /* without grammars: none */
 	m->tier2 = (struct resolve_options){
 		.cost_of_wrong = (unsigned int)worker_int(m->w, "cost_of_wrong", COST_OF_WRONG),
-		.own = m->own,
+		.own = &m->own,
 		.parser = m->parser,
 		.memory = m->memory,
 		.without = worker_str(m->w, "without"),
 		.ai = m->ai};
-	return 0;
+	return r;
 }
 
 static int run(struct merge_op *m, json_t *ret, struct err *reterr)
@@ -456,7 +459,7 @@ int op_merge(struct worker *w, json_t *ret, struct err *reterr)
 	tier_ai_free(m.ai);
 	merge_op_clear(&m);
 	free(m.into_owned);
-	free(m.own);
+	records_release(&m.own);
 	memory_free(m.memory);
 	parser_free(m.parser);
 	return r;

@@ -146,6 +146,8 @@ static int resolve_texts(git_repository *git, const char *path, const struct tex
 	/* No conflict by our own comparison, but one by git's: not ours to decide. */
 	if (k == 0 && r.n)
 		tell(&r, path, &ai, out);
+	if (k == 0 && r.n && options->seen)
+		k = options->seen(options->user, path, &r);
 	if (k == 0 && r.n && !r.left) {
 		k = resolve_text(&r, &merged);
 		if (k == 0)
@@ -159,7 +161,7 @@ static int resolve_texts(git_repository *git, const char *path, const struct tex
 	return k;
 }
 
-int merge_resolve(git_repository *git, const struct merge_both *file,
+int merge_resolve(git_repository *git, git_repository *from, const struct merge_both *file,
 		  const struct resolve_options *options, struct merge_resolved *out, git_oid *ret,
 		  struct err *reterr)
 {
@@ -173,7 +175,7 @@ int merge_resolve(git_repository *git, const struct merge_both *file,
 		out->hunks = json_object();
 	}
 	for (int s = BASE; s < SIDES && r == 0; s++) {
-		r = git_blob_lookup(&b[s], git, &e[s]->oid);
+		r = git_blob_lookup(&b[s], from, &e[s]->oid);
 		if (r == 0 && git_blob_rawsize(b[s]))
 			t[s] = (struct text){git_blob_rawcontent(b[s]),
 					     (size_t)git_blob_rawsize(b[s])};

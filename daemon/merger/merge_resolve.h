@@ -14,9 +14,9 @@ struct merge_resolved {
 	json_t *hunks; /* path → array of type Hunk, for what is still a conflict */
 };
 
-/* One file. Returns 1: resolved, its blob written to *ret and told in out->files; 0: still a conflict, its hunks told
+/* One file, whose versions are read from `from`. Returns 1: resolved, its blob written to *ret and told in out->files; 0: still a conflict, its hunks told
  * in out->hunks; -errno. */
-int merge_resolve(git_repository *git, const struct merge_both *file,
+int merge_resolve(git_repository *git, git_repository *from, const struct merge_both *file,
 		  const struct resolve_options *options, struct merge_resolved *out, git_oid *ret,
 		  struct err *reterr);
 void merge_resolved_release(struct merge_resolved *r);

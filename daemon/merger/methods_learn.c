@@ -18,7 +18,8 @@ static int add_record(const struct state_record *r, void *user)
 		(void)json_object_set_new(all, r->repository, of);
 	}
 	return json_array_append_new(of,
-				     json_pack("{s:s,s:I,s:I}", "resolver", r->resolver, "fired",
+				     json_pack("{s:s,s:s,s:s,s:I,s:I}", "resolver", r->resolver,
+					       "language", r->language, "paths", r->paths, "fired",
 					       (json_int_t)r->fired, "right", (json_int_t)r->right))
 		       ? -ENOMEM
 		       : 0;
@@ -48,7 +49,9 @@ static int keep(struct daemon *d, json_t *ok, struct err *e)
 		v[i].resolver = json_string_value(json_object_get(o, "resolver"));
 		v[i].fired = (uint32_t)json_integer_value(json_object_get(o, "fired"));
 		v[i].right = (uint32_t)json_integer_value(json_object_get(o, "right"));
-		if (!v[i].resolver)
+		v[i].language = json_string_value(json_object_get(o, "language"));
+		v[i].paths = json_string_value(json_object_get(o, "paths"));
+		if (!v[i].resolver || !v[i].language || !v[i].paths)
 			return -EINVAL;
 	}
 	return state_records_put(d->db, repository,

@@ -342,7 +342,9 @@ static int record_row(sqlite3_stmt *st, void *user)
 	const struct state_record r = {.repository = text_at(st, 0),
 				       .resolver = text_at(st, 1),
 				       .fired = (uint32_t)sqlite3_column_int64(st, 2),
-				       .right = (uint32_t)sqlite3_column_int64(st, 3)};
+				       .right = (uint32_t)sqlite3_column_int64(st, 3),
+				       .language = text_at(st, 4),
+				       .paths = "plain"};
 
 	return c->fn(&r, c->user);
 }
@@ -351,8 +353,8 @@ int state_history_repositories(struct state *s, state_record_fn fn, void *user, 
 {
 	struct record_call c = {fn, user};
 
-	return each_row(s, "SELECT DISTINCT repository, '', 0, 0 FROM hunks", NULL, 0, record_row,
-			&c, reterr);
+	return each_row(s, "SELECT DISTINCT repository, '', 0, 0, '' FROM hunks", NULL, 0,
+			record_row, &c, reterr);
 }
 
 int state_live_records(struct state *s, state_record_fn fn, void *user, struct err *reterr)
@@ -360,8 +362,9 @@ int state_live_records(struct state *s, state_record_fn fn, void *user, struct e
 	struct record_call c = {fn, user};
 
 	return each_row(s,
-			"SELECT h.repository, r.name, count(*), sum(r.verdict = 'right')"
+			"SELECT h.repository, r.name, count(*), sum(r.verdict = 'right'),"
+			" h.language"
 			" FROM resolutions r JOIN hunks h ON h.id = r.hunk"
-			" WHERE r.verdict <> '' AND r.who <> 'person' GROUP BY 1, 2",
+			" WHERE r.verdict <> '' AND r.who <> 'person' GROUP BY 1, 2, 5",
 			NULL, 0, record_row, &c, reterr);
 }

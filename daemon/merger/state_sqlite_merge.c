@@ -1,13 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is known of merging. `resolver_records`, a row for each repository and resolver: how often it
- * had an answer in `merges` historic merges, how often the right one, and when that was learned (ns).
+ * What is known of merging. `resolver_records`, a row for each repository, resolver, language and class of
+ * paths (merge/language.h): how often it had an answer in `merges` historic merges, how often the right
+ * one, and when that was learned (ns). Rows of version 2 have neither language nor paths: "".
  * `merges`, a row for each merge that was tried and was no dry run; ids are never used again.
  */
 #include "state_sqlite.h"
 
 #include "cleanup.h"
 #include "sys.h"
+
+const char state_schema_records[] =
+	"ALTER TABLE resolver_records RENAME TO resolver_records_2;"
+	"CREATE TABLE resolver_records ("
+	" repository TEXT NOT NULL, resolver TEXT NOT NULL, language TEXT NOT NULL,"
+	" paths TEXT NOT NULL, fired INTEGER NOT NULL, right INTEGER NOT NULL,"
+	" merges INTEGER NOT NULL, learned INTEGER NOT NULL,"
+	" PRIMARY KEY (repository, resolver, language, paths)) STRICT;"
+	"INSERT INTO resolver_records SELECT repository, resolver, '', '', fired, right, merges,"
+	" learned FROM resolver_records_2;"
+	"DROP TABLE resolver_records_2;";
 
 static void stmt_free(sqlite3_stmt *st)
 {
@@ -29,7 +41,8 @@ static int put_all(struct state *s, const char *repository, uint64_t merges,
 	if (rc == SQLITE_OK)
 		rc = sqlite3_prepare_v2(s->db,
 					"INSERT INTO resolver_records (repository, resolver, fired,"
-					" right, merges, learned) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+					" right, merges, learned, language, paths)"
+					" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 					-1, &add, NULL);
 	for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
 		(void)sqlite3_bind_text(add, 1, repository, -1, SQLITE_STATIC);
@@ -38,6 +51,8 @@ static int put_all(struct state *s, const char *repository, uint64_t merges,
 		(void)sqlite3_bind_int64(add, 4, v[i].right);
 		(void)sqlite3_bind_int64(add, 5, (sqlite3_int64)merges);
 		(void)sqlite3_bind_int64(add, 6, (sqlite3_int64)sys_now_ns());
+		(void)sqlite3_bind_text(add, 7, v[i].language, -1, SQLITE_STATIC);
+		(void)sqlite3_bind_text(add, 8, v[i].paths, -1, SQLITE_STATIC);
 		rc = sqlite3_step(add) == SQLITE_DONE ? sqlite3_reset(add) : sqlite3_errcode(s->db);
 	}
 	return rc;
@@ -67,8 +82,9 @@ int state_records(struct state *s, state_record_fn fn, void *user, struct err *r
 {
 	_cleanup_(stmt_freep) sqlite3_stmt *st = NULL;
 	int r = 0, rc = sqlite3_prepare_v2(s->db,
-					   "SELECT repository, resolver, fired, right"
-					   " FROM resolver_records ORDER BY repository, resolver",
+					   "SELECT repository, resolver, fired, right, language,"
+					   " paths FROM resolver_records"
+					   " ORDER BY repository, resolver, language, paths",
 					   -1, &st, NULL);
 
 	while (rc == SQLITE_OK && r == 0) {
@@ -83,8 +99,11 @@ int state_records(struct state *s, state_record_fn fn, void *user, struct err *r
 			.resolver = (const char *)sqlite3_column_text(st, 1),
 			.fired = (uint32_t)sqlite3_column_int64(st, 2),
 			.right = (uint32_t)sqlite3_column_int64(st, 3),
+			.language = (const char *)sqlite3_column_text(st, 4),
+			.paths = (const char *)sqlite3_column_text(st, 5),
 		};
-		r = one.repository && one.resolver ? fn(&one, user) : -ENOMEM;
+		r = one.repository && one.resolver && one.language && one.paths ? fn(&one, user)
+										: -ENOMEM;
 	}
 	if (r != 0 || rc == SQLITE_OK || rc == SQLITE_DONE)
 		return r;

@@ -104,6 +104,44 @@ def test_auto__beside_a_rename_that_git_merges(system):
     equal(system.git("status", "--porcelain"), "")
 
 
+def test_auto__a_renamed_file_is_resolved_under_its_new_name(system):
+    start(system, setup__toml=VERSIONS + LINES * 5)
+    view = system.create("a1")
+    os.rename(os.path.join(view, "setup.toml"), os.path.join(view, "project.toml"))
+    put(os.path.join(view, "project.toml"), (VERSIONS + LINES * 5).replace("1.2.3", "1.2.4"))
+    changed(system, "b1", setup__toml=(VERSIONS + LINES * 5).replace("1.2.3", "1.3.0"))
+    merged(system, "a1")
+    said = merged(system, "b1")
+    equal((said["tier"], said["resolved"][0]["path"]), ("auto-resolve", "project.toml"))
+    equal(get(os.path.join(system.repo, "project.toml")), (VERSIONS + LINES * 5).replace("1.2.3", "1.3.0"))
+    assert not os.path.exists(os.path.join(system.repo, "setup.toml"))
+    equal(system.git("status", "--porcelain"), "")
+
+
+def test_auto__with_several_merge_bases_their_own_merge_is_the_base(system):
+    """Criss-cross: each side has merged the other once, and then both raise the version."""
+    git = system.git
+    start(system, setup__toml=VERSIONS, a=LINES, b=LINES)
+    for branch, name, start_at in (("left", "a", "main"), ("right", "b", "main")):
+        git("checkout", "-qb", branch, start_at)
+        put(os.path.join(system.repo, name), LINES.upper())
+        git("commit", "-qam", branch)
+    git("merge", "-q", "-m", "cross", "left")
+    git("checkout", "-q", "left")
+    git("merge", "-q", "-m", "cross", "right~1")
+    equal(len(git("merge-base", "--all", "left", "right").split()), 2)
+    put(os.path.join(system.repo, "setup.toml"), VERSIONS.replace("1.2.3", "1.4.0"))
+    git("commit", "-qam", "left's version")
+    git("checkout", "-q", "right")
+    put(os.path.join(system.repo, "setup.toml"), VERSIONS.replace("1.2.3", "1.3.0"))
+    git("commit", "-qam", "right's version")
+    said = merged(system, "left", "--into", "right")
+    equal((said["state"], said["tier"]), ("merged", "auto-resolve"))
+    equal(said["resolved"][0]["conflicts"][0]["base"], 'version = "1.2.3"\n')
+    equal(get(os.path.join(system.repo, "setup.toml")), VERSIONS.replace("1.2.3", "1.4.0"))
+    equal(get(os.path.join(system.repo, "a")), LINES.upper())
+
+
 def test_auto__what_a_wrong_merge_costs_decides(tmp):
     import daemon
     system = daemon.System(tmp, config="merge: {cost-of-wrong: 2}\n").start()
@@ -143,8 +181,8 @@ def test_learn__a_good_record_here_lets_a_resolver_act(system):
     history(system, 32, 32)
     start(system, list__c=LINES)
     learned = json.loads(system.ctl("--json", "merge", "learn", "--repo", system.repo).stdout)
-    records = {r["resolver"]: (r["fired"], r["right"]) for r in learned["records"]}
-    equal(records["adjacent"], (32, 32))
+    records = {(r["resolver"], r["language"], r["paths"]): (r["fired"], r["right"]) for r in learned["records"]}
+    equal(records["adjacent", "c", "plain"], (32, 32))
     equal((learned["merges"], learned["conflicted"], learned["conflicts"]), (32, 32, 32))
     changed(system, "a1", list__c=LINES.replace("two", "ZWEI"))
     changed(system, "b1", list__c=LINES.replace("three", "DREI"))
@@ -185,9 +223,10 @@ def test_learn__what_was_learned_outlives_the_daemon(system):
     system.ctl("merge", "learn", "--repo", system.repo, "--last", "2")
     system.stop()
     db = sqlite3.connect(os.path.join(system.state, "agentfs.db"))
-    rows = dict((r, (f, w)) for r, f, w in db.execute("SELECT resolver, fired, right FROM resolver_records"))
+    rows = {key: (fired, right) for key, fired, right in
+            db.execute("SELECT resolver || '/' || language, fired, right FROM resolver_records")}
     db.close()
-    equal(rows["adjacent"], (2, 1))
+    equal(rows["adjacent/c"], (2, 1))
     system.start()
 
 

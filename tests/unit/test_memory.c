@@ -70,12 +70,12 @@ static void test_class__says_what_was_kept(void **state)
 static const struct answer *ask(struct memory *m, struct evidence own, const char *base,
 				const char *ours, const char *theirs, struct resolve *r)
 {
-	struct evidence all[64] = {0};
-	const struct resolve_options o = {.cost_of_wrong = 5, .own = all, .memory = m};
+	struct records all = {0};
+	const struct resolve_options o = {.cost_of_wrong = 5, .own = &all, .memory = m};
 
-	assert_true(resolvers_n <= ARRAY_SIZE(all));
-	all[resolver_find("remembered") - resolvers] = own;
+	assert_int_equal(records_add(&all, "remembered", "c", PATH_PLAIN, own), 0);
 	assert_int_equal(resolve_file("a.c", text(base), text(ours), text(theirs), &o, r), 0);
+	records_release(&all);
 	assert_int_equal(r->n, 1);
 	for (size_t i = 0; i < r->v[0].n; i++)
 		if (strcmp(r->v[0].answers[i].by->name, "remembered") == 0)

@@ -363,24 +363,56 @@ static void test_evidence__acts_only_where_its_record_allows(void **state)
 
 static void test_evidence__the_repositorys_own_counts_alone_once_it_is_long(void **state)
 {
-	const struct resolver r = {.name = "x", .fired = 100, .right = 99};
+	struct records shipped = {0}, own = {0};
 
 	(void)state;
-	assert_int_equal(evidence_of(&r, (struct evidence){10, 1}).fired, 110);
-	assert_int_equal(evidence_of(&r, (struct evidence){40, 1}).fired, 40);
+	assert_int_equal(records_add(&shipped, "x", "c", PATH_PLAIN, (struct evidence){100, 99}),
+			 0);
+	assert_int_equal(records_add(&own, "x", "c", PATH_PLAIN, (struct evidence){10, 1}), 0);
+	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, &own, &shipped).fired, 110);
+	assert_int_equal(records_add(&own, "x", "c", PATH_PLAIN, (struct evidence){30, 1}), 0);
+	assert_int_equal(own.n, 1);
+	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, &own, &shipped).fired, 40);
+	assert_int_equal(evidence_of("y", "c", PATH_PLAIN, &own, &shipped).fired, 0);
+	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, NULL, NULL).fired, 0);
+	records_release(&own);
+	records_release(&shipped);
+}
+
+static void test_evidence__what_is_seldom_goes_by_the_wider_record(void **state)
+{
+	struct records r = {0};
+
+	(void)state;
+	assert_int_equal(records_add(&r, "x", "c", PATH_PLAIN, (struct evidence){100, 99}), 0);
+	assert_int_equal(records_add(&r, "x", "go", PATH_PLAIN, (struct evidence){40, 4}), 0);
+	assert_int_equal(records_add(&r, "x", "go", PATH_NAMES, (struct evidence){2, 2}), 0);
+	assert_int_equal(records_add(&r, "x", "rust", PATH_PLAIN, (struct evidence){5, 5}), 0);
+	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, NULL, &r).right, 99);
+	assert_int_equal(evidence_of("x", "go", PATH_PLAIN, NULL, &r).right, 4);
+	assert_int_equal(evidence_of("x", "go", PATH_NAMES, NULL, &r).right, 6);
+	assert_int_equal(evidence_of("x", "rust", PATH_PLAIN, NULL, &r).right, 110);
+	assert_int_equal(evidence_of("x", "rust", PATH_PLAIN, NULL, &r).fired, 147);
+	records_release(&r);
+}
+
+/* Every resolver with that record, in every kind of file. */
+static void all_with(struct records *r, struct evidence e)
+{
+	records_release(r);
+	for (size_t i = 0; i < resolvers_n; i++)
+		assert_int_equal(records_add(r, resolvers[i].name, "any", PATH_PLAIN, e), 0);
 }
 
 static void test_resolve__a_bad_record_leaves_the_conflict_and_a_candidate(void **state)
 {
-	struct evidence own[64] = {{0}};
-	struct resolve_options o = {.cost_of_wrong = COST_OF_WRONG, .own = own};
+	struct records own = {0};
+	struct resolve_options o = {.cost_of_wrong = COST_OF_WRONG, .own = &own};
 	struct buf out = BUF_INIT;
 	struct resolve r;
 
 	(void)state;
-	assert_true(resolvers_n <= ARRAY_SIZE(own));
-	for (size_t i = 0; i < resolvers_n; i++)
-		own[i] = (struct evidence){100, 10};
+	all_with(&own, (struct evidence){100, 10});
 	assert_int_equal(resolve_file("a.c", text("one\ntwo\nx\n"), text("ONE\ntwo\nx\n"),
 				      text("one\nTWO\nx\n"), &o, &r),
 			 0);
@@ -388,8 +420,7 @@ static void test_resolve__a_bad_record_leaves_the_conflict_and_a_candidate(void 
 	assert_int_equal(r.v[0].n, 1);
 	assert_string_equal(r.v[0].answers[0].by->name, "adjacent");
 	resolve_release(&r);
-	for (size_t i = 0; i < resolvers_n; i++)
-		own[i] = (struct evidence){100, 99};
+	all_with(&own, (struct evidence){100, 99});
 	assert_int_equal(resolve_file("a.c", text("one\ntwo\nx\n"), text("ONE\ntwo\nx\n"),
 				      text("one\nTWO\nx\n"), &o, &r),
 			 0);
@@ -398,22 +429,23 @@ static void test_resolve__a_bad_record_leaves_the_conflict_and_a_candidate(void 
 	assert_string_equal(out.data, "ONE\nTWO\nx\n");
 	buf_release(&out);
 	resolve_release(&r);
+	records_release(&own);
 }
 
 static void test_resolve__generated_files_are_nobodys(void **state)
 {
-	struct evidence own[64];
-	struct resolve_options o = {.cost_of_wrong = 0, .own = own, .generated = true};
+	struct records own = {0};
+	struct resolve_options o = {.cost_of_wrong = 0, .own = &own, .generated = true};
 	struct resolve r;
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
-		own[i] = (struct evidence){100, 100};
+	all_with(&own, (struct evidence){100, 100});
 	assert_int_equal(resolve_file("a.c", text("one\ntwo\n"), text("ONE\ntwo\n"),
 				      text("one\nTWO\n"), &o, &r),
 			 0);
 	assert_int_equal(r.left, 1);
 	resolve_release(&r);
+	records_release(&own);
 }
 
 static void test_resolve__line_ends_and_the_last_line_stay(void **state)
@@ -520,6 +552,7 @@ int main(void)
 		cmocka_unit_test(test_resolver__import),
 		cmocka_unit_test(test_evidence__acts_only_where_its_record_allows),
 		cmocka_unit_test(test_evidence__the_repositorys_own_counts_alone_once_it_is_long),
+		cmocka_unit_test(test_evidence__what_is_seldom_goes_by_the_wider_record),
 		cmocka_unit_test(test_resolve__a_bad_record_leaves_the_conflict_and_a_candidate),
 		cmocka_unit_test(test_resolve__generated_files_are_nobodys),
 		cmocka_unit_test(test_resolve__line_ends_and_the_last_line_stay),
