@@ -434,7 +434,9 @@ static int one_base(struct merging *m, struct err *reterr)
 		r = ask_git(m, &why);
 		if (r == -ENOSYS)
 			return without_git(m, err_text(&why), reterr);
-		return r < 0 ? err_set_id(reterr, r, why.id, "%s", err_text(&why)) : 0;
+		if (r < 0 && why.id)
+			return err_set_id(reterr, r, why.id, "%s", err_text(&why));
+		return r < 0 ? err_set(reterr, r, "%s", err_text(&why)) : 0;
 	}
 	r = merge_files(m, reterr);
 	m->out.by_line = m->walk.nboth;
