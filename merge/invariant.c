@@ -109,6 +109,29 @@ static bool has_crlf(struct text line)
 	return line.n >= 2 && line.p[line.n - 2] == '\r' && line.p[line.n - 1] == '\n';
 }
 
+static bool any_begins(struct text t, char with)
+{
+	for (size_t at = 0; at < t.n;) {
+		const char *end = memchr(t.p + at, '\n', t.n - at);
+
+		if (t.p[at] == with)
+			return true;
+		at = end ? (size_t)(end - t.p) + 1 : t.n;
+	}
+	return false;
+}
+
+static bool new_indent(const struct conflict *c, struct text answer)
+{
+	static const char with[] = {'\t', ' '};
+
+	for (size_t i = 0; i < sizeof(with); i++)
+		if (any_begins(answer, with[i]) && !any_begins(c->text[BASE], with[i]) &&
+		    !any_begins(c->text[OURS], with[i]) && !any_begins(c->text[THEIRS], with[i]))
+			return true;
+	return false;
+}
+
 static bool ended(struct text t)
 {
 	return !t.n || t.p[t.n - 1] == '\n';
@@ -129,6 +152,10 @@ const char *invariant_form(const struct conflict *c, struct text answer)
 			return "its line ends are not those of the file";
 		at = next;
 	}
+	if (text_utf8(c->text[OURS]) && text_utf8(c->text[THEIRS]) && !text_utf8(answer))
+		return "it is no UTF-8, which both sides are";
+	if (new_indent(c, answer))
+		return "it is indented as no line of the sides is";
 	if (!ended(answer) && ended(c->text[OURS]) && ended(c->text[THEIRS]))
 		return "its last line has no end";
 	if (answer.n && ended(answer) && !ended(c->text[OURS]) && !ended(c->text[THEIRS]))

@@ -10,7 +10,8 @@
  * *ret_error. */
 const char *invariant_lines(const struct conflict *c, struct text answer, int *ret_error);
 
-/* No conflict markers that no side had, the same line ends, the same final newline. */
+/* No conflict markers that no side had, the same line ends, the same final newline; UTF-8 where both sides are; no line
+ * indented by tabs (or by spaces) where no line of the sides is. */
 const char *invariant_form(const struct conflict *c, struct text answer);
 
 /* The same words, whatever their order: what swapping the sides may change. */

@@ -78,6 +78,38 @@ struct text text_trim(struct text t)
 	return t;
 }
 
+/* The bytes of the sequence at `at`, 0 where none begins. */
+static size_t utf8_at(struct text t, size_t at)
+{
+	const unsigned char *p = (const unsigned char *)t.p + at;
+	size_t n = p[0] < 0x80	 ? 1
+		   : p[0] < 0xc2 ? 0
+		   : p[0] < 0xe0 ? 2
+		   : p[0] < 0xf0 ? 3
+		   : p[0] < 0xf5 ? 4
+				 : 0;
+
+	if (n > t.n - at)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	if ((n == 3 && ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))) ||
+	    (n == 4 && ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))))
+		return 0;
+	return n;
+}
+
+bool text_utf8(struct text t)
+{
+	for (size_t i = 0, n; i < t.n; i += n) {
+		n = utf8_at(t, i);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
 bool text_is(struct text t, const char *word)
 {
 	return t.n == strlen(word) && memcmp(t.p, word, t.n) == 0;

@@ -31,6 +31,9 @@ bool text_blank(struct text t);
 /* The line without its end and the white space around it. */
 struct text text_trim(struct text t);
 
+/* Valid UTF-8: no overlong form, no surrogate. */
+bool text_utf8(struct text t);
+
 bool text_is(struct text t, const char *word);
 bool text_starts(struct text t, const char *prefix);
 

@@ -2,13 +2,15 @@
 /*
  * Guarantees: (1) lines outside the conflicts are those of the line-wise merge; (2) of several answers
  * that may act, all have to be the same text; (3) files that programs write (lock files, generated
- * code) are left alone: to be written anew, not merged.
+ * code) are left alone: to be written anew, not merged; (4) resolvers have a time limit for a file, over
+ * which its conflicts stay as the line-wise merge left them.
  */
 #include "resolve.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cleanup.h"
 
@@ -139,13 +141,34 @@ static int ask_memory(const struct resolve *r, const struct conflict *x,
 	return k < 0 ? k : 0;
 }
 
-/* Every resolver about every conflict. */
+static uint64_t now_ms(void)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void drop_answers(struct resolved_conflict *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		free(c->answers[i].text);
+	c->n = 0;
+}
+
+/* Every resolver about every conflict. Over the time limit it is as if none had been asked. */
 static int ask_all(const struct resolve *r, const struct conflict *x,
 		   const struct resolve_options *o)
 {
+	uint64_t end = now_ms() + (o->limit_ms ? o->limit_ms : RESOLVE_LIMIT_MS);
 	int k = 0;
 
 	for (size_t i = 0; i < resolvers_n && k == 0; i++) {
+		if (now_ms() > end) {
+			for (size_t n = 0; n < r->n; n++)
+				drop_answers(&r->v[n]);
+			return 0;
+		}
 		if (resolvers[i].file_fn)
 			k = ask_file(r, x, o, i);
 		else if (!resolvers[i].fn)

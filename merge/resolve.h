@@ -34,12 +34,15 @@ struct resolve {
 
 struct tier_ai;
 
+enum { RESOLVE_LIMIT_MS = 5000 };
+
 struct resolve_options {
 	unsigned int cost_of_wrong;    /* COST_OF_WRONG */
 	const struct records *own;     /* this repository's, or NULL */
 	const struct records *shipped; /* or NULL: records_shipped */
 	const struct memory *memory;   /* or NULL */
 	struct parser *parser; /* for syntax trees, or NULL: resolvers that need them decline */
+	unsigned int limit_ms; /* for the resolvers of one file; 0: RESOLVE_LIMIT_MS */
 	bool generated;	       /* marked so by an attribute: nobody acts */
 	const char *without;   /* the name of a resolver that does not act; or NULL */
 	struct tier_ai *ai;    /* who is asked after the rules (daemon/merger/tier_ai.h), or NULL */

@@ -150,6 +150,8 @@ static int holds(const struct resolver *r, const struct conflict *c, struct text
 	if (k <= 0)
 		return k;
 	k = ask(r, &s, &other);
+	if (k > 0)
+		k = sound(r, &s, (struct text){other.len ? other.data : "", other.len});
 	if (k <= 0)
 		return k;
 	k = invariant_same_words(answer, (struct text){other.data, other.len}, &error);

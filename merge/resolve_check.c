@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resolve_check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "cleanup.h"
+#include "invariant.h"
+
+const char *invariant_name(enum invariant i)
+{
+	static const char *const names[INVARIANTS] = {"none", "lines", "parse",
+						      "form", "swap",  "limit"};
+
+	return i < INVARIANTS ? names[i] : "none";
+}
+
+/* Each conflict that a rule resolved which may not drop lines. */
+static int check_lines(const struct resolve *r, const char **ret_why)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct answer *a = r->v[i].taken;
+		struct conflict c = {0};
+
+		if (a->by->replaces)
+			continue;
+		for (int s = BASE; s < SIDES; s++) {
+			c.text[s] = diff3_text(&r->d, &r->v[i].chunk, (enum side)s);
+			c.lines[s] = (struct lines){r->d.lines[s].v + r->v[i].chunk.from[s],
+						    r->v[i].chunk.to[s] - r->v[i].chunk.from[s]};
+		}
+		*ret_why = invariant_lines(&c, (struct text){a->text, a->len}, &error);
+		if (error < 0)
+			return error;
+		if (*ret_why)
+			return INVARIANT_LINES;
+	}
+	return INVARIANT_NONE;
+}
+
+/* The file as if it were one conflict. */
+static int check_form(const struct resolve *r, struct text merged, const char **ret_why)
+{
+	const struct lines *ours = &r->d.lines[OURS];
+	struct conflict c = {0};
+
+	for (int s = BASE; s < SIDES; s++) {
+		c.text[s] = r->d.text[s];
+		c.lines[s] = r->d.lines[s];
+	}
+	c.crlf = ours->n && ours->v[0].n >= 2 && ours->v[0].p[ours->v[0].n - 2] == '\r';
+	*ret_why = invariant_form(&c, merged);
+	return *ret_why ? INVARIANT_FORM : INVARIANT_NONE;
+}
+
+static int check_swapped(const char *path, const struct resolve *r, const struct resolve_options *o,
+			 struct text merged, const char **ret_why)
+{
+	_cleanup_buf_ struct buf other = BUF_INIT;
+	struct resolve_options quiet = *o;
+	struct resolve s;
+	int error = 0, k;
+	bool same = false;
+
+	quiet.seen = NULL;
+	k = resolve_file(path, r->d.text[BASE], r->d.text[THEIRS], r->d.text[OURS], &quiet, &s);
+	if (k < 0)
+		return k;
+	if (!s.left)
+		k = resolve_text(&s, &other);
+	if (k == 0 && !s.left)
+		same = invariant_same_words(
+			merged, (struct text){other.len ? other.data : "", other.len}, &error);
+	*ret_why = s.left ? "with the sides swapped it is not resolved"
+			  : "with the sides swapped it is another text";
+	resolve_release(&s);
+	if (k < 0 || error < 0)
+		return k < 0 ? k : error;
+	return same ? INVARIANT_NONE : INVARIANT_SWAP;
+}
+
+static int check_parse(const char *path, const struct resolve *r, struct text merged,
+		       const struct resolve_checker *checker, const char **ret_why)
+{
+	int ours = checker->errors(checker->user, path, r->d.text[OURS]);
+	int theirs = checker->errors(checker->user, path, r->d.text[THEIRS]);
+	int now = ours < 0 || theirs < 0 ? -1 : checker->errors(checker->user, path, merged);
+
+	*ret_why = "it parses worse than both sides";
+	return now > ours && now > theirs ? INVARIANT_PARSE : INVARIANT_NONE;
+}
+
+int resolve_check(const char *path, const struct resolve *r, const struct resolve_options *o,
+		  const struct resolve_checker *checker, const char **ret_why)
+{
+	_cleanup_buf_ struct buf merged = BUF_INIT;
+	struct text t;
+	int k = resolve_text(r, &merged);
+
+	if (k < 0)
+		return k;
+	t = (struct text){merged.len ? merged.data : "", merged.len};
+	k = check_lines(r, ret_why);
+	if (k == INVARIANT_NONE)
+		k = check_form(r, t, ret_why);
+	if (k == INVARIANT_NONE && checker)
+		k = check_parse(path, r, t, checker, ret_why);
+	if (k == INVARIANT_NONE)
+		k = check_swapped(path, r, o, t, ret_why);
+	return k;
+}
