@@ -19,7 +19,10 @@
 #include "merge_git.h"
 #include "odb.h"
 #include "replay_out.h"
+#include "resolve_check.h"
 #include "worker_run.h"
+
+enum { LIMIT_MS = 2000 }; /* for a file */
 
 struct run {
 	git_repository *git;
@@ -51,6 +54,23 @@ static void print(json_t *line)
 	json_decref(line);
 }
 
+/* A file that was resolved: the invariants, once more and on the whole. */
+static void check_file(struct run *run, const struct replay_conflict *c, json_t *file)
+{
+	const char *why = NULL;
+	double t0 = now();
+	int broken = c->r->left ? 0 : resolve_check(c->path, c->r, &run->options, NULL, &why);
+
+	if (broken == INVARIANT_NONE && now() - t0 > LIMIT_MS) {
+		broken = INVARIANT_LIMIT;
+		why = "it took too long";
+	}
+	if (broken > 0)
+		(void)json_object_set_new(
+			file, "broken",
+			json_pack("[s,s]", invariant_name((enum invariant)broken), why));
+}
+
 static int judge(const struct replay_conflict *c, void *user)
 {
 	struct run *run = user;
@@ -64,6 +84,7 @@ static int judge(const struct replay_conflict *c, void *user)
 				 path_class_name(class), "left", (int)c->r->left, "conflicts");
 		if (json_object_set_new(run->files, c->path, file) < 0)
 			return -ENOMEM;
+		check_file(run, c, file);
 	}
 	json_array_foreach (json_object_get(one, "answers"), i, a) {
 		bool wrong =

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""tools/bench merge-replay and merge-cases, on a small history made here."""
+import json
+import sys
+
+from harness import *
+
+LINES = "one\ntwo\nthree\nfour\n"
+SOURCE, BUILD = os.environ["AGENTFS_SOURCE"], os.environ["AGENTFS_BUILD"]
+
+
+def bench(what, *args, check=True):
+    done = run(sys.executable, f"{SOURCE}/tools/lib/{what}.py", *args, check=False, env=dict(
+        os.environ, AGENTFS_BUILD=os.path.abspath(BUILD)))
+    if check:
+        equal(done.returncode, 0, done.stdout + done.stderr)
+    return done
+
+
+def history(repo, merges, kept, conflict=True):
+    """Merges that conflict in their versions; the person kept `kept`."""
+    git = lambda *a: run("git", "-C", repo, "-c", "user.name=a", "-c", "user.email=a@x", *a, check=False)
+    os.makedirs(repo)
+    git("init", "-q", "-b", "main")
+    put(f"{repo}/gone", "x\n")
+    for i in range(merges):
+        name = f"{repo}/v{i}.toml"
+        put(name, 'v = "1.2.3"\n' + LINES)
+        git("add", "-A")
+        git("commit", "-qm", "file")
+        git("checkout", "-qb", f"side{i}")
+        put(name, 'v = "1.3.0"\n' + LINES)
+        git("commit", "-qam", "side")
+        git("checkout", "-q", "main")
+        put(name, ('v = "1.2.4"\n' if conflict else 'v = "1.2.3"\n') + LINES + "five\n")
+        git("commit", "-qam", "main")
+        git("merge", "-q", f"side{i}")
+        put(name, f'v = "{kept}"\n' + LINES + "five\n")
+        git("add", "-A")
+        git("commit", "-qm", "merge")
+    return repo
+
+
+def test_replay__a_repository_is_not_judged_by_itself(tmp):
+    """40 merges in each; what one learned speaks for the other, and only what is older for itself."""
+    a, b = history(f"{tmp}/a", 40, "1.3.0"), history(f"{tmp}/b", 4, "1.2.4")
+    data = json.loads(bench("merge_replay", a, b, "--json", "--jobs", "1").stdout)
+    rows = {r["name"]: r for r in data["repositories"]}
+    equal((rows["a"]["files"], rows["b"]["files"]), (40, 4))
+    # b's answers are wrong: they go by a's record, which is good, until three of its own were wrong.
+    equal((rows["b"]["resolved"], rows["b"].get("right", 0)), (3, 0))
+    # a's first merges have b's bad record and nothing older: left; in the end its own suffices.
+    assert 0 < rows["a"]["resolved"] < 40 and rows["a"]["right"] == rows["a"]["resolved"], rows["a"]
+    equal(data["broken"], {})
+    equal(len(data["differences"]), 3)
+    equal({d["why"] for d in data["differences"]}, {"the person kept ours"})
+
+
+def test_replay__clean_merges_are_compared_with_gits_and_nothing_is_written(tmp):
+    repo = history(f"{tmp}/a", 5, "1.3.0", conflict=False)
+    before = sorted(os.path.join(d, f) for d, _, names in os.walk(f"{repo}/.git") for f in names)
+    out, records = f"{tmp}/FIGURES.md", f"{tmp}/records.c"
+    put(out, "# Figures\n\nothers\n")
+    data = json.loads(bench("merge_replay", repo, "--json", "--output", out, "--records", records).stdout)
+    equal(data["clean"], {"same": 5})
+    equal(sorted(os.path.join(d, f) for d, _, names in os.walk(f"{repo}/.git") for f in names), before)
+    text = get(out)
+    assert text.startswith("# Figures\n\nothers\n") and "the same tree in 5" in text, text
+    bench("merge_replay", repo, "--output", out)
+    equal(get(out).count("## Merging"), 1)
+    assert "records_shipped" in get(records)
+
+
+def test_replay__what_is_no_repository_is_one_sentence(tmp):
+    done = bench("merge_replay", "/nowhere", check=False)
+    equal(done.returncode, 1)
+    assert "/nowhere" in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_cases__each_is_judged(tmp):
+    for name, ext, texts in (("good", ".toml", ('v = "1.2.3"\n', 'v = "1.2.4"\n', 'v = "1.3.0"\n', 'v = "1.3.0"\n')),
+                             ("left", "", ("x\n", "y\n", "z\n", "z\n")),
+                             ("clean", "", ("a\nb\nc\n", "A\nb\nc\n", "a\nb\nC\n", "A\nb\nC\n"))):
+        for part, text in zip(("base", "ours", "theirs", "expected"), texts):
+            os.makedirs(f"{tmp}/cases/{name}", exist_ok=True)
+            put(f"{tmp}/cases/{name}/{part}{ext}", text)
+    data = json.loads(bench("merge_cases", f"{tmp}/cases", "--json").stdout)
+    equal({c["case"]: c["agentfs-merge"] for c in data["cases"]}, {"good": "right", "left": "conflict", "clean": "right"})
+    equal(data["git merge-file"], {"conflict": 2, "right": 1})
+    done = bench("merge_cases", f"{tmp}/nothing", check=False)
+    equal((done.returncode, done.stderr.count("\n")), (1, 1))
+
+
+main()

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What merge-replay and merge-cases found, as Markdown."""
+import os
+
+BEGIN, END = "<!-- merging: written by tools/bench merge-replay --output -->", "<!-- end of merging -->"
+TIMES = (("none", "no file changed on both sides"), ("some", "some changed on both sides"),
+         ("git", "renames, several bases and the like: git's own merge decides"))
+
+
+def percent(part, whole):
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def table(head, rows, left=1):
+    out = ["| " + " | ".join(head) + " |", "|" + "---|" * left + "---:|" * (len(head) - left)]
+    return out + ["| " + " | ".join(f"{c:,}" if isinstance(c, int) else str(c) for c in r) + " |" for r in rows]
+
+
+def repositories(data):
+    head = ("repository", "commit", "merges", "conflicted", "files", "resolved", "of files", "right", "of resolved")
+
+    def row(name, commit, c):
+        files, done, ok = c.get("files", 0), c.get("resolved", 0), c.get("right", 0)
+        return (name, commit, c.get("merges", 0), c.get("conflicted", 0), files, done, percent(done, files), ok,
+                percent(ok, done))
+    return table(head, [row(c["name"], c["commit"], c) for c in data["repositories"]] +
+                 [row("**all**", "", data["total"])], 2)
+
+
+def resolvers(data):
+    head = ("resolver", "answers", "equal", "but for order and space", "contained", "different", "lower bound", "acted",
+            "right")
+    return table(head, [(n, r["fired"], r.get("equal", 0), r.get("order", 0), r.get("contained", 0), r.get("different", 0),
+                         f"{r['lower']:.2f}", r.get("acted", 0), percent(r.get("acted_right", 0), r.get("acted", 0)))
+                        for n, r in sorted(data["resolvers"].items(), key=lambda i: -i[1]["fired"])])
+
+
+def languages(data):
+    rows = sorted(data["languages"].items(), key=lambda i: -i[1].get("files", 0))
+    return table(("language", "files", "resolved", "of files", "right", "of resolved"),
+                 [(n, c["files"], c["resolved"], percent(c["resolved"], c["files"]), c["right"],
+                   percent(c["right"], c["resolved"])) for n, c in rows])
+
+
+def times(data):
+    return table(("merges of which", "merges", "median ms", "git merge-tree", "ratio (median)"),
+                 [(text, data["times"][k]["merges"], f"{data['times'][k]['ms']:.2f}",
+                   f"{data['times'][k]['git_ms']:.2f}", f"{data['times'][k]['ratio']:.2f} ×")
+                  for k, text in TIMES if k in data["times"]])
+
+
+def section(data):
+    t, clean, k = data["total"], data["clean"], data["cost"]
+    broken = sum(data["broken"].values())
+    both = clean.get("same", 0) + clean.get("differ", 0)
+    out = ["## Merging", "",
+           "Historic merges of two parents made again, as the product makes them, beside `git merge-tree --write-tree`; several merge",
+           f"bases included. A wrong merge costs {k} conflicts: a resolver acts alone where the lower bound of its record beats {k / (k + 1):.2f}, and",
+           "that record is from the *other* repositories and from older merges of the same one. A file is resolved when all its conflicts",
+           "are, and right when all of them are what the person kept, but for order and white space, or are contained in it (docs/MERGING.md).",
+           "Files that conflict by kind (deleted and changed, renamed twice, …) count as conflicted files.", ""]
+    out += repositories(data) + ["", f"Conflicts of lines: {t.get('conflicts', 0):,}.", "", "### By resolver", "",
+                                 "Answers are counted by conflict, whether they acted or not.", ""]
+    out += resolvers(data) + ["", "### By language", ""] + languages(data)
+    out += ["", "### What stays", ""] + [f"* {why}: {n:,} files" for why, n in sorted(data["left"].items(), key=lambda i: -i[1])]
+    out += ["", "### Clean merges", "",
+            f"Clean for both: {both:,}; the same tree in {clean.get('same', 0):,}. Clean only here (one way of comparing lines, or a resolver): "
+            f"{clean.get('only ours', 0):,}; only in git's: {clean.get('only git' + chr(39) + 's', 0):,}. Merges that could not be made again: "
+            f"{sum(data['errors'].values()):,}{' (' + ', '.join(f'{e}: {n}' for e, n in data['errors'].items()) + ')' if data['errors'] else ''}."]
+    notes = {}
+    for d in data["clean_reasons"]:
+        for w in d["why"]:
+            key = w.split(": ", 1)[-1]
+            notes[key] = notes.get(key, 0) + 1
+    out += ["", "Reasons of those that differ:", ""] if notes else []
+    out += [f"* {n:,} × {w}" for w, n in sorted(notes.items(), key=lambda i: -i[1])[:12]]
+    out += ["", "### Invariants and time", "",
+            f"Broken invariants over all resolved files: **{broken}**" +
+            (f" ({', '.join(f'{n} {c}' for n, c in data['broken'].items())})." if broken else "."), ""]
+    return "\n".join(out + times(data)) + "\n"
+
+
+def put_section(path, text):
+    """Replaces the section in the file, or appends it."""
+    old = ""
+    if os.path.exists(path):
+        with open(path) as f:
+            old = f.read()
+    new = f"{BEGIN}\n{text}{END}\n"
+    if BEGIN in old and END in old:
+        before, rest = old.split(BEGIN, 1)
+        new = before + new + rest.split(END, 1)[1].lstrip("\n")
+    elif old:
+        new = old.rstrip("\n") + "\n\n" + new
+    with open(path, "w") as f:
+        f.write(new)
