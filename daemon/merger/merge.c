@@ -35,6 +35,8 @@ struct merging {
 	struct merge_file *files; /* beside walk.both */
 	struct merge_private private;
 	struct merge_git by_git;
+	struct merge_git_run asked; /* the second opinion, while we form the first */
+	struct err not_asked;	    /* or why there is none */
 	struct merge_out out;
 };
 
@@ -88,7 +90,8 @@ static int driver_of(struct merging *m, const char *path, enum merge_driver *ret
 	return r;
 }
 
-static int merge_files(struct merging *m, struct err *reterr)
+/* Each file by itself; `second`: git is asked meanwhile. */
+static int merge_files(struct merging *m, bool second, struct err *reterr)
 {
 	struct merge_walk *w = &m->walk;
 	int r = 0;
@@ -100,6 +103,8 @@ static int merge_files(struct merging *m, struct err *reterr)
 		return -ENOMEM;
 	for (size_t i = 0; r == 0 && i < w->nboth; i++)
 		r = merge_private_add(&m->private, w->both[i].path, reterr);
+	if (r == 0 && second)
+		(void)merge_git_start(&m->private, &m->ours, &m->theirs, &m->asked, &m->not_asked);
 	for (size_t i = 0; r == 0 && i < w->nboth; i++) {
 		enum merge_driver driver = MERGE_DRIVER_TEXT;
 
@@ -159,20 +164,20 @@ static int compare_one(struct merging *m, const struct merge_both *both, struct 
 
 static int second_opinion(struct merging *m, struct err *reterr)
 {
-	_cleanup_(err_release) struct err why = ERR_INIT;
 	bool any = false;
-	int r;
+	int r = 0;
 
 	for (size_t i = 0; i < m->walk.nboth; i++)
 		any |= m->files[i].by_line;
 	if (!any)
 		return 0;
-	r = merge_git(&m->private, &m->ours, &m->theirs, &m->by_git, &why);
-	if (r < 0)
+	if (m->asked.pid)
+		r = merge_git_finish(&m->asked, &m->by_git, &m->not_asked);
+	if (m->not_asked.code)
 		return merge_note(&m->out.notes,
 				  "files changed on both sides were merged without a second "
 				  "opinion: %s",
-				  err_text(&why));
+				  err_text(&m->not_asked));
 	for (size_t i = 0; r == 0 && i < m->walk.nboth; i++)
 		if (m->files[i].by_line)
 			r = compare_one(m, &m->walk.both[i], &m->files[i], reterr);
@@ -412,7 +417,7 @@ static int ask_git(struct merging *m, struct err *reterr)
 /* git cannot be asked: every trigger is a conflict that says so. */
 static int without_git(struct merging *m, const char *why, struct err *reterr)
 {
-	int r = merge_files(m, reterr);
+	int r = merge_files(m, false, reterr);
 
 	for (size_t i = 0; r == 0 && i < m->walk.triggers.n; i++) {
 		const struct merge_conflict *t = &m->walk.triggers.v[i];
@@ -438,7 +443,7 @@ static int one_base(struct merging *m, struct err *reterr)
 			return err_set_id(reterr, r, why.id, "%s", err_text(&why));
 		return r < 0 ? err_set(reterr, r, "%s", err_text(&why)) : 0;
 	}
-	r = merge_files(m, reterr);
+	r = merge_files(m, true, reterr);
 	m->out.by_line = m->walk.nboth;
 	if (r == 0)
 		r = second_opinion(m, reterr);
@@ -495,6 +500,8 @@ int merge_commits(git_repository *git, const git_oid *ours, const git_oid *their
 	struct merging m = {.git = git, .ours = *ours, .theirs = *theirs, .tier2 = tier2};
 	int r = merge_all(&m, reterr);
 
+	merge_git_drop(&m.asked);
+	err_release(&m.not_asked);
 	if (m.private.shared)
 		merge_private_close(&m.private);
 	merge_walk_release(&m.walk);

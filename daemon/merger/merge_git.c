@@ -35,11 +35,6 @@ enum {
 	DEPTH_MAX = 1024
 };
 
-struct child {
-	pid_t pid;
-	int out, err;
-};
-
 static void run_git(const char *dir, int out, int err, char *const argv[])
 {
 	char git_dir[4096], work[4096];
@@ -74,7 +69,7 @@ static void run_git(const char *dir, int out, int err, char *const argv[])
 	_exit(EXIT_ABSENT);
 }
 
-static int start(const char *dir, char *const argv[], struct child *ret)
+static int start(const char *dir, char *const argv[], struct merge_git_run *ret)
 {
 	int out[2] = {-1, -1}, err[2] = {-1, -1}, r = 0;
 	pid_t pid = -1;
@@ -95,7 +90,7 @@ static int start(const char *dir, char *const argv[], struct child *ret)
 		return r;
 	}
 	(void)setpgid(pid, pid);
-	*ret = (struct child){pid, out[0], err[0]};
+	*ret = (struct merge_git_run){.pid = pid, .out = out[0], .err = err[0]};
 	return 0;
 }
 
@@ -122,7 +117,7 @@ static int take(int fd, struct buf *b)
 	return buf_add(b, room, (size_t)n);
 }
 
-static int collect(struct child *c, struct buf *out, struct buf *err)
+static int collect(struct merge_git_run *c, struct buf *out, struct buf *err)
 {
 	int64_t end = now_ms() + TIME_LIMIT_MS;
 	struct pollfd p[2] = {{c->out, POLLIN, 0}, {c->err, POLLIN, 0}};
@@ -149,7 +144,7 @@ static int collect(struct child *c, struct buf *out, struct buf *err)
 }
 
 /* The exit status, or -errno. The whole group is gone afterwards. */
-static int finish(struct child *c, int r)
+static int finish(struct merge_git_run *c, int r)
 {
 	int status = 0;
 
@@ -370,8 +365,8 @@ static int answer(int status, struct buf *out, struct buf *err, const char *ours
 	return 0;
 }
 
-int merge_git(struct merge_private *p, const git_oid *ours, const git_oid *theirs,
-	      struct merge_git *ret, struct err *reterr)
+int merge_git_start(struct merge_private *p, const git_oid *ours, const git_oid *theirs,
+		    struct merge_git_run *ret, struct err *reterr)
 {
 	char o[GIT_OID_HEXSZ + 1], t[GIT_OID_HEXSZ + 1];
 	char *const argv[] = {(char *)"git",
@@ -382,19 +377,30 @@ int merge_git(struct merge_private *p, const git_oid *ours, const git_oid *their
 			      o,
 			      t,
 			      NULL};
-	_cleanup_buf_ struct buf out = BUF_INIT, err = BUF_INIT;
-	struct merge_git g = {0};
-	struct child c;
 	int r = merge_private_open(p, reterr);
 
 	if (r < 0)
 		return r;
 	(void)git_oid_tostr(o, sizeof(o), ours);
 	(void)git_oid_tostr(t, sizeof(t), theirs);
-	r = start(p->dir.data, argv, &c);
+	r = start(p->dir.data, argv, ret);
 	if (r < 0)
 		return err_set(reterr, r, "starting git: %s", strerror(-r));
-	r = finish(&c, collect(&c, &out, &err));
+	ret->ours = *ours;
+	ret->theirs = *theirs;
+	return 0;
+}
+
+int merge_git_finish(struct merge_git_run *run, struct merge_git *ret, struct err *reterr)
+{
+	char o[GIT_OID_HEXSZ + 1], t[GIT_OID_HEXSZ + 1];
+	_cleanup_buf_ struct buf out = BUF_INIT, err = BUF_INIT;
+	struct merge_git g = {0};
+	int r = finish(run, collect(run, &out, &err));
+
+	run->pid = 0;
+	(void)git_oid_tostr(o, sizeof(o), &run->ours);
+	(void)git_oid_tostr(t, sizeof(t), &run->theirs);
 	r = answer(r, &out, &err, o, t, &g, reterr);
 	if (r < 0) {
 		merge_git_release(&g);
@@ -402,6 +408,22 @@ int merge_git(struct merge_private *p, const git_oid *ours, const git_oid *their
 	}
 	*ret = g;
 	return 0;
+}
+
+void merge_git_drop(struct merge_git_run *run)
+{
+	if (run->pid)
+		(void)finish(run, -ECANCELED);
+	run->pid = 0;
+}
+
+int merge_git(struct merge_private *p, const git_oid *ours, const git_oid *theirs,
+	      struct merge_git *ret, struct err *reterr)
+{
+	struct merge_git_run run = {0};
+	int r = merge_git_start(p, ours, theirs, &run, reterr);
+
+	return r < 0 ? r : merge_git_finish(&run, ret, reterr);
 }
 
 void merge_git_release(struct merge_git *g)

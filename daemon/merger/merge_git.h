@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <sys/types.h>
+
 #include "merge_private.h"
 #include "merge_walk.h"
 
@@ -21,6 +23,20 @@ struct merge_git {
 	char **merged; /* paths whose contents were merged */
 	size_t nmerged;
 };
+
+/* A merge that git is making meanwhile; merge_git_finish() ends it, or merge_git_drop(). */
+struct merge_git_run {
+	pid_t pid; /* 0: none */
+	int out, err;
+	git_oid ours, theirs;
+};
+
+/* Starts what merge_git() waits for. Errors: -errno. */
+int merge_git_start(struct merge_private *p, const git_oid *ours, const git_oid *theirs,
+		    struct merge_git_run *ret, struct err *reterr);
+/* Errors: as merge_git(). */
+int merge_git_finish(struct merge_git_run *run, struct merge_git *ret, struct err *reterr);
+void merge_git_drop(struct merge_git_run *run);
 
 /* Merges two commits. Nothing is written into the shared repository. Errors: -ENOSYS where git is
  * absent or older than 2.38 (with the sentence), -ETIMEDOUT, -EIO (git's own words), -errno. */
