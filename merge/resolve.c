@@ -80,6 +80,17 @@ static void take(struct resolved_conflict *c)
 	}
 }
 
+/* The file's last conflict, resolved to nothing, where neither side ends in a newline: the line before it has one. */
+static bool end_is_lost(const struct diff3 *d, const struct resolved_conflict *c)
+{
+	const struct lines *o = &d->lines[OURS], *t = &d->lines[THEIRS];
+
+	if (c->taken->len || c->chunk.to[OURS] < o->n || c->chunk.to[THEIRS] < t->n)
+		return false;
+	return d->text[OURS].n && d->text[OURS].p[d->text[OURS].n - 1] != '\n' &&
+	       d->text[THEIRS].n && d->text[THEIRS].p[d->text[THEIRS].n - 1] != '\n';
+}
+
 /* Keeps an answer (its text is taken over). */
 static int keep(struct resolved_conflict *c, const struct conflict *x,
 		const struct resolve_options *o, size_t resolver, struct buf *text)
@@ -216,6 +227,8 @@ int resolve_file(const char *path, struct text base, struct text ours, struct te
 		k = ask_all(&r, x, o);
 	for (size_t i = 0; i < r.n; i++) {
 		take(&r.v[i]);
+		if (r.v[i].taken && end_is_lost(&r.d, &r.v[i]))
+			r.v[i].taken = NULL;
 		r.left += !r.v[i].taken;
 		conflict_release(&x[i]);
 	}

@@ -366,7 +366,7 @@ static void test_invariant__over_the_time_limit_the_conflict_stays(void **state)
 		assert_int_equal(buf_addf(&theirs, "line %d\nNEXT %d\nlast %d\n", i, i, i), 0);
 	}
 	for (int i = 0; i < 2; i++) {
-		o.limit_ms = i == 0 ? 0 : 1;
+		o.limit_ms = i == 0 ? 600000 : 1;
 		assert_int_equal(resolve_file("a.c", (struct text){b.data, b.len},
 					      (struct text){ours.data, ours.len},
 					      (struct text){theirs.data, theirs.len}, &o, &r),
