@@ -4,7 +4,7 @@
 #include <math.h>
 
 /* From so many on a repository's own record speaks for itself, and a part of a record for its files. */
-enum { OWN_ENOUGH = 30, CELL_ENOUGH = 30 };
+enum { OWN_ENOUGH = EVIDENCE_ENOUGH, CELL_ENOUGH = EVIDENCE_ENOUGH };
 
 /* E. B. Wilson: Probable inference, the law of succession, and statistical inference, 1927. */
 double evidence_lower(struct evidence e)

@@ -10,7 +10,7 @@
  * where the lower bound of its precision beats k / (k + 1), k being what a wrong merge costs in units
  * of a conflict that is left to a person.
  */
-enum { COST_OF_WRONG = 5, COST_VERIFIED = 2 };
+enum { COST_OF_WRONG = 5, COST_VERIFIED = 2, EVIDENCE_ENOUGH = 30 };
 
 /* Lower end of Wilson's 95 % interval for right / fired; 0 where nothing is known. */
 double evidence_lower(struct evidence e);

@@ -91,6 +91,21 @@ static bool end_is_lost(const struct diff3 *d, const struct resolved_conflict *c
 	       d->text[THEIRS].n && d->text[THEIRS].p[d->text[THEIRS].n - 1] != '\n';
 }
 
+/* A resolver that the shipped records do not know goes by what its line in the table says. */
+static struct evidence evidence_for(const struct resolver *by, const struct conflict *x,
+				    const struct resolve_options *o)
+{
+	const struct records *shipped = o->shipped ? o->shipped : &records_shipped;
+	struct evidence e = evidence_of(by->name, x->lang->name, x->class, o->own, shipped);
+
+	if (!o->shipped && !records_sum(shipped, by->name, "", PATH_PLAIN, RECORD_ALL).fired &&
+	    e.fired < EVIDENCE_ENOUGH) {
+		e.fired += by->fired;
+		e.right += by->right;
+	}
+	return e;
+}
+
 /* Keeps an answer (its text is taken over). */
 static int keep(struct resolved_conflict *c, const struct conflict *x,
 		const struct resolve_options *o, size_t resolver, struct buf *text)
@@ -102,8 +117,7 @@ static int keep(struct resolved_conflict *c, const struct conflict *x,
 	a->text = buf_take(text);
 	if (!a->text)
 		return -ENOMEM;
-	a->evidence = evidence_of(a->by->name, x->lang->name, x->class, o->own,
-				  o->shipped ? o->shipped : &records_shipped);
+	a->evidence = evidence_for(a->by, x, o);
 	a->acts = !o->generated && x->class != PATH_LOCK && x->class != PATH_GENERATED &&
 		  evidence_suffices(a->evidence, o->cost_of_wrong) &&
 		  !(o->without && strcmp(o->without, a->by->name) == 0);
