@@ -56,11 +56,31 @@ static void print_lines(const json_t *o, const char *agent, const char *which)
 	       jint(l, "from"), jint(l, "to"));
 }
 
+/* "src/b.c:12  bob newly uses parse, which alice removes (src/a.c)" */
+static void print_use(const json_t *o, const char *mark)
+{
+	const json_t *place = json_array_get(json_object_get(o, "places"), 0);
+
+	printf("%s", mark);
+	out_text(stdout, jstr(o, "path"));
+	printf(":%lld  %s newly uses ", jint(json_object_get(place, "second"), "from"),
+	       agent_of(o, 1));
+	out_text(stdout, jstr(o, "name"));
+	printf(", which %s %s (", agent_of(o, 0),
+	       json_is_true(json_object_get(o, "changed")) ? "gives other parameters" : "removes");
+	out_text(stdout, jstr(o, "declared_in"));
+	printf("): merges by line, and breaks\n");
+}
+
 static void print_overlap(const json_t *o, const char *mark)
 {
 	json_t *p;
 	size_t i;
 
+	if (strcmp(jstr(o, "kind"), "use") == 0) {
+		print_use(o, mark);
+		return;
+	}
 	printf("%s", mark);
 	out_text(stdout, jstr(o, "path"));
 	printf("  %s and %s  %s", agent_of(o, 0), agent_of(o, 1), verdict(o));

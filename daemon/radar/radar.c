@@ -390,14 +390,14 @@ void radar_look(struct radar *r, const char *repository, radar_fn fn, void *user
 
 static int badness(const json_t *o)
 {
-	static const char *const kinds[] = {"file", "declaration", "lines"};
+	static const char *const kinds[] = {"file", "declaration", "lines", "use"};
 	const char *kind = text_of(o, "kind");
 	int n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (strcmp(kind, kinds[i]) == 0)
 			n = (int)i;
-	return *text_of(o, "tier") ? n : 10;
+	return *text_of(o, "tier") ? n : 10; /* needs a person */
 }
 
 static int by_badness(const void *a, const void *b)

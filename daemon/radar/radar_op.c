@@ -17,6 +17,7 @@
 #include "cleanup.h"
 #include "odb.h"
 #include "overlap.h"
+#include "radar_names.h"
 #include "radar_view.h"
 #include "treewalk.h"
 #include "worker_ops.h"
@@ -261,6 +262,55 @@ static int meet(struct worker *w, struct radar_view *a, struct radar_view *b,
 	return r;
 }
 
+/* ---- names ---- */
+
+struct naming {
+	const char *remover, *user;
+	json_t *overlaps;
+};
+
+static int tell_name(const struct radar_name *gone, const struct radar_name *used, void *user)
+{
+	struct naming *n = user;
+	size_t len = strlen(used->path);
+
+	if (json_array_size(n->overlaps) >= OVERLAPS_MAX)
+		return 0;
+	return json_array_append_new(
+		n->overlaps,
+		json_pack("{s:[s,s],s:o,s:s,s:s,s:f,s:o,s:o,s:b,s:[{s:o,s:o,s:o,s:b}]}", "agents",
+			  n->remover, n->user, "path", worker_text(used->path, len), "kind", "use",
+			  "tier", "clean-merge", "clean", 1.0, "name",
+			  worker_text(used->name, strlen(used->name)), "declared_in",
+			  worker_text(gone->path, strlen(gone->path)), "changed", gone->changed,
+			  "places", "declaration", worker_text(used->name, strlen(used->name)),
+			  "first", range(gone->line - 1, gone->line), "second",
+			  range(used->line - 1, used->line), "by_rule", 0));
+}
+
+/* What one view removes and another newly uses; nothing where there are no grammars. */
+static int meet_names(struct worker *w, struct radar *ra, json_t *overlaps)
+{
+	struct parser *p = parser_new(&(struct parser_options){0}, NULL);
+	struct radar_names *names = p ? calloc(ra->n + 1, sizeof(*names)) : NULL;
+	int r = p && !names ? -ENOMEM : 0;
+
+	for (size_t i = 0; names && i < ra->n && r == 0; i++)
+		r = radar_names_of(w->repo.git, p, &ra->v[i], &names[i]);
+	for (size_t i = 0; names && i < ra->n && r == 0; i++)
+		for (size_t k = 0; k < ra->n && r == 0; k++) {
+			struct naming n = {ra->v[i].agent, ra->v[k].agent, overlaps};
+
+			if (i != k && (ra->v[i].fresh || ra->v[k].fresh))
+				r = radar_names_meet(&names[i], &names[k], tell_name, &n);
+		}
+	for (size_t i = 0; names && i < ra->n; i++)
+		radar_names_release(&names[i]);
+	free(names);
+	parser_free(p);
+	return r;
+}
+
 /* ---- all of them ---- */
 
 static void mark_fresh(struct worker *w)
@@ -311,5 +361,5 @@ int op_radar(struct worker *w, json_t *ret, struct err *reterr)
 		for (size_t k = i + 1; k < ra->n && r == 0; k++)
 			if (ra->v[i].fresh || ra->v[k].fresh)
 				r = meet(w, &ra->v[i], &ra->v[k], &options, overlaps);
-	return r;
+	return r == 0 && ra->n > 1 ? meet_names(w, ra, overlaps) : r;
 }

@@ -85,6 +85,32 @@ def test_radar__commits_deletions_binary_and_symlinks(system):
     equal(overlaps(system), [], "a view that is gone overlaps nobody")
 
 
+def test_radar__a_name_that_one_removes_and_another_newly_uses(system):
+    """No comparison of lines sees it: the merge has no conflict and breaks."""
+    folder = os.path.join(BUILD, "grammars")
+    if not os.path.exists(folder):
+        raise Skip(f"needs the grammars: run tools/grammars {folder}")
+    start(system, a__c="int old_name(int x)\n{\n\treturn x;\n}\n\nint kept(int x)\n{\n\treturn x;\n}\n",
+          b__c="int b;\n", c__c="int c;\n")
+    a, b = system.create("a1"), system.create("b1")
+    put(a + "/a.c", "int new_name(int x)\n{\n\treturn x;\n}\n\nint kept(int x, long y)\n{\n\treturn x;\n}\n")
+    put(b + "/b.c", "int b;\n\nint f(void)\n{\n\treturn old_name(1) + kept(2);\n}\n")
+    found = [(o["kind"], o["path"], o["agents"], o["name"], o["declared_in"], o["changed"]) for o in overlaps(system)]
+    equal(sorted(found), [("use", "b.c", ["a1", "b1"], "kept", "a.c", True),
+                          ("use", "b.c", ["a1", "b1"], "old_name", "a.c", False)])
+    out = system.ctl("radar").stdout
+    assert "b.c:5  b1 newly uses old_name, which a1 removes (a.c): merges by line, and breaks" in out, out
+    system.ctl("merge", "a1")
+    said = system.json("merge", "b1", "--dry-run")["merges"][0]
+    assert any("which this view newly uses in b.c" in n for n in said["notes"]), said["notes"]
+    mail = system.json("mail", "list", "b1")["mails"]
+    assert [m["payload"]["kind"] for m in mail if m["type"] == "overlap"] == ["use", "use"], mail
+    # A declaration that only moved is not gone.
+    put(a + "/a.c", "int kept(int x)\n{\n\treturn x;\n}\n")
+    put(a + "/c.c", "int c;\n\nint old_name(int x)\n{\n\treturn x;\n}\n")
+    equal(overlaps(system), [])
+
+
 def test_radar__ignored_files_of_two_views_do_not_count(system):
     start(system, __gitignore="*.o\n")
     a, b = system.create("a1"), system.create("b1")
