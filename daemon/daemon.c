@@ -273,6 +273,7 @@ void daemon_end(struct daemon *d)
 	if (d->ending)
 		return;
 	d->ending = true;
+	views_end(d->views);
 	server_close_listeners(d->server);
 	e = sys_calloc(1, sizeof(*e));
 	if (e) {

@@ -343,6 +343,7 @@ void method_stop(struct daemon *d, struct call *c)
 		return;
 	}
 	*s = (struct stop){d, c, 1};
+	views_end(d->views); /* one that is being made now would stay mounted */
 	if (!arg_bool(c, "keep_views"))
 		for (v = views_next(d->views, NULL); v; v = views_next(d->views, v)) {
 			s->pending++;

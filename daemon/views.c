@@ -549,9 +549,19 @@ void view_start(struct view *v, view_fn started, void *user)
 			started(v, 0, "", user);
 		return;
 	}
+	if (v->views->ending) {
+		if (started)
+			started(v, -ECANCELED, "the daemon ends", user);
+		return;
+	}
 	v->started = started;
 	v->started_user = user;
 	view_event(v, EVENT_START);
+}
+
+void views_end(struct views *vs)
+{
+	vs->ending = true;
 }
 
 void view_stop(struct view *v, bool force, view_fn stopped, void *user)

@@ -94,6 +94,9 @@ int view_save(struct view *v, struct err *reterr);
 /* Forgets a view that is idle, and tells so; the database is the caller's. */
 void view_drop(struct view *v);
 
+/* The daemon ends: no view is started from now on, whoever asks (-ECANCELED). */
+void views_end(struct views *vs);
+
 /* Makes it live: adopts a server that answers, or starts one. `started`, where not NULL, hears once
  * how that ended, and a failure is then final; without it the supervisor tries for ever. */
 void view_start(struct view *v, view_fn started, void *user);

@@ -7,6 +7,7 @@
 struct views {
 	struct views_options opt;
 	struct view *all;
+	bool ending; /* nothing is started any more */
 };
 
 /* Lets go of everything that belongs to one life of a view's server. */

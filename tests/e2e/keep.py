@@ -90,6 +90,23 @@ def test_closed_view__is_still_audited(system):
     assert [r for r in system.records("a1") if r.get("path") == "README"], "the journal of a closed view"
 
 
+def test_stop__while_views_are_being_made_leaves_no_mount(system):
+    """One that would have been mounted after all others were unmounted stayed there."""
+    s = system
+    import threading
+    makers = [threading.Thread(target=lambda n=n: s.ctl("create", f"m{n}", "--repo", s.repo, check=False))
+              for n in range(12)]
+    for t in makers:
+        t.start()
+    wait_for(lambda: s.mounted(), what="the first is mounted")
+    s.stop()  # asserts that nothing is mounted
+    for t in makers:
+        t.join()
+    equal(s.mounted(), [])
+    s.start()
+    assert all(v["state"] == "live" for v in s.views()), s.views()
+
+
 def test_views__come_back_after_the_daemon_was_stopped(system):
     p = system.create("a1")
     sh("echo more >>README; mkdir d; echo x >d/x; rm empty; chmod +x src/main.c", cwd=p)
