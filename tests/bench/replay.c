@@ -6,9 +6,11 @@
  *     agentfs-replay GITDIR [--last N] [--only FILE] [--records FILE] [--cost K] [--own] [--no-git]
  *
  * Merges are replayed oldest first. Records are those of --records and nothing else: what this program carries is
- * never looked at; with --own, those of the merges replayed before join them. A line of JSON per merge; the last
+ * never looked at; with --own, those of the merges replayed before join them, and what people kept in them is
+ * remembered. A line of JSON per merge; the last
  * one has the counts by resolver, language and class of paths. Nothing is written into the repository.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,11 +20,18 @@
 #include "cleanup.h"
 #include "merge_git.h"
 #include "odb.h"
+#include "parser.h"
 #include "replay_out.h"
 #include "resolve_check.h"
 #include "worker_run.h"
 
-enum { LIMIT_MS = 2000 }; /* for a file */
+enum { LIMIT_MS = 2000, REMEMBER_MAX = 4096 }; /* for a file; bytes of what was kept */
+
+/* What the person kept of a conflict, to be remembered once its merge is over. */
+struct pending {
+	char *path, *text[SIDES + 1];
+	size_t n[SIDES + 1];
+};
 
 struct run {
 	git_repository *git;
@@ -34,7 +43,10 @@ struct run {
 	struct resolve_options options;
 	bool learn, ask_git, texts;
 	size_t last;
-	json_t *only;  /* object of commits, or NULL */
+	json_t *only;		   /* object of commits, or NULL */
+	struct memory *remembered; /* of the merges before */
+	struct pending *pending;   /* of this one */
+	size_t npending;
 	json_t *files; /* of the merge being replayed: path → conflicts */
 };
 
@@ -71,6 +83,51 @@ static void check_file(struct run *run, const struct replay_conflict *c, json_t 
 			json_pack("[s,s]", invariant_name((enum invariant)broken), why));
 }
 
+static int keep_pending(struct run *run, const struct replay_conflict *c)
+{
+	struct pending *v = realloc(run->pending, (run->npending + 1) * sizeof(*v)), *p;
+
+	if (!v)
+		return -ENOMEM;
+	run->pending = v;
+	p = &v[run->npending++];
+	*p = (struct pending){.path = strdup(c->path)};
+	for (int i = BASE; i <= SIDES; i++) {
+		struct text t =
+			i == SIDES ? c->kept : diff3_text(&c->r->d, &c->c->chunk, (enum side)i);
+
+		p->n[i] = t.n;
+		p->text[i] = malloc(t.n + 1);
+		if (!p->text[i] || !p->path)
+			return -ENOMEM;
+		if (t.n)
+			memcpy(p->text[i], t.p, t.n);
+	}
+	return 0;
+}
+
+/* The merge is over: the next ones may know what was made of it. */
+static int remember(struct run *run)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < run->npending; i++) {
+		struct pending *p = &run->pending[i];
+		struct text t[SIDES + 1];
+
+		for (int k = 0; k <= SIDES; k++)
+			t[k] = (struct text){p->text[k], p->n[k]};
+		if (r == 0 && run->learn && p->n[SIDES] <= REMEMBER_MAX)
+			r = memory_add(run->remembered, p->path, t[BASE], t[OURS], t[THEIRS],
+				       t[SIDES]);
+		for (int k = 0; k <= SIDES; k++)
+			free(p->text[k]);
+		free(p->path);
+	}
+	run->npending = 0;
+	return r;
+}
+
 static int judge(const struct replay_conflict *c, void *user)
 {
 	struct run *run = user;
@@ -94,6 +151,8 @@ static int judge(const struct replay_conflict *c, void *user)
 				(struct evidence){1, !wrong}) < 0)
 			return -ENOMEM;
 	}
+	if (c->file && keep_pending(run, c) < 0)
+		return -ENOMEM;
 	return json_array_append_new(json_object_get(file, "conflicts"), one);
 }
 
@@ -174,6 +233,8 @@ static int replay_one(struct run *run, const git_oid *id)
 		r = beside_git(run, c, &out, line);
 	print(line);
 	grow_own(run);
+	if (remember(run) < 0)
+		r = -ENOMEM;
 	merge_out_release(&out);
 	(void)git_mempack_reset(run->memory);
 	git_commit_free(c);
@@ -322,6 +383,10 @@ int main(int argc, char **argv)
 
 	run.options = (struct resolve_options){
 		.cost_of_wrong = COST_OF_WRONG, .own = &run.own, .shipped = &run.others};
+	if (memory_new(&run.remembered) < 0)
+		return 1;
+	run.options.memory = run.remembered;
+	run.options.parser = parser_new(NULL, NULL); /* without grammars: none */
 	if (parse_args(&run, argc, argv) < 0)
 		return usage();
 	(void)git_libgit2_init();
@@ -335,6 +400,9 @@ int main(int argc, char **argv)
 	records_release(&run.own);
 	records_release(&run.others);
 	records_release(&run.seen);
+	parser_free(run.options.parser);
+	memory_free(run.remembered);
+	free(run.pending);
 	json_decref(run.names);
 	json_decref(run.only);
 	(void)git_libgit2_shutdown();
