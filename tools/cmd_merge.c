@@ -224,13 +224,15 @@ static void print_way_out(const json_t *m)
 
 	if (!number) {
 		printf("Nothing was changed. A merge that is no dry run gets a number, by which it "
-		       "can be resolved.\n");
+		       "can be resolved; or, where the source is checked out: git merge %.12s\n",
+		       jstr(m, "target"));
 		return;
 	}
 	printf("Nothing was changed. Next: agentfsctl merge resolve %lld puts the conflict into the "
 	       "source's view, with --agent NAME into a new one; agentfsctl merge explain %lld and "
-	       "merge html FILE %lld show all of it.\n",
-	       number, number, number);
+	       "merge html FILE %lld show all of it. By hand, where the source is checked out: git merge "
+	       "%.12s, and agentfsctl merge again.\n",
+	       number, number, number, jstr(m, "target"));
 }
 
 static void print_failed(const json_t *m)

@@ -246,6 +246,11 @@ static json_t *source_json(struct train *t, struct request *r)
 	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:b}", "source", request_text(r, "branch"), "keep",
 			      request_text(r, "keep"), "agent", request_text(r, "agent"), "task",
 			      request_text(r, "task"), "squash", request_is(r, "squash"));
+	struct view *v = views_get(t->op->d->views, request_text(r, "agent"));
+
+	if (v) /* what its journal says of the work: for the commit's message */
+		(void)json_object_update_new(o, json_pack("{s:s,s:I}", "view_id", v->row.id,
+							  "journal", (json_int_t)v->stats.seq));
 	if (json_object_get(r->facts, "without"))
 		(void)json_object_set(o, "without", json_object_get(r->facts, "without"));
 	if (t->n > 1) /* what asks others for an answer may take long: it goes alone */

@@ -204,7 +204,8 @@ def test_queue__what_breaks_the_verification_is_found_and_stays_out(tmp):
 
 def test_queue__a_rule_that_breaks_the_verification_is_left_out(tmp):
     s = daemon.System(tmp, files={"v.toml": 'version = "1.2.3"\n', "README": "hello\n"},
-                      config='verify: {main: {command: "! grep -q 1.3.0 v.toml", timeout: 60}}\n').start()
+                      config='verify: {main: {command: "! grep -q 1.3.0 v.toml", timeout: 60}}\n'
+                             "merge: {cost-of-wrong: 5}\n").start()
     put(os.path.join(s.create("a1"), "v.toml"), 'version = "1.3.0"\n')
     repos.commit(s.repo, {"v.toml": 'version = "1.2.4"\n'})
     n, = ask(s, "a1")

@@ -176,6 +176,7 @@ static void test_sandbox__network_is_off_unless_allowed(void **state)
 	char command[256];
 	struct sandbox_spec s = {0};
 
+	assert_true(fd >= 0);
 	(void)snprintf(
 		command, sizeof(command),
 		"exec 2>/dev/null; bash -c 'echo >/dev/tcp/127.0.0.1/%u' && echo open || echo shut",
