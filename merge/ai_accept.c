@@ -341,8 +341,11 @@ static int check_form(const struct conflict *c, const struct text whole[SIDES], 
 int ai_accept(const struct ai_case *k, enum ai_class class, struct text answer, struct err *why)
 {
 	struct token_set names = {0};
-	int r = check_form(k->conflict, k->whole, answer, why);
+	int r;
 
+	if (class == AI_NEW && text_blank(answer))
+		return REJECT(why, "it is empty");
+	r = check_form(k->conflict, k->whole, answer, why);
 	if (r == 0)
 		r = token_set_add(&names, answer, TOKEN_NAME);
 	token_set_close(&names);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guarantees: (1) lines outside the conflicts are those of the line-wise merge; (2) of several answers
- * that may act, all have to be the same text; (3) files that programs write (lock files, generated
+ * that may act, all have to say the same, but for order and white space; (3) files that programs write (lock files, generated
  * code) are left alone: to be written anew, not merged; (4) resolvers have a time limit for a file, over
  * which its conflicts stay as the line-wise merge left them.
  */
@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "invariant.h"
 
 static bool uses_crlf(const struct lines *l)
 {
@@ -62,22 +63,31 @@ void conflict_release(struct conflict *c)
 	*c = (struct conflict){0};
 }
 
-/* Which answer is believed: all that may act have to say the same. */
-static void take(struct resolved_conflict *c)
+static struct text answer_text(const struct answer *a)
 {
-	for (size_t i = 0; i < c->n; i++) {
+	return (struct text){a->len ? a->text : "", a->len};
+}
+
+/* Which answer is believed: all that may act have to say the same, but for order and white space, in which the first in the
+ * table's order is meant: so that swapping the sides, which may change these, changes nothing else. Errors: -ENOMEM. */
+static int take(struct resolved_conflict *c)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < c->n && error == 0; i++) {
 		const struct answer *a = &c->answers[i];
 
 		if (!a->acts)
 			continue;
 		if (c->taken &&
-		    (c->taken->len != a->len || memcmp(c->taken->text, a->text, a->len))) {
+		    !invariant_same_words(answer_text(c->taken), answer_text(a), &error)) {
 			c->taken = NULL;
-			return;
+			return error;
 		}
 		if (!c->taken)
 			c->taken = a;
 	}
+	return error;
 }
 
 /* The file's last conflict, resolved to nothing, where neither side ends in a newline: the line before it has one. */
@@ -240,7 +250,8 @@ int resolve_file(const char *path, struct text base, struct text ours, struct te
 	if (k == 0 && r.n)
 		k = ask_all(&r, x, o);
 	for (size_t i = 0; i < r.n; i++) {
-		take(&r.v[i]);
+		if (k == 0)
+			k = take(&r.v[i]);
 		if (r.v[i].taken && end_is_lost(&r.d, &r.v[i]))
 			r.v[i].taken = NULL;
 		r.left += !r.v[i].taken;

@@ -205,12 +205,26 @@ static int ask_swapped(const struct resolver *r, const struct conflict_file *f,
 	return k;
 }
 
+/* Does the answer with the sides swapped hold, and say the same? Returns 1, 0, -ENOMEM. */
+static int same_swapped(const struct resolver *r, const struct conflict *c,
+			const struct file_answer *answer, struct file_answer *other)
+{
+	struct conflict s = swapped(c);
+	int error = 0, k;
+
+	fix_end(c, &other->text);
+	k = sound(r, &s, text_of(other));
+	if (k > 0)
+		k = invariant_same_words(text_of(answer), text_of(other), &error);
+	return error < 0 ? error : k;
+}
+
 int resolver_ask_file(const struct resolver *r, const struct conflict_file *f,
 		      const struct conflict *c, struct file_answer *ret)
 {
 	struct file_answer *other = NULL;
 	size_t n = f->d->conflicts;
-	int k = r->file_fn(f, ret), error = 0;
+	int k = r->file_fn(f, ret);
 
 	if (k == 0)
 		k = ask_swapped(r, f, &other);
@@ -219,14 +233,9 @@ int resolver_ask_file(const struct resolver *r, const struct conflict_file *f,
 			continue;
 		fix_end(&c[i], &ret[i].text);
 		k = sound(r, &c[i], text_of(&ret[i]));
-		if (k > 0 && other[i].has) {
-			fix_end(&c[i], &other[i].text);
-			k = invariant_same_words(text_of(&ret[i]), text_of(&other[i]), &error);
-		} else if (k > 0) {
-			k = 0;
-		}
+		if (k > 0)
+			k = other[i].has ? same_swapped(r, &c[i], &ret[i], &other[i]) : 0;
 		ret[i].has = k > 0;
-		k = error < 0 ? error : k;
 	}
 	file_answers_free(other, n);
 	return k < 0 ? k : 0;

@@ -331,7 +331,8 @@ static bool is_merged(const struct queue *q, const char *repository, const char 
 
 	DL_FOREACH (q->merged, m)
 		if (strcmp(m->repository, repository) == 0 &&
-		    (task ? strcmp(m->task, task) == 0 : strcmp(m->view_id, view_id) == 0))
+		    (!task || strcmp(m->task, task) == 0) &&
+		    (!view_id || strcmp(m->view_id, view_id) == 0))
 			return true;
 	return false;
 }
