@@ -206,7 +206,7 @@ static int ask_one(struct op *op, const char *name, const struct place *p, int64
 				 ask.repository);
 	ask.facts = facts_of(op, v, name, needs, batch);
 	if (queue_add(op->d->queue, &ask, ret, &e) < 0)
-		return fault_from_err(f, &e, NULL);
+		return queue_not_kept(f, &e);
 	return 0;
 }
 

@@ -287,7 +287,7 @@ int queue_add_view(struct daemon *d, struct view *v, uid_t uid, gid_t gid, int64
 		}
 	ask.facts = queue_view_facts(v);
 	if (queue_add(d->queue, &ask, &r, &e) < 0)
-		return fault_from_err(f, &e, NULL);
+		return queue_not_kept(f, &e);
 	*ret_id = r->id;
 	return 0;
 }
@@ -343,6 +343,18 @@ struct order {
 	char series[80];
 	char *why;
 };
+
+int queue_not_kept(struct fault *f, struct err *e)
+{
+	bool locked = e->code == -EBUSY;
+	int r = fault_from_err(f, e, NULL);
+
+	if (locked)
+		(void)fault_remedy(
+			f, "another program holds the daemon's state database: nothing was merged; "
+			   "try again when it is done");
+	return r;
+}
 
 /* The request's own line: what it is after. */
 static int own_order(const char *view_id, const char *after, const char *series, void *user)

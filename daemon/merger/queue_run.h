@@ -50,6 +50,9 @@ struct queue_ask {
 /* Writes it down; it will have its turn. Errors: -errno with a sentence. */
 int queue_add(struct queue *q, struct queue_ask *ask, struct request **ret, struct err *reterr);
 
+/* What a failed queue_add() is to who asked (e is emptied). Returns -EREMOTEIO. */
+int queue_not_kept(struct fault *f, struct err *e);
+
 /* The merge of a view's branch into its target, as merge_ready asks for it. Errors: set in f. */
 int queue_add_view(struct daemon *d, struct view *v, uid_t uid, gid_t gid, int64_t *ret_id,
 		   struct fault *f);
