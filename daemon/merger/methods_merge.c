@@ -22,6 +22,7 @@ struct merge {
 	json_t *onto; /* target → what the sources before would make of it */
 	char *tip;    /* the commit that materializing the view would make */
 	json_t *tips; /* the same for each source so far */
+	char *common; /* the common git folder of a branch's repository, by which what is known of it is kept */
 };
 
 static void merge_free(void *p)
@@ -31,6 +32,7 @@ static void merge_free(void *p)
 	json_decref(m->done);
 	json_decref(m->onto);
 	free(m->tip);
+	free(m->common);
 	json_decref(m->tips);
 	free(m);
 }
@@ -121,6 +123,20 @@ static const char *branch_repository(const struct op *op)
 	return NULL;
 }
 
+static void merge_one(struct op *op);
+
+static void on_repository(struct op *op, json_t *ok, struct fault *f)
+{
+	struct merge *m = op->data;
+	const char *common = json_string_value(json_object_get(ok, "repository"));
+
+	m->common = common ? sys_strdup(common) : NULL;
+	if (m->common)
+		merge_one(op);
+	else
+		merge_failed(op, f);
+}
+
 static void merge_one(struct op *op)
 {
 	struct merge *m = op->data;
@@ -138,6 +154,13 @@ static void merge_one(struct op *op)
 			return;
 		}
 		(void)json_object_set_new(q, "repo", json_string(repo));
+		if (!m->common) {
+			json_decref(q);
+			q = op_request(op, "repository");
+			(void)json_object_set_new(q, "repo", json_string(repo));
+			op_task(op, q, on_repository);
+			return;
+		}
 		(void)json_object_set_new(q, "agent", json_string(""));
 		(void)json_object_set_new(q, "task", json_string(""));
 	}
@@ -152,7 +175,7 @@ static void merge_one(struct op *op)
 				  json_incref(json_object_get(m->onto, into ? into : "")));
 	(void)json_object_set_new(q, "ask_models", json_boolean(arg_bool(op->call, "ask_models")));
 	(void)json_object_set_new(q, "squash", json_boolean(arg_bool(op->call, "squash")));
-	merge_request_knows(op->d, v ? v->row.repository : repo, q);
+	merge_request_knows(op->d, v ? v->row.repository : m->common, q);
 	op_task(op, q, on_merged);
 }
 

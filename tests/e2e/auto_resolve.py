@@ -60,7 +60,7 @@ def test_auto__what_its_record_does_not_allow_stays_a_conflict_with_its_lines(sy
     equal(said["state"], "conflict")
     hunk = said["conflicts"][0]["hunks"][0]
     equal((hunk["line"], hunk["base"], hunk["ours"], hunk["theirs"]), (2, "two\nthree\n", "TWO\nthree\n", "two\nTHREE\n"))
-    equal([c["resolver"] for c in hunk["candidates"]], ["adjacent"])
+    equal(hunk["candidates"][0]["resolver"], "adjacent")  # with grammars there are more
     equal(hunk["candidates"][0]["text"], "TWO\nTHREE\n")
     equal(tree.differences(before, tree.picture(system.repo)), [])
     text = system.ctl("merge", "b1", check=False).stdout
