@@ -96,7 +96,7 @@ static int take_scope(const struct call *call, struct view_row *row, struct faul
 	return view_row_set(&row->scope, b.data ? b.data : "");
 }
 
-static int new_id(struct view_row *row)
+int view_ask_id(struct view_row *row)
 {
 	unsigned char id[16];
 	char hex[33];
@@ -149,7 +149,7 @@ static int check_names(struct daemon *d, const struct call *call, struct view_ro
 	    view_row_set(&row->asked_repository, repo) ||
 	    view_row_set(&row->asked_base, base ? base : "") ||
 	    view_row_set(&row->branch, branch) || view_row_set(&row->git, git ? git : "private") ||
-	    new_id(row) < 0)
+	    view_ask_id(row) < 0)
 		return fault_set(f, "Internal", "the daemon has no memory for this");
 	return 0;
 }

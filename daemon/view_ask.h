@@ -18,3 +18,6 @@ int view_ask_mount(struct daemon *d, const struct call *call, struct view_row *r
  * NameTaken, told in f. */
 int view_ask_same(const struct call *call, const struct view_row *asked, const struct view *v,
 		  struct fault *f);
+
+/* Draws an id of 128 random bits. Errors: -EIO, -ENOMEM. */
+int view_ask_id(struct view_row *row);

@@ -4,6 +4,7 @@
 #include "ai_settings.h"
 #include "history.h"
 #include "methods.h"
+#include "op.h"
 
 static void add_regenerate(const struct config_regenerate *g, void *user)
 {
@@ -32,4 +33,21 @@ void merge_request_knows(struct daemon *d, const char *repository, json_t *reque
 void merge_request_done(struct daemon *d, json_t *answer)
 {
 	ai_settings_settle(d, answer);
+}
+
+const char *merge_request_repository(const struct op *op)
+{
+	const char *given = arg_str(op->call, "repository");
+	json_t *sources = json_object_get(op->call->in.parameters, "sources"), *s;
+	size_t i;
+
+	if (given)
+		return given;
+	json_array_foreach (sources, i, s) {
+		struct view *v = views_get(op->d->views, json_string_value(s));
+
+		if (v && may_use(v, op->uid))
+			return v->row.repository;
+	}
+	return NULL;
 }

@@ -15,3 +15,7 @@ void merge_write_down(struct daemon *d, uid_t uid, json_t *result);
 /* Takes out of a worker's answer to such a request (of its error's details; NULL is nothing) what was for the daemon alone.
  * To be called with every one, before anything else is done with it. */
 void merge_request_done(struct daemon *d, json_t *answer);
+
+/* The repository of branches that method Merge names as sources: as given, or that of the first view among them; NULL. */
+struct op;
+const char *merge_request_repository(const struct op *op);

@@ -105,24 +105,6 @@ static void on_merged(struct op *op, json_t *ok, struct fault *f)
 	next_source(op);
 }
 
-/* The repository of a branch: as given, or that of the first view among the sources. */
-static const char *branch_repository(const struct op *op)
-{
-	const char *given = arg_str(op->call, "repository");
-	json_t *sources = json_object_get(op->call->in.parameters, "sources"), *s;
-	size_t i;
-
-	if (given)
-		return given;
-	json_array_foreach (sources, i, s) {
-		struct view *v = views_get(op->d->views, json_string_value(s));
-
-		if (v && may_use(v, op->uid))
-			return v->row.repository;
-	}
-	return NULL;
-}
-
 static void merge_one(struct op *op);
 
 static void on_repository(struct op *op, json_t *ok, struct fault *f)
@@ -141,7 +123,7 @@ static void merge_one(struct op *op)
 {
 	struct merge *m = op->data;
 	struct view *v = source_view(op);
-	const char *into = arg_str(op->call, "into"), *repo = branch_repository(op);
+	const char *into = arg_str(op->call, "into"), *repo = merge_request_repository(op);
 	json_t *q = v ? op_view_request(op, "merge", v) : op_request(op, "merge");
 
 	if (!v) {

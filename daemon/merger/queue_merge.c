@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "merge_request.h"
 #include "methods.h"
 #include "queue_parts.h"
 #include "sys.h"
@@ -135,24 +136,6 @@ static void on_over(struct request *r, void *user)
 }
 
 /* ---- asking ---- */
-
-/* The repository of branches: as given, or that of the first view among the sources. */
-static const char *branch_repository(const struct op *op)
-{
-	const char *given = arg_str(op->call, "repository");
-	json_t *sources = json_object_get(op->call->in.parameters, "sources"), *s;
-	size_t i;
-
-	if (given)
-		return given;
-	json_array_foreach (sources, i, s) {
-		struct view *v = views_get(op->d->views, json_string_value(s));
-
-		if (v && may_use(v, op->uid))
-			return v->row.repository;
-	}
-	return NULL;
-}
 
 static json_t *facts_of(const struct op *op, const struct view *v, const char *name, int64_t needs,
 			int64_t batch)
@@ -291,7 +274,7 @@ static bool all_known(const struct op *op)
 
 static void start(struct op *op)
 {
-	const char *repo = branch_repository(op);
+	const char *repo = merge_request_repository(op);
 	struct place none = {NULL, NULL};
 	json_t *q;
 

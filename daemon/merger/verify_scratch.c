@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "cleanup.h"
 #include "sys.h"
+#include "view_ask.h"
 
 enum { SLOTS = 16, USES_MAX = 64, KEPT_MAX = 8, NOBODY = 65534 };
 
@@ -74,18 +74,6 @@ bool scratch_give_back(struct daemon *d, const char *name)
 	return go;
 }
 
-static int new_id(struct view_row *row)
-{
-	unsigned char id[16];
-	char hex[33];
-
-	if (getrandom(id, sizeof(id), 0) != sizeof(id))
-		return -EIO;
-	for (size_t i = 0; i < sizeof(id); i++)
-		(void)snprintf(hex + 2 * i, 3, "%02x", id[i]);
-	return view_row_set(&row->id, hex);
-}
-
 int scratch_row(struct daemon *d, const struct scratch_facts *facts, struct view_row *ret)
 {
 	_cleanup_free_ char *mount = NULL;
@@ -111,7 +99,7 @@ int scratch_row(struct daemon *d, const struct scratch_facts *facts, struct view
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++)
 		r = view_row_set((char **)(void *)texts[i][1], texts[i][0]);
 	if (r == 0)
-		r = new_id(ret);
+		r = view_ask_id(ret);
 	/* A sandbox never runs as root: neither do its files belong to it. */
 	ret->uid = facts->uid ? facts->uid : NOBODY;
 	ret->gid = facts->uid ? facts->gid : NOBODY;
