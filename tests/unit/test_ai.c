@@ -112,7 +112,7 @@ static void test_accept__what_is_no_text_of_the_file_is_rejected(void **state)
 	rejected(&f, AI_NEW, "<<<<<<< ours\n\tint total = count(n, limit) + extra;\n", "marker");
 	rejected(&f, AI_NEW, "\tint total = count(n, limit) + extra;\r\n", "line ends");
 	rejected(&f, AI_NEW, "\tint total = count(n, limit) + extra;", "no end");
-	rejected(&f, AI_NEW, "    int total = count(n, limit) + extra;\n", "spaces");
+	rejected(&f, AI_NEW, "    int total = count(n, limit) + extra;\n", "indented");
 	memset(huge, 'x', sizeof(huge) - 1);
 	huge[sizeof(huge) - 2] = '\n';
 	huge[sizeof(huge) - 1] = '\0';

@@ -592,6 +592,7 @@ static void test_config__a_scratch_view_may_write_all_up_to_a_limit(void **state
 	assert_int_equal(config_policy_scratch(&c, "/r", &text, NULL), 0);
 	assert_non_null(strstr(text, "quota bytes 34359738368\n"));
 	free(text);
+	config_release(&c);
 }
 
 static void test_config__resolvers_and_budgets(void **state)
