@@ -21,6 +21,7 @@ import tempfile
 import time
 
 os.environ.setdefault("AGENTFS_TMP", tempfile.gettempdir())
+import merge_report  # noqa: E402
 import repos  # noqa: E402
 from bench_why import section  # noqa: E402
 from harness import ROOT, as_user, program, run  # noqa: E402
@@ -328,8 +329,9 @@ def report(bench):
             "runs": bench.o.runs}
     table = markdown(data, bench.peers)
     if bench.o.output:
+        merging = merge_report.section(bench.o.output)  # another command's
         with open(bench.o.output, "w") as f:
-            f.write(table)
+            f.write(table + ("\n" + merging if merging else ""))
     print(json.dumps(data, indent=1) if bench.o.json else table)
 
 

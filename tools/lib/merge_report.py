@@ -80,6 +80,16 @@ def section(data):
     return "\n".join(out + times(data)) + "\n"
 
 
+def section(path):
+    """What put_section() wrote into the file, with its marks; "" where there is none."""
+    try:
+        with open(path) as f:
+            old = f.read()
+    except FileNotFoundError:
+        return ""
+    return BEGIN + old.split(BEGIN, 1)[1].split(END, 1)[0] + END + "\n" if BEGIN in old and END in old else ""
+
+
 def put_section(path, text):
     """Replaces the section in the file, or appends it."""
     old = ""
