@@ -288,6 +288,7 @@ void daemon_end(struct daemon *d)
 
 void daemon_close(struct daemon *d)
 {
+	ops_free(d); /* who waits hears so, while there is a connection */
 	events_free(d->events);
 	server_free(d->server);
 	tasks_free(d->tasks);

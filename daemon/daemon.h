@@ -16,6 +16,7 @@
 #include "task.h"
 #include "views.h"
 
+struct op;
 struct radar;
 
 /* The daemon: its parts, each with one owner, and one thread for all of them. */
@@ -33,6 +34,7 @@ struct daemon {
 	struct views *views;
 	struct events *events;
 	struct radar *radar;
+	struct op *ops;	     /* under way */
 	struct queue *queue; /* merger/queue_run.h */
 	struct server *server;
 	json_t *scratches; /* merger/verify_scratch.c's; NULL: none yet */

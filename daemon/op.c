@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "log.h"
 #include "sys.h"
@@ -70,6 +71,7 @@ struct op *op_new(struct daemon *d, struct call *call, const char *key, const ch
 	op->uid = call ? call->uid : 0;
 	op->gid = call ? call->gid : 0;
 	op->what = what;
+	DL_APPEND2(d->ops, op, before, after);
 	return op;
 }
 
@@ -103,6 +105,17 @@ static void answer(struct op *op, json_t *reply, struct fault *f)
 			  f->message ? f->message : "failed");
 }
 
+static void op_free(struct op *op)
+{
+	DL_DELETE2(op->d->ops, op, before, after);
+	if (op->data_free)
+		op->data_free(op->data);
+	json_decref(op->result);
+	free(op->text);
+	free(op->key);
+	free(op);
+}
+
 void op_end(struct op *op, json_t *reply, struct fault *f)
 {
 	struct keylocks *locks = op->d->locks;
@@ -114,14 +127,27 @@ void op_end(struct op *op, json_t *reply, struct fault *f)
 		answer(op, reply, f);
 	json_decref(reply);
 	fault_release(f);
-	if (op->data_free)
-		op->data_free(op->data);
-	json_decref(op->result);
-	free(op->text);
-	free(op);
+	op->key = NULL;
+	op_free(op);
 	if (key)
 		keylock_drop(locks, key);
 	free(key);
+}
+
+void ops_free(struct daemon *d)
+{
+	struct op *op, *next;
+
+	for (op = d->ops; op; op = next) {
+		struct fault f = FAULT_INIT;
+
+		next = op->after;
+		(void)fault_set(&f, "Busy", "the daemon ends: try again when it runs again");
+		if (op->call)
+			call_fault(op->call, &f);
+		fault_release(&f);
+		op_free(op);
+	}
 }
 
 void op_fail(struct op *op, const char *id, const char *fmt, ...)

@@ -32,14 +32,18 @@ struct op {
 	void (*data_free)(void *data);
 	/* parameters that several kinds share */
 	bool force, delete_branch, dry_run;
-	char *text;	/* message, new task … */
-	json_t *result; /* what is gathered on the way */
+	char *text;		   /* message, new task … */
+	json_t *result;		   /* what is gathered on the way */
+	struct op *before, *after; /* of all that are under way: daemon's `ops` */
 };
 
 /* Starts `start` once the key (may be NULL) is free. `data` is consumed in any case. Without memory
  * the call is answered. Returns the op, which may be gone already, or NULL. */
 struct op *op_new(struct daemon *d, struct call *call, const char *key, const char *what);
 void op_begin(struct op *op, op_fn start);
+
+/* Ends all that are under way where they are: the daemon ends. Who asked is answered (Busy); nothing else is called. */
+void ops_free(struct daemon *d);
 
 /* Ends it: reply (consumed), or NULL and the fault (emptied). */
 void op_end(struct op *op, json_t *reply, struct fault *f);
