@@ -48,12 +48,14 @@ def test_replay__a_repository_is_not_judged_by_itself(tmp):
     data = json.loads(bench("merge_replay", a, b, "--json", "--jobs", "1").stdout)
     rows = {r["name"]: r for r in data["repositories"]}
     equal((rows["a"]["files"], rows["b"]["files"]), (40, 4))
-    # b's answers are wrong: they go by a's record, which is good, until three of its own were wrong.
-    equal((rows["b"]["resolved"], rows["b"].get("right", 0)), (3, 0))
+    # b's answers are wrong: they go by a's record, which is good, until some of its own were wrong. (One that people gave
+    # before may be remembered, and right.)
+    wrong = rows["b"]["resolved"] - rows["b"].get("right", 0)
+    assert 0 < wrong <= 3 and rows["b"].get("right", 0) <= 1, rows["b"]
     # a's first merges have b's bad record and nothing older: left; in the end its own suffices.
     assert 0 < rows["a"]["resolved"] < 40 and rows["a"]["right"] == rows["a"]["resolved"], rows["a"]
     equal(data["broken"], {})
-    equal(len(data["differences"]), 3)
+    equal(len(data["differences"]), wrong)
     equal({d["why"] for d in data["differences"]}, {"the person kept ours"})
 
 

@@ -80,7 +80,7 @@ def section(data):
     return "\n".join(out + times(data)) + "\n"
 
 
-def section(path):
+def kept_section(path):
     """What put_section() wrote into the file, with its marks; "" where there is none."""
     try:
         with open(path) as f:
