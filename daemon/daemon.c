@@ -288,13 +288,14 @@ void daemon_end(struct daemon *d)
 
 void daemon_close(struct daemon *d)
 {
-	ops_free(d); /* who waits hears so, while there is a connection */
+	/* Links to views end first: ops that wait for an answer of one hear so, while all they may turn to is there. */
+	views_free(d->views);
+	ops_free(d);
 	events_free(d->events);
 	server_free(d->server);
 	tasks_free(d->tasks);
 	radar_free(d->radar);
 	queue_free(d->queue);
-	views_free(d->views);
 	keylocks_free(d->locks);
 	control_close(d->control);
 	state_close(d->db);
