@@ -251,6 +251,18 @@ static void tell_server(struct view *v, const char *policy)
 
 static void next_task(struct op *op, struct view *v);
 
+/* What the new base could not be joined with. */
+static void note_conflicts(json_t *notes, const json_t *conflicts)
+{
+	json_t *c;
+	size_t i;
+
+	json_array_foreach (conflicts, i, c)
+		(void)json_array_append_new(
+			notes, json_sprintf("%s: the view keeps its own, as a conflict in its git",
+					    json_string_value(json_object_get(c, "reason"))));
+}
+
 static void on_next(struct op *op, json_t *ok, struct fault *f)
 {
 	struct next *n = op->data;
@@ -295,6 +307,7 @@ static void on_next(struct op *op, json_t *ok, struct fault *f)
 	}
 	tell_server(v, arg_str(op->call, "base") ? NULL : n->policy);
 	notes = json_is_array(notes) ? json_incref(notes) : json_array();
+	note_conflicts(notes, json_object_get(ok, "conflicts"));
 	op_end(op, json_pack("{s:o,s:o}", "view", view_json(v), "notes", notes), NULL);
 }
 

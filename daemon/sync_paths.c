@@ -277,10 +277,10 @@ static int decide(struct sync_plan *p, struct sync_item *it)
 			       : 0;
 	if (it->kind)
 		return 0;
-	if (it->folder && it->to.mode && !same(&it->to, &it->was))
-		return conflict(it->path, "file/directory",
-				"is a folder in the view and a file in the new base", &it->kind,
-				&it->reason);
+	if (it->folder && it->to.mode && !same(&it->to, &it->was)) {
+		it->want = it->to; /* where all that is in the folder goes: settle() */
+		return 0;
+	}
 	r = sync_merge(p, it->path, &it->was, &it->view, &it->to, p->markers, &it->want, &it->kind,
 		       &it->reason);
 	if (r == 0 && !same(&it->want, &it->view) && !same(&it->want, &it->next) &&
@@ -404,7 +404,7 @@ static int act_on(struct sync_plan *p, struct sync_path *last, struct sync_item 
 		return r;
 	if (right && own && same(&it->want, &it->next) && is_file(&it->want))
 		return act(p, last, it->path, &(struct sync_action){.kind = SYNC_SAME});
-	if (right)
+	if (right || it->folder)
 		return 0;
 	if (!it->want.mode || same(&it->want, &it->next))
 		return act(p, last, it->path, &(struct sync_action){.kind = SYNC_DROP});
@@ -441,12 +441,16 @@ static int settle(struct sync_plan *p, bool *ret_again)
 			return r;
 		if (right || it->kind)
 			continue;
-		if (!it->put && is_file(&it->want)) {
+		if (!it->put && is_file(&it->want) && !it->folder) {
 			it->put = *ret_again = true;
 			continue;
 		}
-		r = conflict(it->path, "covered", "is covered by what the view has in its place",
-			     &it->kind, &it->reason);
+		r = it->folder ? conflict(it->path, "file/directory",
+					  "is a folder in the view and a file in the new base",
+					  &it->kind, &it->reason)
+			       : conflict(it->path, "covered",
+					  "is covered by what the view has in its place", &it->kind,
+					  &it->reason);
 		if (r < 0)
 			return r;
 	}

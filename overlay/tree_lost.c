@@ -174,6 +174,7 @@ static int lose_dir(struct sync *s, struct lost *l, unsigned depth, bool *ret_li
 static int lose(struct sync *s, uint32_t place, enum fate fate, unsigned depth, bool *ret_lives)
 {
 	struct lost l = {.place = place, .fate = fate, .b = image_node(s->from, place)};
+	const struct node *was;
 
 	if (!l.b || depth > LOST_DEPTH_MAX)
 		return -EBADMSG;
@@ -181,7 +182,9 @@ static int lose(struct sync *s, uint32_t place, enum fate fate, unsigned depth, 
 	l.dir = tree_number(s->old, l.b->parent);
 	l.name = image_name(s->from, l.b, &l.len);
 	l.n = tree_node(s->t, l.id);
-	l.here = l.n ? (l.n->flags & NODE_F_BASE_NAME) != 0
+	/* In the new tree it may have a base's name already: the one that the view has moved it to. */
+	was = tree_node(s->old, l.id);
+	l.here = was ? (was->flags & NODE_F_BASE_NAME) != 0
 		     : fate != FATE_GONE && !tree_entry(s->old, l.dir, l.name, l.len);
 	return node_is_dir(l.b) ? lose_dir(s, &l, depth, ret_lives) : lose_file(s, &l, ret_lives);
 }

@@ -388,6 +388,40 @@ def test_next__begins_the_new_task_on_another_base(system):
     equal(system.git("ls-tree", "--name-only", "main", "one.c", "two.c"), "two.c")
 
 
+def test_next__nothing_comes_back_of_what_was_renamed_and_merged(system):
+    p = system.create("a1")
+    os.rename(os.path.join(p, "README"), os.path.join(p, "READ.txt"))
+    os.rename(os.path.join(p, "docs/guide.md"), os.path.join(p, "a-guide.md"))
+    system.ctl("merge", "a1")
+    for task in ("two", "three"):
+        system.ctl("next", "a1", "--task", task, "--base", "main")
+        equal(status(p), "")
+        equal([os.path.exists(os.path.join(p, n)) for n in ("README", "READ.txt", "docs/guide.md", "a-guide.md")],
+              [False, True, False, True])
+        put(os.path.join(p, "task"), task)
+        system.ctl("merge", "a1")
+    equal(get(p, "READ.txt"), "hello world\n")
+
+
+def test_next__a_folder_becomes_the_bases_file_where_nothing_is_left_in_it(system):
+    mine, other, idle = (system.create(n) for n in ("a1", "b1", "c1"))
+    for p in (mine, other):
+        sh("rm README; mkdir README; echo mine >README/x", cwd=p)
+    put(os.path.join(other, "README/untracked.o"), "ignored\n")
+    commit(system, {"README": "second\n"})
+    system.ctl("next", "a1", "--task", "two", "--base", "main")
+    equal((get(mine, "README"), status(mine)), ("second\n", ""))
+    put(os.path.join(mine, "more"), "more\n")
+    system.ctl("merge", "a1")
+    done = system.ctl("next", "b1", "--task", "two", "--base", "main", check=False)
+    assert "README" in done.stdout + done.stderr, done
+    equal(get(other, "README/untracked.o"), "ignored\n")
+    # A folder of the base that becomes a file, in a view that has not touched it.
+    sh("git rm -rq docs; echo one file >docs; git add -A; git commit -qm file", cwd=system.repo)
+    system.ctl("sync", "c1")
+    equal((get(idle, "docs"), status(idle)), ("one file\n", ""))
+
+
 def test_freeze__lasts_until_thaw(system):
     p = system.create("a1")
     system.ctl("freeze", "a1")

@@ -609,6 +609,42 @@ static void test_tree_sync__same_content_becomes_the_bases(void **state)
 	view_fixture_release(&f);
 }
 
+/* The node that the base knew by one name becomes the new base's by another. */
+static void test_tree_sync__a_renamed_file_becomes_the_bases_and_its_old_name_is_gone(void **state)
+{
+	struct sync_path last = {BUF_INIT};
+	struct view_fixture f;
+	struct buf b = BUF_INIT, t = BUF_INIT;
+	struct node_attr a;
+	uint64_t id;
+
+	view_fixture_init(&f, ALLOW);
+	tree_adds(&t, "100644", "0-first", store_blob(&f.store, "read me\n"));
+	tree_adds(&t, "100644", "z-last", store_blob(&f.store, "int main;\n"));
+	image_close(store_image(&f.store, store_tree(&f.store, &t), NULL, "images/second.img"));
+	id = look(&f, NODE_ROOT, "README");
+	assert_int_equal(view_rename(f.view, &OWNER, NODE_ROOT, "README", NODE_ROOT, "0-first", 0),
+			 0);
+	assert_int_equal(view_rename(f.view, &OWNER, NODE_ROOT, "a.c", NODE_ROOT, "z-last", 0), 0);
+	act(&b, &last, "0-first", SYNC_SAME, 0);
+	act(&b, &last, "z-last", SYNC_SAME, 0);
+	assert_int_equal(move_to(&f, "second.img", (struct bytes){b.data, b.len}, -1), 0);
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(look(&f, NODE_ROOT, "0-first"), id);
+		reads(&f, id, "read me\n");
+		reads(&f, look(&f, NODE_ROOT, "z-last"), "int main;\n");
+		assert_int_equal(view_lookup(f.view, &OWNER, NODE_ROOT, "README", &a), -ENOENT);
+		assert_int_equal(view_lookup(f.view, &OWNER, NODE_ROOT, "a.c", &a), -ENOENT);
+		survive(&f, again);
+	}
+	assert_int_equal(move(&f, "sample.img"), 0);
+	reads(&f, look(&f, NODE_ROOT, "README"), "read me\n");
+	assert_int_equal(view_lookup(f.view, &OWNER, NODE_ROOT, "0-first", &a), -ENOENT);
+	buf_release(&b);
+	buf_release(&last.path);
+	view_fixture_release(&f);
+}
+
 static void test_tree_sync__actions_replace_and_drop(void **state)
 {
 	struct view_fixture f;
@@ -786,6 +822,8 @@ int main(void)
 		cmocka_unit_test(test_tree_sync__holders_keep_the_old_file),
 		cmocka_unit_test(test_tree_sync__only_what_changed_shows_a_new_time),
 		cmocka_unit_test(test_tree_sync__same_content_becomes_the_bases),
+		cmocka_unit_test(
+			test_tree_sync__a_renamed_file_becomes_the_bases_and_its_old_name_is_gone),
 		cmocka_unit_test(test_tree_sync__actions_replace_and_drop),
 		cmocka_unit_test(test_tree_sync__a_changed_view_is_not_moved),
 		cmocka_unit_test(test_tree_sync__many_in_a_row),
