@@ -40,7 +40,7 @@ static struct text bare(struct text line)
 	return line;
 }
 
-static const char *judge(const size_t n[COLUMNS])
+const char *invariant_count(const size_t n[COLUMNS])
 {
 	size_t nb = n[BASE], no = n[OURS], nt = n[THEIRS];
 	size_t more_o = no > nb ? no - nb : 0, more_t = nt > nb ? nt - nb : 0;
@@ -88,7 +88,7 @@ const char *invariant_lines(const struct conflict *c, struct text answer, int *r
 
 		for (k = i; k < n && compare(&v[i], &v[k]) == 0; k++)
 			count[v[k].column]++;
-		wrong = judge(count);
+		wrong = invariant_count(count);
 	}
 	return wrong;
 }

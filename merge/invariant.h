@@ -10,6 +10,10 @@
  * *ret_error. */
 const char *invariant_lines(const struct conflict *c, struct text answer, int *ret_error);
 
+/* The same of one line (or word), which stands n[BASE], n[OURS], n[THEIRS] times in the versions and n[SIDES] times in the
+ * answer. */
+const char *invariant_count(const size_t n[SIDES + 1]);
+
 /* No conflict markers that no side had, the same line ends, the same final newline; UTF-8 where both sides are; no line
  * indented by tabs (or by spaces) where no line of the sides is. */
 const char *invariant_form(const struct conflict *c, struct text answer);

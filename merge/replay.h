@@ -30,3 +30,19 @@ int replay_right(const struct diff3 *d, const struct chunk *c, struct text answe
 
 /* What the person did instead, for people. */
 const char *replay_reason(const struct diff3 *d, const struct chunk *c, struct text person);
+
+/* What a person did with a conflict. */
+enum replay_kept {
+	REPLAY_KEPT_ALL, /* every line that a side added is there, every one that a side deleted gone */
+	REPLAY_KEPT_WORDS, /* not that, but every word and sign: both sides' changes of one line */
+	REPLAY_KEPT_OURS,  /* but for white space, as the next two */
+	REPLAY_KEPT_THEIRS,
+	REPLAY_KEPT_BASE,
+	REPLAY_KEPT_NOTHING,
+	REPLAY_KEPT_SOME, /* another choice among the versions' lines */
+	REPLAY_KEPT_NEW,  /* lines that no version has */
+};
+
+/* Returns an enum replay_kept, or -ENOMEM. */
+int replay_kept(const struct diff3 *d, const struct chunk *c, struct text person);
+const char *replay_kept_name(int kept);

@@ -228,7 +228,8 @@ static int replay_one(struct run *run, const git_oid *id)
 		(void)json_object_update_new(
 			line, json_pack("{s:b,s:i,s:o,s:o}", "by_git", out.by_git, "by_line",
 					(int)out.by_line, "conflicts",
-					out_conflicts(&out.conflicts), "notes", notes_of(&out)));
+					out_conflicts_kept(run->git, c, &out.conflicts), "notes",
+					notes_of(&out)));
 	if (r == 0 && run->ask_git)
 		r = beside_git(run, c, &out, line);
 	print(line);

@@ -45,10 +45,13 @@ json_t *out_conflict(const struct replay_conflict *c, bool texts)
 
 	for (size_t i = 0; i < c->c->n; i++)
 		(void)json_array_append_new(answers, out_answer(c, &c->c->answers[i]));
-	o = json_pack("{s:o,s:i,s:s}", "answers", answers, "taken",
+	o = json_pack("{s:o,s:i,s:s,s:s}", "answers", answers, "taken",
 		      c->c->taken ? (int)(c->c->taken - c->c->answers) : -1, "kept",
 		      c->file ? replay_reason(&c->r->d, &c->c->chunk, c->kept)
-			      : "the person removed the file");
+			      : "the person removed the file",
+		      "did",
+		      c->file ? replay_kept_name(replay_kept(&c->r->d, &c->c->chunk, c->kept))
+			      : "removed");
 	if (!texts)
 		return o;
 	(void)json_object_set_new(o, "base", text(diff3_text(&c->r->d, &c->c->chunk, BASE)));
@@ -69,6 +72,44 @@ json_t *out_conflicts(const struct merge_conflicts *c)
 		(void)json_array_append_new(
 			all, json_pack("[o,s]", worker_text(c->v[i].path, strlen(c->v[i].path)),
 				       c->v[i].kind));
+	return all;
+}
+
+/* What stands at the path in the merge and in its two parents. */
+static const char *kept_at(git_repository *git, const git_oid tree[SIDES], const char *path)
+{
+	static const char *const names[SIDES] = {"new", "ours", "theirs"};
+	struct tree_entry e[SIDES] = {0};
+
+	for (int s = BASE; s < SIDES; s++)
+		if (tree_get(git, &tree[s], path, &e[s]) < 0)
+			return "error";
+	if (!e[BASE].mode)
+		return "removed";
+	for (int s = OURS; s < SIDES; s++)
+		if (e[s].mode == e[BASE].mode && git_oid_equal(&e[s].oid, &e[BASE].oid))
+			return names[s];
+	return names[BASE];
+}
+
+json_t *out_conflicts_kept(git_repository *git, git_commit *merge, const struct merge_conflicts *c)
+{
+	git_oid tree[SIDES] = {*git_commit_tree_id(merge)};
+	json_t *all = out_conflicts(c), *one;
+	size_t i;
+	int r = 0;
+
+	for (int s = OURS; s < SIDES && r == 0; s++) {
+		git_commit *parent = NULL;
+
+		r = git_commit_parent(&parent, merge, (unsigned int)(s - OURS));
+		if (r == 0)
+			tree[s] = *git_commit_tree_id(parent);
+		git_commit_free(parent);
+	}
+	json_array_foreach (all, i, one)
+		(void)json_array_append_new(
+			one, json_string(r < 0 ? "error" : kept_at(git, tree, c->v[i].path)));
 	return all;
 }
 

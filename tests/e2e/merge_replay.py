@@ -57,6 +57,8 @@ def test_replay__a_repository_is_not_judged_by_itself(tmp):
     equal(data["broken"], {})
     equal(len(data["differences"]), wrong)
     equal({d["why"] for d in data["differences"]}, {"the person kept ours"})
+    equal(data["did"]["repository"], {"a": {"theirs": 40}, "b": {"ours": 4}})
+    equal(data["did"]["language"], {"toml": {"theirs": 40, "ours": 4}})
 
 
 def test_replay__clean_merges_are_compared_with_gits_and_nothing_is_written(tmp):
@@ -72,6 +74,33 @@ def test_replay__clean_merges_are_compared_with_gits_and_nothing_is_written(tmp)
     bench("merge_replay", repo, "--output", out)
     equal(get(out).count("## Merging"), 1)
     assert "records_shipped" in get(records)
+
+
+def test_replay__what_people_did_with_conflicts_of_kind_is_told(tmp):
+    """One side deletes two files that the other changes; the person keeps one of them."""
+    repo = f"{tmp}/a"
+    git = lambda *a: run("git", "-C", repo, "-c", "user.name=a", "-c", "user.email=a@x", *a, check=False)
+    os.makedirs(repo)
+    git("init", "-q", "-b", "main")
+    for name in "x", "y":
+        put(f"{repo}/{name}", LINES)
+    git("add", "-A")
+    git("commit", "-qm", "files")
+    git("checkout", "-qb", "side")
+    git("rm", "-q", "x", "y")
+    git("commit", "-qm", "gone")
+    git("checkout", "-q", "main")
+    for name in "x", "y":
+        put(f"{repo}/{name}", LINES + "five\n")
+    git("commit", "-qam", "main")
+    git("merge", "-q", "side")
+    git("rm", "-q", "--cached", "y")
+    git("add", "x")
+    git("commit", "-qm", "merge")
+    data = json.loads(bench("merge_replay", repo, "--json").stdout)
+    equal(data["kinds"], {"modify/delete": {"ours": 1, "removed": 1}})
+    text = bench("merge_replay", repo).stdout
+    assert "| modify/delete | 2 | 1 | 0 | 0 | 1 |" in text, text
 
 
 def test_replay__what_is_no_repository_is_one_sentence(tmp):

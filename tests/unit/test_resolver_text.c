@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Resolvers of prose and of lines that are alike but for something: copyright years, changelogs; and how a
  * person's merge is read. */
+#include "replay.h"
 #include "resolver_fixture.h"
 
 static const struct resolver_case copyright[] = {
@@ -59,11 +60,60 @@ static void test_changelog__sections_stay_apart(void **state)
 	resolver_check_swapped("changelog", changelog, ARRAY_SIZE(changelog));
 }
 
+/* --- what a person did with a conflict --- */
+
+static const struct {
+	const char *base, *ours, *theirs, *person;
+	enum replay_kept kept;
+} kept[] = {
+	{"x\n", "x\no\n", "x\nt\n", "x\no\nt\n", REPLAY_KEPT_ALL},
+	{"x\n", "x\no\n", "x\nt\n", "x\n  t\nmore\no\n", REPLAY_KEPT_ALL},
+	/* Theirs has all that ours has: to take it is to keep everything. */
+	{"x\n", "x\na\n", "x\na\nb\nc\n", "x\na\nb\nc\n", REPLAY_KEPT_ALL},
+	{"a b\n", "A b\n", "a B\n", "A B\n", REPLAY_KEPT_WORDS},
+	{"a b\n", "A b\n", "a B\n", "A  b\n", REPLAY_KEPT_OURS},
+	{"a b\n", "A b\n", "a B\n", "a B\n", REPLAY_KEPT_THEIRS},
+	{"a b\n", "A b\n", "a B\n", "a b\n", REPLAY_KEPT_BASE},
+	{"a b\n", "A b\n", "a B\n", "\n", REPLAY_KEPT_NOTHING},
+	{"x\n", "o1\no2\n", "t1\nt2\n", "o1\nt2\n", REPLAY_KEPT_SOME},
+	{"x\n", "o1\no2\n", "t1\nt2\n", "o1\nnew\n", REPLAY_KEPT_NEW},
+	/* Both doubled the bracket: what was trimmed off the conflict counts. */
+	{"", "f\n}\n", "g\n}\n", "f\n}\ng\n}\n", REPLAY_KEPT_ALL},
+	{"", "f\n}\n", "g\n}\n", "g\n}\n", REPLAY_KEPT_THEIRS},
+};
+
+static void test_replay__what_a_person_did_is_told_apart(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		struct text person = text_cstr(kept[i].person);
+		const struct chunk *c = NULL;
+		struct replay r;
+		struct diff3 d;
+		int got;
+
+		assert_int_equal(diff3(text_cstr(kept[i].base), text_cstr(kept[i].ours),
+				       text_cstr(kept[i].theirs), &d),
+				 0);
+		for (size_t k = 0; k < d.n; k++)
+			c = d.v[k].kind == CHUNK_CONFLICT ? &d.v[k] : c;
+		assert_int_equal(d.conflicts, 1);
+		assert_int_equal(replay_open(&d, person, &r), 0);
+		got = replay_kept(&d, c, replay_region(&r, c));
+		if (got != (int)kept[i].kept)
+			fail_msg("case %zu: expected %s, got %s", i, replay_kept_name(kept[i].kept),
+				 replay_kept_name(got));
+		replay_release(&r);
+		diff3_release(&d);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_copyright__the_later_year_stays),
 		cmocka_unit_test(test_changelog__sections_stay_apart),
+		cmocka_unit_test(test_replay__what_a_person_did_is_told_apart),
 	};
 
 	return cmocka_run_group_tests_name("resolver_text", tests, resolver_setup,

@@ -121,7 +121,7 @@ def right(conflict):
 def judged(merge):
     """(path, file or None, kind, resolved, right) of each path that conflicts."""
     kinds = {}
-    for path, kind in merge.get("conflicts", []):
+    for path, kind, _ in merge.get("conflicts", []):
         kinds.setdefault(path, kind)
     for path, f in merge["files"].items():
         done = f["left"] == 0 and path not in kinds and all(c["taken"] >= 0 for c in f["conflicts"])
@@ -129,6 +129,24 @@ def judged(merge):
     for path, kind in kinds.items():
         if path not in merge["files"]:
             yield path, None, kind, False, False
+
+
+def did(f):
+    """What the person did with a file's conflicts of lines: the least that they kept in one of them."""
+    what = {c["did"] for c in f["conflicts"]}
+    if what <= {"all", "words"}:
+        return "words" if "words" in what else "all"
+    if "removed" in what or "new" in what:
+        return "removed" if "removed" in what else "new"
+    dropped = what - {"all", "words"}
+    if len(dropped) > 1:
+        return "some"
+    return "nothing" if dropped == {"base"} else dropped.pop()
+
+
+def answered(f):
+    """Has some resolver the right answer to each of its conflicts?"""
+    return all(any(a["verdict"] != "different" for a in c["answers"]) for c in f["conflicts"])
 
 
 def why_left(f, kind):
@@ -145,7 +163,9 @@ def why_left(f, kind):
 
 def sum_up(repositories, options):
     out = {"repositories": [], "resolvers": {}, "languages": {}, "left": Counter(), "broken": Counter(), "differences": [],
-           "clean": Counter(), "clean_reasons": [], "times": {}, "errors": Counter()}
+           "clean": Counter(), "clean_reasons": [], "times": {}, "errors": Counter(), "kinds": defaultdict(Counter),
+           "did": {"repository": defaultdict(Counter), "language": defaultdict(Counter)},
+           "did_right": defaultdict(Counter)}
     languages, times = defaultdict(Counter), defaultdict(lambda: ([], []))
     acts = defaultdict(Counter)
     for r in repositories:
@@ -168,6 +188,7 @@ def sum_up(repositories, options):
                     where["files"] += 1
                     where["resolved"] += done
                     where["right"] += ok
+                count_did(out, r.name, path, f, m, ok)
                 if f and "broken" in f:
                     out["broken"][f["broken"][0]] += 1
                     out["differences"].append({"repository": r.name, "commit": m["commit"], "path": path,
@@ -206,6 +227,17 @@ def sum_up(repositories, options):
     return out
 
 
+def count_did(out, repository, path, f, m, ok):
+    if not f:
+        at = next(c for c in m["conflicts"] if c[0] == path)
+        out["kinds"][at[1]][at[2]] += 1
+        return
+    what = did(f)
+    out["did"]["repository"][repository][what] += 1
+    out["did"]["language"][f["language"]][what] += 1
+    out["did_right"][what].update(files=1, answered=answered(f), right=ok)
+
+
 def compare_clean(out, r, m):
     ours, gits = not m["conflicts"], not m["git_conflicts"]
     if ours and gits and m["files"]:
@@ -221,9 +253,9 @@ def compare_clean(out, r, m):
     out["clean"]["only ours" if ours else "only git's"] += 1
     if m["files"] and ours:
         return
-    why = m["notes"] or [f"{p}: {k}" for p, k in (m["conflicts"] or m["git_conflicts"])[:3]]
+    why = m["notes"] or [f"{c[0]}: {c[1]}" for c in (m["conflicts"] or m["git_conflicts"])[:3]]
     out["clean_reasons"].append({"repository": r.name, "commit": m["commit"], "why": why,
-                                 "paths": [p for p, _ in (m["conflicts"] or m["git_conflicts"])[:3]]})
+                                 "paths": [c[0] for c in (m["conflicts"] or m["git_conflicts"])[:3]]})
 
 
 def write_differences(path, data):

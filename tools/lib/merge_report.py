@@ -7,6 +7,10 @@ TIMES = (("none", "no file changed on both sides"), ("some", "some changed on bo
          ("git", "renames, several bases and the like: git's own merge decides"))
 
 
+DID = (("all", "kept everything"), ("words", "everything, within lines"), ("ours", "ours"), ("theirs", "theirs"),
+       ("nothing", "neither"), ("some", "some of both"), ("new", "new text"), ("removed", "no file"))
+
+
 def percent(part, whole):
     return f"{100 * part / whole:.1f} %" if whole else "–"
 
@@ -42,6 +46,39 @@ def languages(data):
                    percent(c["right"], c["resolved"])) for n, c in rows])
 
 
+def did(data, by):
+    """What people did, in files, by repository or language."""
+    rows = sorted(data["did"][by].items(), key=lambda i: -sum(i[1].values()))
+    total = {k: sum(c.get(k, 0) for _, c in rows) for k, _ in DID}
+    return table((by, "files") + tuple(text for _, text in DID),
+                 [(n, sum(c.values()), *(c.get(k, 0) for k, _ in DID))
+                  for n, c in rows + [("**all**", total)]])
+
+
+def did_right(data):
+    return table(("what people did", "files", "of them with a right answer to every conflict", "resolved right"),
+                 [(text, c["files"], c.get("answered", 0), c.get("right", 0))
+                  for k, text in DID if (c := data["did_right"].get(k))])
+
+
+def kinds(data):
+    head = ("conflict of kind", "files", "as ours has it", "as theirs has it", "otherwise", "no such file")
+    return table(head, [(n, sum(c.values()), c.get("ours", 0), c.get("theirs", 0), c.get("new", 0), c.get("removed", 0))
+                        for n, c in sorted(data["kinds"].items(), key=lambda i: -sum(i[1].values()))])
+
+
+def ceiling(data):
+    """What people did with each conflict, which bounds what a rule can ever get right."""
+    return ["### What people did", "",
+            "Of each file with conflicts of lines, the least that the person kept in one of them. Who drops nothing that a side did can",
+            "be right only where the person kept everything: each line (or, within lines, each word) that a side added, and none",
+            "that a side deleted. In the other columns a rule would have to know which side's work is to be dropped: the greater of",
+            "two versions is such a rule, and a conflict remembered. *Some of both* are lines of the sides, *new text* has lines",
+            "of the person's own *instead* of a side's.", ""] + did_right(data) + [""] + did(data, "repository") + [""] + \
+        did(data, "language") + ["", "Conflicts of kind, by what stands at the path that git names (of a renamed folder: where the file would",
+                                 "go with it):", ""] + kinds(data) + [""]
+
+
 def times(data):
     return table(("merges of which", "merges", "median ms", "git merge-tree", "ratio (median)"),
                  [(text, data["times"][k]["merges"], f"{data['times'][k]['ms']:.2f}",
@@ -62,7 +99,8 @@ def section(data):
     out += repositories(data) + ["", f"Conflicts of lines: {t.get('conflicts', 0):,}.", "", "### By resolver", "",
                                  "Answers are counted by conflict, whether they acted or not.", ""]
     out += resolvers(data) + ["", "### By language", ""] + languages(data)
-    out += ["", "### What stays", ""] + [f"* {why}: {n:,} files" for why, n in sorted(data["left"].items(), key=lambda i: -i[1])]
+    out += [""] + ceiling(data)
+    out += ["### What stays", ""] + [f"* {why}: {n:,} files" for why, n in sorted(data["left"].items(), key=lambda i: -i[1])]
     out += ["", "### Clean merges", "",
             f"Clean for both: {both:,}; the same tree in {clean.get('same', 0):,}. Clean only here (one way of comparing lines, or a resolver): "
             f"{clean.get('only ours', 0):,}; only in git's: {clean.get('only git' + chr(39) + 's', 0):,}. Merges that could not be made again: "
