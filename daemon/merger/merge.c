@@ -14,15 +14,15 @@
 #include "merge.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cleanup.h"
 #include "merge_file.h"
 #include "merge_git.h"
 #include "merge_private.h"
+#include "merge_second.h"
 #include "odb.h"
 #include "tier_ai.h"
 
@@ -35,28 +35,10 @@ struct merging {
 	struct merge_file *files; /* beside walk.both */
 	struct merge_private private;
 	struct merge_git by_git;
-	struct merge_git_run asked; /* the second opinion, while we form the first */
-	struct err not_asked;	    /* or why there is none */
+	struct merge_second second;
+	bool on_disk; /* the private repository has outgrown the memory */
 	struct merge_out out;
 };
-
-int merge_note(struct merge_notes *notes, const char *fmt, ...)
-{
-	char **v = realloc(notes->v, (notes->n + 1) * sizeof(*v));
-	va_list ap;
-	int n;
-
-	if (!v)
-		return -ENOMEM;
-	notes->v = v;
-	va_start(ap, fmt);
-	n = vasprintf(&v[notes->n], fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		return -ENOMEM;
-	notes->n++;
-	return 0;
-}
 
 void merge_out_release(struct merge_out *m)
 {
@@ -104,7 +86,7 @@ static int merge_files(struct merging *m, bool second, struct err *reterr)
 	for (size_t i = 0; r == 0 && i < w->nboth; i++)
 		r = merge_private_add(&m->private, w->both[i].path, reterr);
 	if (r == 0 && second)
-		(void)merge_git_start(&m->private, &m->ours, &m->theirs, &m->asked, &m->not_asked);
+		merge_second_start(&m->second, &m->private, w->both, w->nboth);
 	for (size_t i = 0; r == 0 && i < w->nboth; i++) {
 		enum merge_driver driver = MERGE_DRIVER_TEXT;
 
@@ -112,75 +94,6 @@ static int merge_files(struct merging *m, bool second, struct err *reterr)
 		if (r == 0)
 			r = merge_file(m->git, driver, &w->both[i], &m->files[i], reterr);
 	}
-	return r;
-}
-
-/* ---- the second opinion ---- */
-
-static bool git_conflicts(const struct merge_git *g, const char *path)
-{
-	for (size_t i = 0; i < g->conflicts.n; i++)
-		if (strcmp(g->conflicts.v[i].path, path) == 0)
-			return true;
-	return false;
-}
-
-static int compare_one(struct merging *m, const struct merge_both *both, struct merge_file *f,
-		       struct err *reterr)
-{
-	struct tree_entry theirs = {0};
-	int r;
-
-	if (git_conflicts(&m->by_git, both->path))
-		return !f->to.mode
-			       ? 0
-			       : merge_note(
-					 &m->out.notes,
-					 "'%s': merged by comparing lines one way (Myers); git's own (histogram) sees a "
-					 "conflict",
-					 both->path);
-	r = tree_get(m->private.git, &m->by_git.tree, both->path, &theirs);
-	if (r < 0 || !theirs.mode)
-		return err_set(reterr, r < 0 ? r : -EBADMSG, "reading git's merge of '%s'",
-			       both->path);
-	if (!f->to.mode) {
-		r = merge_git_copy(&m->private, &theirs.oid, reterr);
-		f->to = theirs;
-		return r < 0 ? r
-			     : merge_note(
-				       &m->out.notes,
-				       "'%s': merged by git's way of comparing lines (histogram); the other (Myers) "
-				       "sees a conflict",
-				       both->path);
-	}
-	if (git_oid_equal(&theirs.oid, &f->to.oid))
-		return 0;
-	f->to.mode = 0;
-	f->kind = "content";
-	f->why =
-		"merges to two different texts, by which way lines are compared (Myers, histogram)";
-	return 0;
-}
-
-static int second_opinion(struct merging *m, struct err *reterr)
-{
-	bool any = false;
-	int r = 0;
-
-	for (size_t i = 0; i < m->walk.nboth; i++)
-		any |= m->files[i].by_line;
-	if (!any)
-		return 0;
-	if (m->asked.pid)
-		r = merge_git_finish(&m->asked, &m->by_git, &m->not_asked);
-	if (m->not_asked.code)
-		return merge_note(&m->out.notes,
-				  "files changed on both sides were merged without a second "
-				  "opinion: %s",
-				  err_text(&m->not_asked));
-	for (size_t i = 0; r == 0 && i < m->walk.nboth; i++)
-		if (m->files[i].by_line)
-			r = compare_one(m, &m->walk.both[i], &m->files[i], reterr);
 	return r;
 }
 
@@ -446,7 +359,8 @@ static int one_base(struct merging *m, struct err *reterr)
 	r = merge_files(m, true, reterr);
 	m->out.by_line = m->walk.nboth;
 	if (r == 0)
-		r = second_opinion(m, reterr);
+		r = merge_second_finish(&m->second, &m->private, m->walk.both, m->files,
+					m->walk.nboth, &m->out.notes, reterr);
 	if (r == 0)
 		r = resolve_walked(m, reterr);
 	return r < 0 ? r : finish_walk(m, reterr);
@@ -464,12 +378,22 @@ static int find_bases(struct merging *m, git_oidarray *ret, struct err *reterr)
 	return r < 0 ? git_errno(r, reterr, "looking for the merge base") : 0;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 static int merge_all(struct merging *m, struct err *reterr)
 {
 	git_oidarray bases = {0};
+	uint64_t start = now_ns();
 	size_t n = 0;
 	int r = find_bases(m, &bases, reterr);
 
+	m->out.bases_ns = now_ns() - start;
 	if (r == 0)
 		r = tree_of(m->git, &m->ours, &m->our_tree, reterr);
 	if (r == 0)
@@ -486,6 +410,7 @@ static int merge_all(struct merging *m, struct err *reterr)
 	if (r < 0)
 		return r;
 	merge_private_init(&m->private, m->git, &m->base_tree, &m->our_tree, &m->their_tree);
+	m->private.on_disk = m->on_disk;
 	if (n == 1)
 		return one_base(m, reterr);
 	r = ask_git(m, reterr);
@@ -494,19 +419,34 @@ static int merge_all(struct merging *m, struct err *reterr)
 	return r;
 }
 
+static void merging_release(struct merging *m)
+{
+	merge_second_release(&m->second);
+	if (m->private.shared)
+		merge_private_close(&m->private);
+	merge_walk_release(&m->walk);
+	merge_git_release(&m->by_git);
+	free(m->files);
+}
+
 int merge_commits(git_repository *git, const git_oid *ours, const git_oid *theirs,
 		  const struct resolve_options *tier2, struct merge_out *ret, struct err *reterr)
 {
 	struct merging m = {.git = git, .ours = *ours, .theirs = *theirs, .tier2 = tier2};
 	int r = merge_all(&m, reterr);
 
-	merge_git_drop(&m.asked);
-	err_release(&m.not_asked);
-	if (m.private.shared)
-		merge_private_close(&m.private);
-	merge_walk_release(&m.walk);
-	merge_git_release(&m.by_git);
-	free(m.files);
+	if (m.private.shared && merge_private_is_full(&m.private, r)) {
+		merging_release(&m);
+		merge_out_release(&m.out);
+		err_release(reterr);
+		m = (struct merging){.git = git,
+				     .ours = *ours,
+				     .theirs = *theirs,
+				     .tier2 = tier2,
+				     .on_disk = true};
+		r = merge_all(&m, reterr);
+	}
+	merging_release(&m);
 	if (r < 0) {
 		merge_out_release(&m.out);
 		if (reterr && !reterr->code)

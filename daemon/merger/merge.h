@@ -6,14 +6,10 @@
 
 #include "err.h"
 #include "merge_resolve.h"
+#include "merge_second.h"
 #include "merge_walk.h"
 
 /* A three-way merge of two commits in the object store: no ref, index or worktree is looked at. */
-
-struct merge_notes {
-	char **v;
-	size_t n;
-};
 
 struct merge_out {
 	git_oid tree; /* unless there are conflicts */
@@ -24,10 +20,8 @@ struct merge_out {
 	size_t by_line;			/* files that both sides changed, where the walk decided */
 	bool by_git;			/* the tree is git's own, not the walk's */
 	struct merge_resolved resolved; /* tier 2; all NULL where it was not asked */
+	uint64_t bases_ns;		/* of the whole: looking for the merge bases */
 };
-
-int merge_note(struct merge_notes *notes, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
 
 /* Merges `theirs` into `ours`; what conflicts by line is shown to the resolvers (`tier2` NULL: it is not). The
  * objects of a result without conflicts are written. Errors: Invalid (no common

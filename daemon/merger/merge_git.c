@@ -77,7 +77,7 @@ static int start(const char *dir, char *const argv[], struct merge_git_run *ret)
 	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
 		r = -errno;
 	if (r == 0) {
-		pid = fork();
+		pid = vfork(); /* what is mapped here need not be mapped there */
 		r = pid < 0 ? -errno : 0;
 	}
 	if (pid == 0)
@@ -352,9 +352,10 @@ static int answer(int status, struct buf *out, struct buf *err, const char *ours
 		return err_set_id(reterr, status, "Timeout",
 				  "git's merge took longer than %d seconds", TIME_LIMIT_MS / 1000);
 	if (status != 0 && status != 1) {
+		r = err->data && strstr(err->data, strerror(ENOSPC)) ? -ENOSPC : -EIO;
 		if (line)
 			*line = 0;
-		return err_set(reterr, -EIO, "git's merge failed: %s",
+		return err_set(reterr, r, "git's merge failed: %s",
 			       err->data && *err->data ? err->data : "it did not say why");
 	}
 	r = parse(out, ours, theirs, g);
@@ -377,7 +378,7 @@ int merge_git_start(struct merge_private *p, const git_oid *ours, const git_oid 
 			      o,
 			      t,
 			      NULL};
-	int r = merge_private_open(p, reterr);
+	int r = merge_private_make(p, reterr);
 
 	if (r < 0)
 		return r;
@@ -423,7 +424,9 @@ int merge_git(struct merge_private *p, const git_oid *ours, const git_oid *their
 	struct merge_git_run run = {0};
 	int r = merge_git_start(p, ours, theirs, &run, reterr);
 
-	return r < 0 ? r : merge_git_finish(&run, ret, reterr);
+	if (r == 0)
+		r = merge_git_finish(&run, ret, reterr);
+	return r < 0 ? r : merge_private_open(p, reterr);
 }
 
 void merge_git_release(struct merge_git *g)
@@ -455,6 +458,12 @@ static int copy_object(git_odb *from, git_odb *to, const git_oid *oid)
 	return r;
 }
 
+/* Not looked for anew where it is missing, as most that git made are: the folder of packs would be read each time. */
+static bool has(git_odb *odb, const git_oid *oid)
+{
+	return git_odb_exists_ext(odb, oid, GIT_ODB_LOOKUP_NO_REFRESH) == 1;
+}
+
 /* Children first: a tree that is there is whole. */
 static int copy_tree(struct merge_private *p, git_odb *from, git_odb *to, const git_oid *oid,
 		     unsigned depth)
@@ -462,7 +471,7 @@ static int copy_tree(struct merge_private *p, git_odb *from, git_odb *to, const 
 	git_tree *tree = NULL;
 	int r;
 
-	if (git_odb_exists(to, oid))
+	if (has(to, oid))
 		return 0;
 	r = depth > DEPTH_MAX ? GIT_ERROR : git_tree_lookup(&tree, p->git, oid);
 	for (size_t i = 0; r == 0 && i < git_tree_entrycount(tree); i++) {
@@ -471,8 +480,7 @@ static int copy_tree(struct merge_private *p, git_odb *from, git_odb *to, const 
 
 		if (git_tree_entry_filemode(e) == GIT_FILEMODE_TREE)
 			r = copy_tree(p, from, to, id, depth + 1);
-		else if (git_tree_entry_filemode(e) != GIT_FILEMODE_COMMIT &&
-			 !git_odb_exists(to, id))
+		else if (git_tree_entry_filemode(e) != GIT_FILEMODE_COMMIT && !has(to, id))
 			r = copy_object(from, to, id);
 	}
 	git_tree_free(tree);
@@ -491,9 +499,9 @@ int merge_git_copy(struct merge_private *p, const git_oid *id, struct err *reter
 	if (r == 0)
 		r = git_odb_read_header(&size, &type, from, id);
 	if (r == 0)
-		r = type == GIT_OBJECT_TREE  ? copy_tree(p, from, to, id, 0)
-		    : git_odb_exists(to, id) ? 0
-					     : copy_object(from, to, id);
+		r = type == GIT_OBJECT_TREE ? copy_tree(p, from, to, id, 0)
+		    : has(to, id)	    ? 0
+					    : copy_object(from, to, id);
 	git_odb_free(from);
 	git_odb_free(to);
 	return r < 0 ? git_errno(r, reterr, "taking over git's merge") : 0;

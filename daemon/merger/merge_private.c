@@ -5,19 +5,25 @@
  * merge_private_close(); one that a kill left behind is removed by the next merge of that user.
  *
  *     TMPDIR/agentfs-merge-XXXXXX/            0700; its descriptor holds flock(LOCK_SH)
+ *                                             (no TMPDIR: /dev/shm where it has room, else /tmp)
  *         .gitattributes, sub/.gitattributes  of the trees being merged
  *         .git/{HEAD,config,shallow,info/attributes,refs/,objects/info/alternates}
+ *
+ * In memory, since making the folder and what git writes there takes longer on a disk than a small merge does. Where that
+ * runs full, the merge is made once more on the disk (merge_private_is_full()).
  */
 #include "merge_private.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <uthash.h>
 
@@ -27,8 +33,8 @@
 #include "odb.h"
 #include "treewalk.h"
 
-enum { SMALL_MAX = 64 << 20, STALE_S = 60 };
-static const char prefix[] = "agentfs-merge-";
+enum { SMALL_MAX = 64 << 20, STALE_S = 60, MEMORY_MIN = 32 << 20 };
+static const char prefix[] = "agentfs-merge-", in_memory[] = "/dev/shm";
 
 struct merge_seen {
 	UT_hash_handle hh;
@@ -42,11 +48,28 @@ void merge_private_init(struct merge_private *p, git_repository *shared, const g
 		.shared = shared, .tree = {base, ours, theirs}, .fd = -1, .plain = true};
 }
 
-static const char *temp_folder(void)
+/* Is there room in memory for the files of a merge? */
+static bool has_memory(void)
+{
+	struct statfs st;
+
+	return statfs(in_memory, &st) == 0 && st.f_type == TMPFS_MAGIC &&
+	       (uint64_t)st.f_bavail * (uint64_t)st.f_bsize >= MEMORY_MIN &&
+	       access(in_memory, W_OK | X_OK) == 0;
+}
+
+static const char *temp_folder(const struct merge_private *p)
 {
 	const char *s = getenv("TMPDIR");
 
-	return s && *s == '/' ? s : "/tmp";
+	if (s && *s == '/')
+		return s;
+	return p->on_disk || !has_memory() ? "/tmp" : in_memory;
+}
+
+bool merge_private_is_full(const struct merge_private *p, int r)
+{
+	return r == -ENOSPC && p->in_memory;
 }
 
 /* Removes what a killed merge of ours has left. */
@@ -155,18 +178,20 @@ static int fill(struct merge_private *p, const char *objects)
 	return r;
 }
 
-int merge_private_open(struct merge_private *p, struct err *reterr)
+int merge_private_make(struct merge_private *p, struct err *reterr)
 {
 	_cleanup_buf_ struct buf objects = BUF_INIT;
-	git_odb *odb = NULL;
+	const char *where;
 	int r;
 
-	if (p->git)
+	if (p->dir.len)
 		return 0;
-	tidy(temp_folder());
+	where = temp_folder(p);
+	p->in_memory = where == in_memory;
+	tidy(where);
 	r = buf_addf(&objects, "%sobjects", git_repository_commondir(p->shared));
 	if (r == 0)
-		r = buf_addf(&p->dir, "%s/%sXXXXXX", temp_folder(), prefix);
+		r = buf_addf(&p->dir, "%s/%sXXXXXX", where, prefix);
 	if (r == 0 && !mkdtemp(p->dir.data)) {
 		r = -errno;
 		buf_clear(&p->dir);
@@ -177,9 +202,24 @@ int merge_private_open(struct merge_private *p, struct err *reterr)
 	}
 	if (r == 0)
 		r = fill(p, objects.data);
+	return r < 0 ? err_set(reterr, r, "making a private repository in '%s': %s", where,
+			       strerror(-r))
+		     : 0;
+}
+
+int merge_private_open(struct merge_private *p, struct err *reterr)
+{
+	_cleanup_buf_ struct buf objects = BUF_INIT;
+	git_odb *odb = NULL;
+	int r;
+
+	if (p->git)
+		return 0;
+	r = merge_private_make(p, reterr);
+	if (r == 0)
+		r = buf_addf(&objects, "%sobjects", git_repository_commondir(p->shared));
 	if (r < 0)
-		return err_set(reterr, r, "making a private repository in '%s': %s", temp_folder(),
-			       strerror(-r));
+		return r;
 	r = git_repository_open(&p->git, p->dir.data);
 	if (r == 0)
 		r = git_repository_odb(&odb, p->git);
@@ -209,7 +249,7 @@ static int put_attributes(struct merge_private *p, const char *path, const git_o
 {
 	_cleanup_free_ char *folder = strdup(path);
 	git_blob *blob = NULL;
-	int r = folder ? merge_private_open(p, reterr) : -ENOMEM;
+	int r = folder ? merge_private_make(p, reterr) : -ENOMEM;
 
 	if (r < 0)
 		return r;

@@ -22,7 +22,9 @@ struct merge_private {
 	struct buf dir;		/* its folder, absolute */
 	int fd;			/* of it, flock()ed: whoever tidies up leaves it alone */
 	struct merge_seen *seen;
-	bool plain; /* no attribute of any path looked at is set anywhere */
+	bool plain;   /* no attribute of any path looked at is set anywhere */
+	bool on_disk; /* never in memory: set between init and the first use */
+	bool in_memory;
 };
 
 /* Attributes are those of `tree`, or of what merges: a .gitattributes that one side changed is that
@@ -30,8 +32,14 @@ struct merge_private {
 void merge_private_init(struct merge_private *p, git_repository *shared, const git_oid *base,
 			const git_oid *ours, const git_oid *theirs);
 
-/* Makes the repository if it is not there. Errors: -errno. */
+/* Makes the repository's folder if it is not there: what git needs. Errors: -errno. */
+int merge_private_make(struct merge_private *p, struct err *reterr);
+
+/* The same, and opens it: p->git. Errors: -errno. */
 int merge_private_open(struct merge_private *p, struct err *reterr);
+
+/* Is r the error of a repository that was kept in memory and has outgrown it? On the disk it may do. */
+bool merge_private_is_full(const struct merge_private *p, int r);
 
 /* Gathers the .gitattributes that count for `path`. All paths come before the first lookup. */
 int merge_private_add(struct merge_private *p, const char *path, struct err *reterr);

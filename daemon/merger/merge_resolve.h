@@ -10,8 +10,9 @@
 /* Tier 2: what the line-wise merge left as conflicts of content is shown to the resolvers. */
 
 struct merge_resolved {
-	json_t *files; /* array of type Resolved */
-	json_t *hunks; /* path → array of type Hunk, for what is still a conflict */
+	json_t *files;	  /* array of type Resolved */
+	json_t *hunks;	  /* path → array of type Hunk, for what is still a conflict */
+	uint64_t seen_ns; /* what options->seen() took of the merge */
 };
 
 /* One file, whose versions are read from `from`. Returns 1: resolved, its blob written to *ret and told in out->files; 0: still a conflict, its hunks told

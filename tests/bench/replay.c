@@ -25,7 +25,11 @@
 #include "resolve_check.h"
 #include "worker_run.h"
 
-enum { LIMIT_MS = 2000, REMEMBER_MAX = 4096 }; /* for a file; bytes of what was kept */
+enum {
+	LIMIT_MS = 2000,
+	REMEMBER_MAX = 4096,
+	RENEW = 64
+}; /* for a file; bytes of what was kept; merges */
 
 /* What the person kept of a conflict, to be remembered once its merge is over. */
 struct pending {
@@ -46,7 +50,7 @@ struct run {
 	json_t *only;		   /* object of commits, or NULL */
 	struct memory *remembered; /* of the merges before */
 	struct pending *pending;   /* of this one */
-	size_t npending;
+	size_t npending, turn, asked;
 	json_t *files; /* of the merge being replayed: path → conflicts */
 };
 
@@ -157,30 +161,53 @@ static int judge(const struct replay_conflict *c, void *user)
 }
 
 /* What git's own merge says, and how long it took. */
-static int beside_git(struct run *run, git_commit *c, const struct merge_out *out, json_t *line)
-{
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	struct merge_git g = {0};
-	double t0 = now();
-	int r = merge_git(&run->private, git_commit_parent_id(c, 0), git_commit_parent_id(c, 1), &g,
-			  &why);
+struct beside {
+	struct merge_git said;
+	double ms;
+	struct err why;
+	bool asked;
+};
 
-	if (r < 0) {
-		(void)json_object_set_new(line, "git_error", json_string(err_text(&why)));
-		return 0;
+static void ask_git(struct run *run, git_commit *c, struct beside *g)
+{
+	double t0;
+
+	if (!run->ask_git)
+		return;
+	g->asked = true;
+	/* What git writes stays until its folder goes, which may be in memory. */
+	if (++run->asked % RENEW == 0) {
+		merge_private_close(&run->private);
+		merge_private_init(&run->private, run->git, NULL, NULL, NULL);
 	}
-	(void)json_object_set_new(line, "git_ms", json_real(now() - t0));
-	(void)json_object_set_new(line, "git_conflicts", out_conflicts(&g.conflicts));
-	if (!g.conflicts.n && !out->conflicts.n) {
-		bool same = git_oid_equal(&g.tree, &out->tree);
+	(void)merge_private_open(&run->private, &g->why);
+	t0 = now();
+	if (g->why.code == 0)
+		(void)merge_git(&run->private, git_commit_parent_id(c, 0),
+				git_commit_parent_id(c, 1), &g->said, &g->why);
+	g->ms = now() - t0;
+}
+
+static void tell_git(struct run *run, const struct beside *g, const struct merge_out *out,
+		     json_t *line)
+{
+	if (!g->asked)
+		return;
+	if (g->why.code) {
+		(void)json_object_set_new(line, "git_error", json_string(err_text(&g->why)));
+		return;
+	}
+	(void)json_object_set_new(line, "git_ms", json_real(g->ms));
+	(void)json_object_set_new(line, "git_conflicts", out_conflicts(&g->said.conflicts));
+	if (!g->said.conflicts.n && !out->conflicts.n) {
+		bool same = git_oid_equal(&g->said.tree, &out->tree);
 
 		(void)json_object_set_new(line, "same", json_boolean(same));
 		if (!same)
-			(void)json_object_set_new(line, "differ",
-						  out_paths(run->private.git, &g.tree, &out->tree));
+			(void)json_object_set_new(
+				line, "differ",
+				out_paths(run->private.git, &g->said.tree, &out->tree));
 	}
-	merge_git_release(&g);
-	return 0;
 }
 
 static json_t *notes_of(const struct merge_out *out)
@@ -210,18 +237,27 @@ static int replay_one(struct run *run, const git_oid *id)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct merge_out out = {0};
+	struct beside git = {.why = ERR_INIT};
 	git_commit *c = NULL;
 	json_t *line;
-	double t0;
+	double t0, ms;
 	int r = git_commit_lookup(&c, run->git, id);
 
 	if (r < 0)
 		return r;
 	run->files = json_object();
+	/* In turn: whoever comes second finds the objects in the machine's memory. */
+	if (run->turn++ % 2)
+		ask_git(run, c, &git);
 	t0 = now();
 	r = replay_merge(run->git, c, &run->options, judge, run, &out, &why);
-	line = json_pack("{s:s,s:I,s:f,s:o}", "commit", git_oid_tostr_s(id), "time",
-			 (json_int_t)git_commit_time(c), "ms", now() - t0, "files", run->files);
+	ms = now() - t0;
+	if (run->turn % 2)
+		ask_git(run, c, &git);
+	line = json_pack("{s:s,s:I,s:f,s:f,s:o}", "commit", git_oid_tostr_s(id), "time",
+			 (json_int_t)git_commit_time(c), "ms", ms, "merge_ms",
+			 ms - (double)(out.bases_ns + out.resolved.seen_ns) / 1e6, "files",
+			 run->files);
 	if (r < 0)
 		(void)json_object_set_new(line, "error", json_string(err_text(&why)));
 	else
@@ -230,13 +266,15 @@ static int replay_one(struct run *run, const git_oid *id)
 					(int)out.by_line, "conflicts",
 					out_conflicts_kept(run->git, c, &out.conflicts), "notes",
 					notes_of(&out)));
-	if (r == 0 && run->ask_git)
-		r = beside_git(run, c, &out, line);
+	if (r == 0)
+		tell_git(run, &git, &out, line);
 	print(line);
 	grow_own(run);
 	if (remember(run) < 0)
 		r = -ENOMEM;
 	merge_out_release(&out);
+	merge_git_release(&git.said);
+	err_release(&git.why);
 	(void)git_mempack_reset(run->memory);
 	git_commit_free(c);
 	return r == -ENOMEM ? r : 0;

@@ -351,6 +351,31 @@ class Merge(Case):
         self.assertEqual([c["kind"] for c in m["conflicts"]], ["modify/delete"])
         self.assertIn("needs git", m["conflicts"][0]["reason"])
 
+    def test_what_outgrows_the_memory_is_merged_on_the_disk(self):
+        """Files that both sides changed, and a rename for git's own merge; git's folder in a tmpfs with so many files."""
+        self.git("branch", "-f", "base", "main")
+        self.commit("lines", "sed -i 's/line 1/X/' a", "base")
+        self.commit("renamed", "git mv x y; sed -i 's/line 1/X/' a", "base")
+        self.on_main("echo more >>x; sed -i 's/line 9/Y/' a")
+        want = {name: self.git("merge-tree", "--write-tree", "main", name) for name in ("lines", "renamed")}
+        self.world.give(self.repo)
+        for inodes in (1, 2, 5, 12, 20, 24, 26, 28, 31, 100):
+            for name in want:
+                request = {"op": "merge", "state": self.world.state, "repo": self.repo, "source": name,
+                           "into": "main", "dry_run": True, "user_name": "u", "user_email": "u@e"}
+                p = subprocess.run(
+                    ["unshare", "-m", "sh", "-c",
+                     "mount --make-rprivate / && mount -t tmpfs -o mode=1777,size=64m,nr_inodes="
+                     f"{inodes} none /dev/shm && exec {WORKER}"],
+                    input=json.dumps(request), capture_output=True, text=True,
+                    env={k: v for k, v in os.environ.items() if k != "TMPDIR"})
+                if p.returncode and not p.stdout:
+                    self.skipTest("needs a mount namespace: " + p.stderr.strip())
+                self.assertIn("ok", json.loads(p.stdout), f"{inodes} files, {name}")
+                m = json.loads(p.stdout)["ok"]
+                self.assertEqual((m["state"], m["tree"], m["notes"]), ("would_merge", want[name], []),
+                                 f"{inodes} files, {name}")
+
 
 class Kill(Case):
     POINTS = ["lock", "staged", "file", "file:2", "file:4", "files", "index", "moved"]

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guarantees: git is asked once, about as little as it needs (merge_reduced.h), while the caller goes on; where nothing
+ * differs in all three versions, not at all.
+ */
+#include "merge_second.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "merge_reduced.h"
+
+int merge_note(struct merge_notes *notes, const char *fmt, ...)
+{
+	char **v = realloc(notes->v, (notes->n + 1) * sizeof(*v));
+	va_list ap;
+	int n;
+
+	if (!v)
+		return -ENOMEM;
+	notes->v = v;
+	va_start(ap, fmt);
+	n = vasprintf(&v[notes->n], fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return -ENOMEM;
+	notes->n++;
+	return 0;
+}
+
+/* Has the file lines to be merged, as merge_file() sees it? */
+static bool needs_lines(const struct merge_both *f)
+{
+	return !git_oid_equal(&f->ours.oid, &f->theirs.oid) &&
+	       !git_oid_equal(&f->ours.oid, &f->base.oid) &&
+	       !git_oid_equal(&f->theirs.oid, &f->base.oid);
+}
+
+void merge_second_start(struct merge_second *s, struct merge_private *p,
+			const struct merge_both *files, size_t n)
+{
+	_cleanup_free_ struct merge_both *some = calloc(n ? n : 1, sizeof(*some));
+	git_oid ours, theirs;
+	size_t k = 0;
+	int r = some ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < n && some; i++)
+		if (needs_lines(&files[i]))
+			some[k++] = files[i];
+	if (k)
+		r = merge_reduced(p, some, k, &ours, &theirs, &s->none);
+	if (k && r == 0)
+		r = merge_git_start(p, &ours, &theirs, &s->run, &s->none);
+	if (r < 0 && !s->none.code)
+		(void)err_set(&s->none, r, "asking git: %s", strerror(-r));
+	s->asked = k && r == 0;
+}
+
+static bool conflicts(const struct merge_git *g, const char *path)
+{
+	for (size_t i = 0; i < g->conflicts.n; i++)
+		if (strcmp(g->conflicts.v[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+static int only_ours(const char *path, struct merge_notes *notes)
+{
+	return merge_note(
+		notes,
+		"'%s': merged by comparing lines one way (Myers); git's own (histogram) sees a "
+		"conflict",
+		path);
+}
+
+static int only_gits(const char *path, struct merge_notes *notes)
+{
+	return merge_note(
+		notes,
+		"'%s': merged by git's way of comparing lines (histogram); the other (Myers) "
+		"sees a conflict",
+		path);
+}
+
+static int compare(struct merge_second *s, struct merge_private *p, const char *path,
+		   struct merge_file *mine, struct merge_notes *notes, struct err *reterr)
+{
+	struct tree_entry gits = {0};
+	int r;
+
+	if (conflicts(&s->said, path))
+		return mine->to.mode ? only_ours(path, notes) : 0;
+	r = tree_get(p->git, &s->said.tree, path, &gits);
+	if (r < 0 || !gits.mode)
+		return err_set(reterr, r < 0 ? r : -EBADMSG, "reading git's merge of '%s'", path);
+	if (!mine->to.mode) {
+		r = merge_git_copy(p, &gits.oid, reterr);
+		mine->to = gits;
+		return r < 0 ? r : only_gits(path, notes);
+	}
+	if (git_oid_equal(&gits.oid, &mine->to.oid))
+		return 0;
+	mine->to.mode = 0;
+	mine->kind = "content";
+	mine->why =
+		"merges to two different texts, by which way lines are compared (Myers, histogram)";
+	return 0;
+}
+
+int merge_second_finish(struct merge_second *s, struct merge_private *p,
+			const struct merge_both *files, struct merge_file *mine, size_t n,
+			struct merge_notes *notes, struct err *reterr)
+{
+	bool any = false;
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++)
+		any |= mine[i].by_line;
+	if (!any)
+		return 0;
+	if (s->asked)
+		r = merge_private_open(p, reterr); /* before the wait */
+	if (r < 0)
+		return r;
+	if (s->asked)
+		(void)merge_git_finish(&s->run, &s->said, &s->none);
+	if (merge_private_is_full(p, s->none.code))
+		return s->none.code;
+	if (s->none.code)
+		return merge_note(notes,
+				  "files changed on both sides were merged without a second "
+				  "opinion: %s",
+				  err_text(&s->none));
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (mine[i].by_line)
+			r = compare(s, p, files[i].path, &mine[i], notes, reterr);
+	return r;
+}
+
+void merge_second_release(struct merge_second *s)
+{
+	merge_git_drop(&s->run);
+	merge_git_release(&s->said);
+	err_release(&s->none);
+	*s = (struct merge_second){0};
+}
