@@ -32,6 +32,7 @@
 #include "loop.h"
 #include "mount.h"
 #include "notify.h"
+#include "odb.h"
 #include "ops.h"
 #include "redirect.h"
 #include "redirect_mount.h"
@@ -225,6 +226,7 @@ static int run(struct options *o, struct fs *fs, struct err *reterr)
 	if (r < 0)
 		return err_set(reterr, r, "start a thread");
 	callbacks.user = fs->notify;
+	odb_verify_once();
 	r = view_open(view_dir, state_dir, &callbacks, &fs->view, reterr);
 	if (r < 0)
 		return r;

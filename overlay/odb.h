@@ -20,6 +20,9 @@ enum odb_type { ODB_COMMIT = 1, ODB_TREE = 2, ODB_BLOB = 3, ODB_TAG = 4 };
 int odb_open(const char *objects_dir, struct odb **ret, struct err *reterr);
 void odb_close(struct odb *odb);
 
+/* For a process in which nothing but this module reads objects: libgit2 need not verify them too. */
+void odb_verify_once(void);
+
 /* To be called about once a second by who lives long: closes what was not used since the last call.
  * libgit2 keeps packs mapped and up to 16 MiB of bases of deltas for as long as a handle is open. The
  * next reading opens it anew. True: memory was given back. */
