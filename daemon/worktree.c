@@ -457,8 +457,10 @@ static int choose(struct build *b, struct worktree_item *it)
 static int hash_all(struct build *b)
 {
 	struct worktree_hash h = {b->w->snapshot, b->opt->git, &b->cleaner, b->opt->strict};
-	int r = worktree_hash(&h, b->t->items, b->t->n, b->err);
+	int r;
 
+	snapshot_use_cache(b->w->snapshot, b->w->state_fd);
+	r = worktree_hash(&h, b->t->items, b->t->n, b->err);
 	for (size_t i = 0; r == 0 && i < b->t->n; i++) {
 		struct worktree_item *it = &b->t->items[i];
 

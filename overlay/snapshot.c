@@ -71,8 +71,7 @@ int snapshot_open(int view_dir, int state_dir, uint64_t seq, struct snapshot **r
 	if (s->conf.index && *s->conf.index)
 		s->index_fd = openat(images, s->conf.index, O_RDONLY | O_CLOEXEC);
 	r = odb_open(s->conf.objects, &s->odb, reterr);
-	if (r ==
-	    0) /* base content is rarely needed here, and this process may not write the cache */
+	if (r == 0)
 		r = content_open(-1, s->odb, &s->content, reterr);
 	if (r == 0)
 		r = recover_read(view_dir, images, &s->conf, seq, &s->rec, reterr);
@@ -83,6 +82,19 @@ int snapshot_open(int view_dir, int state_dir, uint64_t seq, struct snapshot **r
 		return r;
 	*ret = TAKE_PTR(s);
 	return 0;
+}
+
+void snapshot_use_cache(struct snapshot *s, int state_dir)
+{
+	struct content *c = NULL;
+
+	if (s->content_dir >= 0)
+		return;
+	s->content_dir = openat(state_dir, "content", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->content_dir < 0 || content_open(s->content_dir, s->odb, &c, NULL) < 0)
+		return;
+	content_close(s->content);
+	s->content = c;
 }
 
 uint64_t snapshot_seq(const struct snapshot *s)

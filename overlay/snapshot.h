@@ -23,6 +23,10 @@ struct snapshot;
 int snapshot_open(int view_dir, int state_dir, uint64_t seq, struct snapshot **ret,
 		  struct err *reterr);
 void snapshot_close(struct snapshot *s);
+
+/* From now on base content comes from the shared cache too, where this process may open it: not one that has
+ * become the owner of somebody's repository, who may not see what others' hold. Before threads read. */
+void snapshot_use_cache(struct snapshot *s, int state_dir);
 uint64_t snapshot_seq(const struct snapshot *s);
 const struct image *snapshot_image(const struct snapshot *s);
 const struct policy *snapshot_policy(const struct snapshot *s); /* in force at seq */

@@ -211,11 +211,38 @@ static void test_snapshot__own_git_and_touched_files_are_no_changes(void **state
 	view_fixture_release(&f);
 }
 
+/* What a view has read is in the shared cache; a snapshot reads it there once it may. */
+static void test_snapshot__reads_base_content_from_the_shared_cache(void **state)
+{
+	struct view_fixture f;
+	struct snapshot *s = NULL;
+	struct snapshot_stat st;
+	struct err e = ERR_INIT;
+	struct node_attr a;
+	char file[64], text[16];
+
+	(void)state;
+	view_fixture_init_with(&f, FREE_POLICY, "read me\n");
+	assert_int_equal(view_lookup(f.view, &OWNER, NODE_ROOT, "README", &a), 0);
+	assert_int_equal(view_read(f.view, &OWNER, a.id, 0, text, sizeof(text)), 8);
+	store_object_file(store_blob(&f.store, "read me\n"), file);
+	assert_int_equal(unlinkat(f.store.dir, file, 0), 0);
+	assert_int_equal(snapshot_open(f.dir, f.state, 0, &s, &e), 0);
+	assert_int_equal(snapshot_lookup(s, "README", &st), 0);
+	assert_int_equal(snapshot_read(s, st.node, 0, text, sizeof(text)), -EIO);
+	snapshot_use_cache(s, f.state);
+	assert_int_equal(snapshot_read(s, st.node, 0, text, sizeof(text)), 8);
+	assert_memory_equal(text, "read me\n", 8);
+	snapshot_close(s);
+	view_fixture_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_snapshot__changes_equal_a_comparison_of_whole_trees),
 		cmocka_unit_test(test_snapshot__own_git_and_touched_files_are_no_changes),
+		cmocka_unit_test(test_snapshot__reads_base_content_from_the_shared_cache),
 	};
 
 	(void)fprintf(stderr, "seed %lu\n", (unsigned long)seed_from_env());
