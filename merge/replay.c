@@ -158,6 +158,17 @@ int replay_right(const struct diff3 *d, const struct chunk *chunk, struct text a
 	return r;
 }
 
+bool replay_counts(const struct resolve *r, const struct resolved_conflict *c, size_t i)
+{
+	const struct resolver *by = c->answers[i].by;
+	size_t before = 0;
+
+	for (const struct resolved_conflict *v = r->v; v < c && before < REPLAY_COUNTED; v++)
+		for (size_t k = 0; k < v->n; k++)
+			before += v->answers[k].by == by;
+	return before < REPLAY_COUNTED;
+}
+
 /* Is each line, blank ones aside, among those of the three versions? */
 static bool known(const struct diff3 *d, const struct chunk *c, struct text line)
 {

@@ -28,6 +28,12 @@ enum replay_verdict { REPLAY_DIFFERENT, REPLAY_CONTAINED, REPLAY_ORDER, REPLAY_E
 int replay_right(const struct diff3 *d, const struct chunk *c, struct text answer,
 		 struct text person);
 
+/* Conflicts of one file are seldom independent of each other: of a resolver's answers in a file only so many count. */
+enum { REPLAY_COUNTED = 5 };
+
+/* Does the conflict's i-th answer count in its resolver's record? */
+bool replay_counts(const struct resolve *r, const struct resolved_conflict *c, size_t i);
+
 /* What the person did instead, for people. */
 const char *replay_reason(const struct diff3 *d, const struct chunk *c, struct text person);
 

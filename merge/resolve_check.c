@@ -55,6 +55,23 @@ static int check_form(const struct resolve *r, struct text merged, const char **
 	return *ret_why ? INVARIANT_FORM : INVARIANT_NONE;
 }
 
+/* With the sides swapped, who resolved a conflict has to say the same. Whether its record would suffice there is
+ * another matter: which side is which may be a part of it. */
+static bool take_counterparts(const struct resolve *r, struct resolve *swapped)
+{
+	for (size_t i = 0; i < swapped->n; i++) {
+		struct resolved_conflict *c = &swapped->v[i];
+
+		c->taken = NULL;
+		for (size_t k = 0; k < c->n && i < r->n && !c->taken; k++)
+			if (resolver_is_swapped(r->v[i].taken->by, c->answers[k].by))
+				c->taken = &c->answers[k];
+		if (!c->taken)
+			return false;
+	}
+	return swapped->n == r->n;
+}
+
 static int check_swapped(const char *path, const struct resolve *r, const struct resolve_options *o,
 			 struct text merged, const char **ret_why)
 {
@@ -62,19 +79,20 @@ static int check_swapped(const char *path, const struct resolve *r, const struct
 	struct resolve_options quiet = *o;
 	struct resolve s;
 	int error = 0, k;
-	bool same = false;
+	bool same = false, all = false;
 
 	quiet.seen = NULL;
 	k = resolve_file(path, r->d.text[BASE], r->d.text[THEIRS], r->d.text[OURS], &quiet, &s);
 	if (k < 0)
 		return k;
-	if (!s.left)
+	all = take_counterparts(r, &s);
+	if (all)
 		k = resolve_text(&s, &other);
-	if (k == 0 && !s.left)
+	if (k == 0 && all)
 		same = invariant_same_words(
 			merged, (struct text){other.len ? other.data : "", other.len}, &error);
-	*ret_why = s.left ? "with the sides swapped it is not resolved"
-			  : "with the sides swapped it is another text";
+	*ret_why = all ? "with the sides swapped it is another text"
+		       : "with the sides swapped it is not resolved";
 	resolve_release(&s);
 	if (k < 0 || error < 0)
 		return k < 0 ? k : error;

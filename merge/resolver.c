@@ -17,16 +17,27 @@
 
 #include "cleanup.h"
 #include "invariant.h"
+#include "token.h"
 
 const struct resolver resolvers[] = {
 	{"remembered", NULL, "as a person resolved the same conflict before", true, 29, 25},
 	{"space", resolve_space, "the sides differ only in white space", true, 5, 4},
 	{"adjacent", resolve_adjacent, "the sides changed neighbouring lines, each its own", false,
-	 487, 375},
+	 487, 375, .wary = true},
 	{"version", resolve_version, "the sides differ only in version numbers: the greater", true,
 	 786, 735},
 	{"copyright", resolve_copyright,
 	 "the sides differ only in the years of a copyright: the later", true, 1316, 1312},
+	{.name = "ahead",
+	 .fn = resolve_ahead,
+	 .does = "ours has all that theirs changed there, and more",
+	 .replaces = true,
+	 .swapped = resolve_behind},
+	{.name = "behind",
+	 .fn = resolve_behind,
+	 .does = "theirs has all that ours changed there, and more",
+	 .replaces = true,
+	 .swapped = resolve_ahead},
 	{"changelog", resolve_changelog, "both sides' entries, heading by heading", false, 179,
 	 158},
 	{"names", resolve_names, "both sides' entries of a list", false, 15, 13},
@@ -38,13 +49,13 @@ const struct resolver resolvers[] = {
 	{"requirements", NULL, "both sides' entries, key by key", true, 46, 41,
 	 resolve_requirements},
 	{"ignore", NULL, "both sides' entries, key by key", true, 10, 5, resolve_ignore},
-	{"import", resolve_import, "what both sides import", true, 135, 103},
+	{"import", resolve_import, "what both sides import", true, 135, 103, .wary = true},
 	{"structured", NULL, "each side changed declarations of its own", true, 47, 35,
-	 resolve_structured},
+	 resolve_structured, .wary = true},
 	{"structured-add", NULL, "both sides' new declarations, ours first", true, 68, 53,
 	 resolve_structured_add},
 	{"structured-block", NULL, "each side changed statements of its own", true, 85, 66,
-	 resolve_structured_block},
+	 resolve_structured_block, .wary = true},
 	{"structured-token", NULL, "each side changed its own part of a statement", true, 309, 257,
 	 resolve_structured_token},
 };
@@ -56,6 +67,11 @@ const struct resolver *resolver_find(const char *name)
 		if (strcmp(resolvers[i].name, name) == 0)
 			return &resolvers[i];
 	return NULL;
+}
+
+bool resolver_is_swapped(const struct resolver *r, const struct resolver *other)
+{
+	return r->swapped ? r->swapped == other->fn : r == other;
 }
 
 bool lines_have(const struct lines *l, struct text line)
@@ -105,10 +121,10 @@ static void fix_end(const struct conflict *c, struct buf *out)
 }
 
 /* Appends the bare answer. */
-static int ask(const struct resolver *r, const struct conflict *c, struct buf *out)
+static int ask(resolver_fn fn, const struct conflict *c, struct buf *out)
 {
 	size_t before = out->len;
-	int k = r->fn(c, out);
+	int k = fn(c, out);
 
 	if (k <= 0)
 		out->len = before;
@@ -130,6 +146,56 @@ static struct conflict swapped(const struct conflict *c)
 	return s;
 }
 
+/* How often the token stands in a sorted set from *at on, which moves behind it. */
+static size_t count_from(const struct token_set *s, struct text token, size_t *at)
+{
+	size_t from;
+
+	while (*at < s->n && token_compare(s->v[*at], token) < 0)
+		++*at;
+	for (from = *at; *at < s->n && text_equal(s->v[*at], token);)
+		++*at;
+	return *at - from;
+}
+
+/* Is a name of the base that `from` has nowhere any more oftener in `by` than in the base? It was renamed or taken out
+ * there, and what `by` added does not know it. Returns 1, 0, -ENOMEM. */
+static int revives(const struct conflict *c, enum side from, enum side by)
+{
+	const struct text left[] = {c->text[from], c->head, c->tail};
+	struct token_set base = {0}, kept = {0}, added = {0};
+	int r = token_set_add(&base, c->text[BASE], TOKEN_NAME);
+	size_t k = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(left) && r == 0; i++)
+		r = token_set_add(&kept, left[i], TOKEN_NAME);
+	if (r == 0)
+		r = token_set_add(&added, c->text[by], TOKEN_NAME);
+	token_set_sort(&base);
+	token_set_sort(&added);
+	token_set_close(&kept);
+	for (size_t i = 0; i < base.n && r == 0;) {
+		struct text name = base.v[i];
+		size_t n = count_from(&base, name, &i);
+
+		r = count_from(&added, name, &k) > n && !token_set_has(&kept, name);
+	}
+	token_set_release(&base);
+	token_set_release(&kept);
+	token_set_release(&added);
+	return r;
+}
+
+/* Returns 1, 0, -ENOMEM. */
+static int sides_know_each_other(const struct conflict *c)
+{
+	int r = revives(c, OURS, THEIRS);
+
+	if (r == 0)
+		r = revives(c, THEIRS, OURS);
+	return r < 0 ? r : !r;
+}
+
 /* The invariants of one answer by itself. Returns 1, 0, -ENOMEM. */
 static int sound(const struct resolver *r, const struct conflict *c, struct text answer)
 {
@@ -138,6 +204,11 @@ static int sound(const struct resolver *r, const struct conflict *c, struct text
 
 	if (!r->replaces)
 		wrong = invariant_lines(c, answer, &error);
+	if (error == 0 && !wrong && r->wary) {
+		error = sides_know_each_other(c);
+		if (error <= 0)
+			return error;
+	}
 	return error < 0 ? error : !wrong && !invariant_form(c, answer);
 }
 
@@ -149,7 +220,7 @@ static int holds(const struct resolver *r, const struct conflict *c, struct text
 
 	if (k <= 0)
 		return k;
-	k = ask(r, &s, &other);
+	k = ask(r->swapped ? r->swapped : r->fn, &s, &other);
 	if (k > 0)
 		k = sound(r, &s, (struct text){other.len ? other.data : "", other.len});
 	if (k <= 0)
@@ -161,7 +232,7 @@ static int holds(const struct resolver *r, const struct conflict *c, struct text
 int resolver_ask(const struct resolver *r, const struct conflict *c, struct buf *ret)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT;
-	int k = ask(r, c, &out);
+	int k = ask(r->fn, c, &out);
 
 	if (k > 0)
 		k = holds(r, c, (struct text){out.len ? out.data : "", out.len});

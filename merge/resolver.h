@@ -56,6 +56,8 @@ struct resolver {
 	unsigned int fired, right; /* in the histories that its figures come from: evidence.c */
 	resolver_file_fn
 		file_fn; /* instead of fn: reads the whole file; neither: memory.h is asked */
+	bool wary; /* declines where a side newly uses a name that the other took out or renamed */
+	resolver_fn swapped; /* of a resolver that answers for one side alone: the other side's */
 };
 
 /* In the order in which they are asked. */
@@ -63,6 +65,9 @@ extern const struct resolver resolvers[];
 extern const size_t resolvers_n;
 
 const struct resolver *resolver_find(const char *name);
+
+/* Does `other` answer with the sides swapped what `r` answers? */
+bool resolver_is_swapped(const struct resolver *r, const struct resolver *other);
 
 /* Asks one: its answer with the conflict's line ends and final newline, if it holds under the invariants that
  * need no parser (invariant.h), sides swapped included. Returns 1, 0 or -ENOMEM. */
@@ -88,6 +93,8 @@ bool lines_have(const struct lines *l, struct text line);
 
 int resolve_space(const struct conflict *c, struct buf *out);
 int resolve_adjacent(const struct conflict *c, struct buf *out);
+int resolve_ahead(const struct conflict *c, struct buf *out);
+int resolve_behind(const struct conflict *c, struct buf *out);
 int resolve_version(const struct conflict *c, struct buf *out);
 int resolve_copyright(const struct conflict *c, struct buf *out);
 int resolve_changelog(const struct conflict *c, struct buf *out);

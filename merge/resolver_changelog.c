@@ -83,12 +83,38 @@ static int put_both(const struct conflict *c, struct buf *out, const size_t from
 	return r;
 }
 
-/* "[1.2]: https://…": whose address names the version before, which the other side may have added. */
-static bool has_reference(const struct lines *l)
+/* "[1.2]: https://…/1.1...1.2": the label, and where the range that is compared begins (empty: it is none). */
+static bool reference(struct text line, struct text *ret_label, struct text *ret_from)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (l->v[i].p[0] == '[' && memmem(l->v[i].p, l->v[i].n, "]: ", 3))
-			return true;
+	const char *colon = line.n && line.p[0] == '[' ? memmem(line.p, line.n, "]: ", 3) : NULL;
+	const char *dots;
+	size_t at;
+
+	if (!colon)
+		return false;
+	at = (size_t)(colon - line.p) + 3;
+	dots = memmem(line.p + at, line.n - at, "...", 3);
+	*ret_label = (struct text){line.p, at};
+	*ret_from = (struct text){line.p + at, dots ? (size_t)(dots - line.p) - at : 0};
+	return true;
+}
+
+/* One label for two addresses; or two versions that each compare themselves with the one before: for the later of them that
+ * is now the other side's. */
+static bool references_clash(const struct lines *o, const struct lines *t)
+{
+	struct text label[SIDES], from[SIDES];
+
+	for (size_t i = 0; i < o->n; i++) {
+		if (!reference(o->v[i], &label[OURS], &from[OURS]))
+			continue;
+		for (size_t k = 0; k < t->n; k++)
+			if (!text_equal(text_trim(o->v[i]), text_trim(t->v[k])) &&
+			    reference(t->v[k], &label[THEIRS], &from[THEIRS]) &&
+			    (text_equal(label[OURS], label[THEIRS]) ||
+			     (from[OURS].n && text_equal(from[OURS], from[THEIRS]))))
+				return true;
+	}
 	return false;
 }
 
@@ -129,8 +155,8 @@ int resolve_changelog(const struct conflict *c, struct buf *out)
 	size_t from[SIDES] = {0}, to[SIDES];
 	int r;
 
-	if (c->class != PATH_CHANGELOG || c->lines[BASE].n || !o->n || !t->n || has_reference(o) ||
-	    has_reference(t) || cut(c))
+	if (c->class != PATH_CHANGELOG || c->lines[BASE].n || !o->n || !t->n ||
+	    references_clash(o, t) || cut(c))
 		return 0;
 	to[OURS] = section_end(o, 0);
 	to[THEIRS] = section_end(t, 0);

@@ -31,12 +31,16 @@ bool token_next(struct text t, size_t *at, struct text *ret, enum token_kind *re
 	return true;
 }
 
+int token_compare(struct text a, struct text b)
+{
+	int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+
+	return c ? c : (a.n > b.n) - (a.n < b.n);
+}
+
 static int compare(const void *a, const void *b)
 {
-	const struct text *x = a, *y = b;
-	int c = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
-
-	return c ? c : (x->n > y->n) - (x->n < y->n);
+	return token_compare(*(const struct text *)a, *(const struct text *)b);
 }
 
 static int push(struct token_set *s, struct text token)
@@ -66,13 +70,19 @@ int token_set_add(struct token_set *s, struct text t, enum token_kind least)
 	return r;
 }
 
+void token_set_sort(struct token_set *s)
+{
+	if (s->n)
+		qsort(s->v, s->n, sizeof(*s->v), compare);
+}
+
 void token_set_close(struct token_set *s)
 {
 	size_t n = 0;
 
 	if (!s->n)
 		return;
-	qsort(s->v, s->n, sizeof(*s->v), compare);
+	token_set_sort(s);
 	for (size_t i = 1; i < s->n; i++)
 		if (compare(&s->v[n], &s->v[i]) != 0)
 			s->v[++n] = s->v[i];

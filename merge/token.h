@@ -23,6 +23,12 @@ struct token_set {
 /* Adds all tokens of a text from `least` on (TOKEN_SIGN: all, TOKEN_NAME: names alone). Errors: -ENOMEM. */
 int token_set_add(struct token_set *s, struct text t, enum token_kind least);
 
+/* Sorts it, and leaves each token as often as it was added: to be walked, not to be asked. */
+void token_set_sort(struct token_set *s);
+
+/* The order they are in: less than 0, 0, more. */
+int token_compare(struct text a, struct text b);
+
 /* Sorts it; to be called after the last token_set_add() and before the first question. */
 void token_set_close(struct token_set *s);
 bool token_set_has(const struct token_set *s, struct text token);

@@ -73,8 +73,9 @@ static int judge(const struct replay_conflict *c, void *user)
 		k = !c->file ? REPLAY_DIFFERENT
 			     : replay_right(&c->r->d, &c->c->chunk, (struct text){a->text, a->len},
 					    c->kept);
-		if (k >= 0 && records_add(&l->seen, a->by->name, language_of(c->path)->name,
-					  path_class_of(c->path), (struct evidence){1, k > 0}) < 0)
+		if (k >= 0 && replay_counts(c->r, c->c, i) &&
+		    records_add(&l->seen, a->by->name, language_of(c->path)->name,
+				path_class_of(c->path), (struct evidence){1, k > 0}) < 0)
 			return -ENOMEM;
 		if (k == REPLAY_DIFFERENT)
 			k = note_example(l, c, a);

@@ -151,7 +151,8 @@ static int judge(const struct replay_conflict *c, void *user)
 		bool wrong =
 			strcmp(json_string_value(json_object_get(a, "verdict")), "different") == 0;
 
-		if (records_add(&run->seen, c->c->answers[i].by->name, language, class,
+		if (replay_counts(c->r, c->c, i) &&
+		    records_add(&run->seen, c->c->answers[i].by->name, language, class,
 				(struct evidence){1, !wrong}) < 0)
 			return -ENOMEM;
 	}

@@ -51,6 +51,15 @@ static const struct resolver_case changelog[] = {
 	 NULL},
 	{"CHANGELOG.md", "# Log\n", "# Log\n[2]: https://x/1...2\n",
 	 "# Log\n[1.1]: https://x/1...1.1\n", NULL},
+	{"CHANGELOG.md", "# Log\n", "# Log\n[#1]: https://x/1\n", "# Log\n[#1]: https://y/1\n",
+	 NULL},
+	{"CHANGELOG.md", "# Log\n", "# Log\n[2.1]: https://x/2.0...2.1\n",
+	 "# Log\n[1.9]: https://x/1.8...1.9\n",
+	 "# Log\n[2.1]: https://x/2.0...2.1\n[1.9]: https://x/1.8...1.9\n"},
+	{"CHANGELOG.md", "# Log\n", "# Log\n## 2\n- a ([#1])\n\n[#1]: https://x/1\n",
+	 "# Log\n## 1\n- b ([#2])\n\n[#2]: https://x/2\n",
+	 "# Log\n## 2\n- a ([#1])\n\n[#1]: https://x/1\n"
+	 "## 1\n- b ([#2])\n\n[#2]: https://x/2\n"},
 };
 
 static void test_changelog__sections_stay_apart(void **state)
@@ -58,6 +67,71 @@ static void test_changelog__sections_stay_apart(void **state)
 	(void)state;
 	resolver_check("changelog", changelog, ARRAY_SIZE(changelog));
 	resolver_check_swapped("changelog", changelog, ARRAY_SIZE(changelog));
+}
+
+/* --- one side's change is part of the other's --- */
+
+static const struct resolver_case ahead[] = {
+	/* Both took out "= null", ours did more. */
+	{"A.java", "  Version v = null;\n", "  @Nullable Version v;\n", "  Version v;\n",
+	 "  @Nullable Version v;\n"},
+	/* Ours deleted what theirs deleted, and put something there. */
+	{"a.c", "a\nb\nc\n", "x\ny\n", "a\n", "x\ny\n"},
+	{"a.c", "f(a, b);\n", "f(a);\n", "f(b);\n", NULL}, /* each deleted its own */
+	{"a.c", "f(a);\n", "g(a, 1);\n", "f(a, 1, 2);\n", NULL},
+	{"a.c", "f(a);\n", "f(a, 1);\n", "f(a, 1, 2);\n", NULL}, /* theirs has more */
+	{"a.c", "f(a);\n", "f(a, 2, 1);\n", "f(a, 1, 2);\n", NULL},
+	/* What theirs added stands there but once. */
+	{"a.c", "x\n", "x a\n", "a x a\n", NULL},
+	/* White space alone: another's matter, or a change that would be lost. */
+	{"a.c", "f(a);\n", "f( a );\n", "f (a);\n", NULL},
+	{"a.c", "f(a);\n", "f(a, b);\n", "  f(a);\n", NULL},
+	{"a.py", "f(a)\n", "if b:\n    f(a)\n", "  f(a)\n", NULL},
+	{"a.py", "f(a)\n", "  f(a, b)\n", "  f(a)\n", "  f(a, b)\n"},
+	{"go.sum", "a 1 x\n", "b 2\n", "a 1\n", NULL},
+};
+
+static void test_ahead__a_change_that_is_part_of_the_others(void **state)
+{
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(ahead); i++) {
+		const struct resolver_case *c = &ahead[i];
+		struct resolver_case other = {c->path, c->base, c->theirs, c->ours, c->expected};
+
+		resolver_check("ahead", c, 1);
+		resolver_check("behind", &other, 1);
+		n += c->expected != NULL;
+	}
+	assert_int_equal(n, 3);
+}
+
+/* --- a name that one side took out and the other newly uses --- */
+
+static const struct resolver_case adjacent[] = {
+	{"a.c", "a = f(x);\nb = 1;\n", "a = g(x);\nb = 1;\n", "a = f(x);\nb = h(1);\n",
+	 "a = g(x);\nb = h(1);\n"},
+	{"a.c", "a = f(x);\nb = 1;\n", "a = g(x);\nb = 1;\n", "a = f(x);\nb = f(1);\n", NULL},
+	/* Ours uses it still. */
+	{"a.c", "a = f(x);\nb = f(1);\n", "a = g(x);\nb = f(1);\n", "a = f(x);\nb = f(2);\n",
+	 "a = g(x);\nb = f(2);\n"},
+};
+
+static const struct resolver_case import[] = {
+	{"A.java", "import a.B;\nimport x.Y;\n", "import b.B;\nimport x.Y;\n",
+	 "import a.B;\nimport c.D;\nimport x.Y;\n", "import b.B;\nimport c.D;\nimport x.Y;\n"},
+	{"A.java", "import a.B;\nimport x.Y;\n", "import b.B;\nimport x.Y;\n",
+	 "import a.B;\nimport a.D;\nimport x.Y;\n", NULL},
+};
+
+static void test_wary__what_revives_a_name_is_left(void **state)
+{
+	(void)state;
+	resolver_check("adjacent", adjacent, ARRAY_SIZE(adjacent));
+	resolver_check_swapped("adjacent", adjacent, ARRAY_SIZE(adjacent));
+	resolver_check("import", import, ARRAY_SIZE(import));
+	resolver_check_swapped("import", import, ARRAY_SIZE(import));
 }
 
 /* --- what a person did with a conflict --- */
@@ -113,6 +187,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_copyright__the_later_year_stays),
 		cmocka_unit_test(test_changelog__sections_stay_apart),
+		cmocka_unit_test(test_ahead__a_change_that_is_part_of_the_others),
+		cmocka_unit_test(test_wary__what_revives_a_name_is_left),
 		cmocka_unit_test(test_replay__what_a_person_did_is_told_apart),
 	};
 
