@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guarantees: (1) every file stands in the trees under its own path, so that the same attributes count for it; (2) the
+ * Guarantees: (1) every file stands in the trees under its path, so that the same attributes count for it; (2) the
  * commits say nothing of anybody, and the same files give the same commits. Nothing is synced: it goes with the merge.
  */
 #include "merge_reduced.h"

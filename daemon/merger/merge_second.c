@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guarantees: git is asked once, about as little as it needs (merge_reduced.h), while the caller goes on; where nothing
- * differs in all three versions, not at all.
+ * differs in all three versions, not at all. Where no attribute counts for any of the files, their paths mean nothing, and
+ * they stand in one folder under their numbers: a folder on the way costs three objects.
  */
 #include "merge_second.h"
 
@@ -40,17 +41,36 @@ static bool needs_lines(const struct merge_both *f)
 	       !git_oid_equal(&f->theirs.oid, &f->base.oid);
 }
 
+struct name {
+	char s[24];
+};
+
+/* What the file is called in what git is asked. In order as the files are. */
+static const char *name_of(const struct merge_second *s, const struct merge_both *files, size_t i,
+			   struct name *room)
+{
+	if (!s->numbered)
+		return files[i].path;
+	(void)snprintf(room->s, sizeof(room->s), "%010zu", i);
+	return room->s;
+}
+
 void merge_second_start(struct merge_second *s, struct merge_private *p,
 			const struct merge_both *files, size_t n)
 {
-	_cleanup_free_ struct merge_both *some = calloc(n ? n : 1, sizeof(*some));
+	_cleanup_free_ struct merge_both *some = calloc(n + 1, sizeof(*some));
+	_cleanup_free_ struct name *names = calloc(n + 1, sizeof(*names));
 	git_oid ours, theirs;
 	size_t k = 0;
-	int r = some ? 0 : -ENOMEM;
+	int r = some && names ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < n && some; i++)
-		if (needs_lines(&files[i]))
-			some[k++] = files[i];
+	s->numbered = p->plain;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (!needs_lines(&files[i]))
+			continue;
+		some[k] = files[i];
+		some[k++].path = (char *)name_of(s, files, i, &names[i]);
+	}
 	if (k)
 		r = merge_reduced(p, some, k, &ours, &theirs, &s->none);
 	if (k && r == 0)
@@ -87,14 +107,15 @@ static int only_gits(const char *path, struct merge_notes *notes)
 }
 
 static int compare(struct merge_second *s, struct merge_private *p, const char *path,
-		   struct merge_file *mine, struct merge_notes *notes, struct err *reterr)
+		   const char *name, struct merge_file *mine, struct merge_notes *notes,
+		   struct err *reterr)
 {
 	struct tree_entry gits = {0};
 	int r;
 
-	if (conflicts(&s->said, path))
+	if (conflicts(&s->said, name))
 		return mine->to.mode ? only_ours(path, notes) : 0;
-	r = tree_get(p->git, &s->said.tree, path, &gits);
+	r = tree_get(p->git, &s->said.tree, name, &gits);
 	if (r < 0 || !gits.mode)
 		return err_set(reterr, r < 0 ? r : -EBADMSG, "reading git's merge of '%s'", path);
 	if (!mine->to.mode) {
@@ -135,9 +156,13 @@ int merge_second_finish(struct merge_second *s, struct merge_private *p,
 				  "files changed on both sides were merged without a second "
 				  "opinion: %s",
 				  err_text(&s->none));
-	for (size_t i = 0; r == 0 && i < n; i++)
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		struct name room;
+
 		if (mine[i].by_line)
-			r = compare(s, p, files[i].path, &mine[i], notes, reterr);
+			r = compare(s, p, files[i].path, name_of(s, files, i, &room), &mine[i],
+				    notes, reterr);
+	}
 	return r;
 }
 

@@ -20,6 +20,7 @@ struct merge_second {
 	struct merge_git_run run;
 	struct merge_git said;
 	bool asked;
+	bool numbered;	 /* in said, files go by their numbers */
 	struct err none; /* why there is no opinion */
 };
 

@@ -3,7 +3,7 @@
  * agentfs-replay: a repository's historic merges of two parents, made again as the product makes them,
  * beside git's own merge. For tools/bench merge-replay, which runs it and sums up.
  *
- *     agentfs-replay GITDIR [--last N] [--only FILE] [--records FILE] [--cost K] [--own] [--no-git]
+ *     agentfs-replay GITDIR [--last N] [--only FILE] [--records FILE] [--cost K] [--own] [--no-git] [--git-first]
  *
  * Merges are replayed oldest first. Records are those of --records and nothing else: what this program carries is
  * never looked at; with --own, those of the merges replayed before join them, and what people kept in them is
@@ -370,18 +370,22 @@ static int usage(void)
 {
 	(void)fputs(
 		"usage: agentfs-replay GITDIR [--last N] [--only FILE] [--records FILE] [--cost K] "
-		"[--own] [--no-git] [--texts]\n",
+		"[--own] [--no-git] [--git-first] [--texts]\n",
 		stderr);
 	return 2;
 }
 
 static int parse_args(struct run *run, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"last", required_argument, NULL, 'l'},	   {"only", required_argument, NULL, 'o'},
-		{"records", required_argument, NULL, 'r'}, {"cost", required_argument, NULL, 'c'},
-		{"own", no_argument, NULL, 'w'},	   {"no-git", no_argument, NULL, 'g'},
-		{"texts", no_argument, NULL, 't'},	   {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"last", required_argument, NULL, 'l'},
+						{"only", required_argument, NULL, 'o'},
+						{"records", required_argument, NULL, 'r'},
+						{"cost", required_argument, NULL, 'c'},
+						{"own", no_argument, NULL, 'w'},
+						{"no-git", no_argument, NULL, 'g'},
+						{"texts", no_argument, NULL, 't'},
+						{"git-first", no_argument, NULL, 'f'},
+						{NULL, 0, NULL, 0}};
 	json_error_t e;
 	int c, r = 0;
 
@@ -404,6 +408,9 @@ static int parse_args(struct run *run, int argc, char **argv)
 			break;
 		case 't':
 			run->texts = true;
+			break;
+		case 'f':
+			run->turn = 1;
 			break;
 		case 'o':
 			run->only = json_load_file(optarg, 0, &e);

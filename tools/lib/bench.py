@@ -329,7 +329,7 @@ def report(bench):
             "runs": bench.o.runs}
     table = markdown(data, bench.peers)
     if bench.o.output:
-        merging = merge_report.kept_section(bench.o.output)  # another command's
+        merging = merge_report.kept_sections(bench.o.output)  # other commands'
         with open(bench.o.output, "w") as f:
             f.write(table + ("\n" + merging if merging else ""))
     print(json.dumps(data, indent=1) if bench.o.json else table)

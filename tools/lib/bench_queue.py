@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests of many agents through the merge queue, beside one after the other.
 
-    tools/bench merge-queue [--agents N] [--disjoint N] [--verify SECONDS] [--json] [--dir DIR]
+    tools/bench merge-queue [--agents N] [--disjoint N] [--verify SECONDS] [--json] [--output FILE] [--dir DIR]
 
 Each agent changes a file of its own; the rest (agents less disjoint) each change a line of one common file, far enough
 from each other to merge. The verify command sleeps, so that what is measured is how many of them the queue makes, and what
@@ -18,6 +18,7 @@ import tempfile
 import time
 
 import daemon
+import merge_report
 import repos
 
 LINES = 40  # between two agents' lines in the common file: nobody's context touches another's
@@ -29,6 +30,7 @@ def parse():
     p.add_argument("--disjoint", type=int, default=90)
     p.add_argument("--verify", type=float, default=0.5)
     p.add_argument("--json", action="store_true")
+    p.add_argument("--output", metavar="FILE", help="write the table there (docs/FIGURES.md)")
     p.add_argument("--dir", default=None)
     return p.parse_args()
 
@@ -86,9 +88,21 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def section(o, row):
+    head = ("requests", "of them disjoint", "verify command", "one after the other", "through the queue", "ratio", "promised", "verdict")
+    out = ["### Merge queue", "",
+           f"`tools/bench merge-queue`: requests of {o.agents} agents. Those that are not disjoint change one file, far from each other. One",
+           "after the other: each asked for when the one before is done, measured on a tenth of them.", ""]
+    out += merge_report.table(head, [(o.agents, o.disjoint, f"{o.verify} s", f"{row['one_after_the_other_s']:.1f} s", f"{row['queue_s']:.1f} s",
+                                      f"{row['ratio']:.2f} ×", "≤ 0.25 ×", "met" if row["ratio"] <= 0.25 else "**not met**")], 0)
+    return "\n".join(out) + "\n"
+
+
 def report(o, one, queue):
     row = {"agents": o.agents, "disjoint": o.disjoint, "verify_s": o.verify, "one_after_the_other_s": round(one, 2),
            "queue_s": round(queue, 2), "ratio": round(queue / one, 3), "promised": 0.25}
+    if o.output:
+        merge_report.put_section(o.output, section(o, row), "queue")
     if o.json:
         print(json.dumps(row))
         return

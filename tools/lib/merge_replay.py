@@ -84,7 +84,7 @@ class Repository:
                  "--cost", str(options.cost), sink=sink)
         for m in self.merges:
             if m["commit"] in found:
-                keep = {k: m[k] for k in ("ms", "git_ms", "git_conflicts", "git_error") if k in m}
+                keep = {k: m[k] for k in ("ms", "merge_ms", "git_ms", "git_conflicts", "git_error") if k in m}
                 m.update(found[m["commit"]], **keep)
         return self
 
@@ -176,8 +176,8 @@ def sum_up(repositories, options):
                 out["errors"][m["error"].split(":")[0]] += 1
                 continue
             if "git_ms" in m:
-                which = "git" if m["by_git"] else "some" if m["by_line"] else "none"
-                times[which][0].append(m["ms"])
+                which = "git" if m["by_git"] else "none" if not m["by_line"] else "lines" if m["files"] else "some"
+                times[which][0].append(m["merge_ms"])
                 times[which][1].append(m["git_ms"])
                 compare_clean(out, r, m)
             any_conflict = False

@@ -2,8 +2,12 @@
 """What merge-replay and merge-cases found, as Markdown."""
 import os
 
-BEGIN, END = "<!-- merging: written by tools/bench merge-replay --output -->", "<!-- end of merging -->"
+# The parts of a file that commands of tools/bench write, in this order: name → the marks around it.
+SECTIONS = {"merging": ("<!-- merging: written by tools/bench merge-replay --output -->", "<!-- end of merging -->"),
+            "time": ("<!-- time of a merge: written by tools/bench merge-time --output -->", "<!-- end of time of a merge -->"),
+            "queue": ("<!-- merge queue: written by tools/bench merge-queue --output -->", "<!-- end of merge queue -->")}
 TIMES = (("none", "no file changed on both sides"), ("some", "some changed on both sides"),
+         ("lines", "some changed on both sides, with conflicts of lines: resolvers and parser are asked"),
          ("git", "renames, several bases and the like: git's own merge decides"))
 
 
@@ -114,31 +118,43 @@ def section(data):
     out += [f"* {n:,} × {w}" for w, n in sorted(notes.items(), key=lambda i: -i[1])[:12]]
     out += ["", "### Invariants and time", "",
             f"Broken invariants over all resolved files: **{broken}**" +
-            (f" ({', '.join(f'{n} {c}' for n, c in data['broken'].items())})." if broken else "."), ""]
+            (f" ({', '.join(f'{n} {c}' for n, c in data['broken'].items())})." if broken else "."), "",
+            "Times with the merge base known and the result in memory, `git merge-tree` in turn before and behind it (it looks for the base).",
+            "What `merge-time` and `merge-queue` measure stands below.", ""]
     return "\n".join(out + times(data)) + "\n"
 
 
-def kept_section(path):
+def kept_sections(path):
     """What put_section() wrote into the file, with its marks; "" where there is none."""
     try:
         with open(path) as f:
             old = f.read()
     except FileNotFoundError:
         return ""
-    return BEGIN + old.split(BEGIN, 1)[1].split(END, 1)[0] + END + "\n" if BEGIN in old and END in old else ""
+    return "\n".join(text for text in map(lambda which: cut(old, which)[1], SECTIONS) if text)
 
 
-def put_section(path, text):
-    """Replaces the section in the file, or appends it."""
+def cut(text, which):
+    """(before, the section with its marks or "", behind)"""
+    begin, end = SECTIONS[which]
+    if begin not in text or end not in text:
+        return text, "", ""
+    before, rest = text.split(begin, 1)
+    inside, behind = rest.split(end, 1)
+    return before, begin + inside + end + "\n", behind.lstrip("\n")
+
+
+def put_section(path, text, which="merging"):
+    """Replaces the section in the file, or puts it behind those that come before it; the sections stand at the end."""
     old = ""
     if os.path.exists(path):
         with open(path) as f:
             old = f.read()
-    new = f"{BEGIN}\n{text}{END}\n"
-    if BEGIN in old and END in old:
-        before, rest = old.split(BEGIN, 1)
-        new = before + new + rest.split(END, 1)[1].lstrip("\n")
-    elif old:
-        new = old.rstrip("\n") + "\n\n" + new
+    sections = {which: "{}\n{}{}\n".format(SECTIONS[which][0], text, SECTIONS[which][1])}
+    for one in SECTIONS:
+        before, had, behind = cut(old, one)
+        old = before + behind
+        sections.setdefault(one, had)
+    parts = [old.rstrip("\n") + "\n"] if old.strip() else []
     with open(path, "w") as f:
-        f.write(new)
+        f.write("\n".join(parts + [sections[one] for one in SECTIONS if sections[one]]))
