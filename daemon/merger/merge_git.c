@@ -10,7 +10,7 @@
  * What git writes with -z --messages:
  *     TREE \0 (MODE SP ID SP STAGE TAB PATH \0)* \0 (COUNT \0 (PATH \0){COUNT} TYPE \0 TEXT \0)*
  */
-#include "merge_git.h"
+#include "merge_git_parts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,8 @@ enum {
 	TIME_LIMIT_MS = 120000,
 	EXIT_ABSENT = 127,
 	EXIT_USAGE = 129,
-	DEPTH_MAX = 1024
+	DEPTH_MAX = 1024,
+	PATHS_MAX = 4
 };
 
 static void run_git(const char *dir, int out, int err, char *const argv[])
@@ -177,59 +178,6 @@ static const char *next(struct scan *s)
 	return p;
 }
 
-/* Our name for what git says, NULL where it is no conflict. */
-static const char *kind_of(const char *type, const char *text)
-{
-	static const struct {
-		const char *type, *kind;
-	} kinds[] = {
-		{"CONFLICT (binary)", "binary"},
-		{"CONFLICT (file/directory)", "file/folder"},
-		{"CONFLICT (distinct modes)", "mode"},
-		{"CONFLICT (distinct types)", "mode"},
-		{"CONFLICT (modify/delete)", "modify/delete"},
-		{"CONFLICT (rename/rename)", "rename/rename"},
-		{"CONFLICT (rename involved in collision)", "rename/rename"},
-		{"CONFLICT (rename/delete)", "rename/delete"},
-		{"CONFLICT (directory rename", "folder rename"},
-		{"CONFLICT(directory rename", "folder rename"},
-		{"CONFLICT (file in way of directory rename)", "folder rename"},
-		{"CONFLICT (submodule", "submodule"},
-	};
-
-	if (strncmp(type, "CONFLICT", strlen("CONFLICT")) != 0)
-		return strstr(text, "submodule") && strstr(text, "ailed") ? "submodule" : NULL;
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (strncmp(type, kinds[i].type, strlen(kinds[i].type)) == 0)
-			return kinds[i].kind;
-	if (strstr(text, "(submodule)"))
-		return "submodule";
-	return strstr(text, "(add/add)") ? "add/add" : "content";
-}
-
-/* Commit names stand where git prints what it was given: people know sides. */
-static int say(struct buf *b, const char *text, const char *ours, const char *theirs)
-{
-	size_t n = strlen(ours);
-	int r = 0;
-
-	if (strncmp(text, "CONFLICT", strlen("CONFLICT")) == 0) {
-		const char *colon = strstr(text, ": ");
-
-		text = colon ? colon + 2 : text;
-	}
-	/* What git would leave in a worktree is not said: there is none. */
-	while (r == 0 && *text && *text != '\n' && strncmp(text, ".  Version ", 11) != 0) {
-		bool o = strncmp(text, ours, n) == 0, t = strncmp(text, theirs, n) == 0;
-
-		r = o || t ? buf_adds(b, o ? "the target" : "the source") : buf_addc(b, *text);
-		text += o || t ? n : 1;
-	}
-	while (b->len && (b->data[b->len - 1] == '.' || b->data[b->len - 1] == ' '))
-		b->data[--b->len] = 0;
-	return r;
-}
-
 static int add_merged(struct merge_git *g, const char *path)
 {
 	char **v = realloc(g->merged, (g->nmerged + 1) * sizeof(*v));
@@ -241,28 +189,13 @@ static int add_merged(struct merge_git *g, const char *path)
 	return v[g->nmerged++] ? 0 : -ENOMEM;
 }
 
-static int one_message(struct merge_git *g, const char *path, const char *type, const char *text,
-		       const char *ours, const char *theirs)
+static int one_message(struct merge_git *g, const struct git_message *m)
 {
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	const char *kind = kind_of(type, text);
-	int r;
+	int r = merge_git_say(g, m);
 
-	if (!kind)
-		return strcmp(type, "Auto-merging") == 0 ? add_merged(g, path) : 0;
-	r = say(&b, text, ours, theirs);
-	if (r == 0 && strcmp(kind, "modify/delete") == 0 && strstr(b.data, "deleted in the target"))
-		kind = "delete/modify";
-	return r == 0 ? merge_conflict_add(&g->conflicts, path, kind, "%s", b.data ? b.data : "")
-		      : r;
-}
-
-static bool is_told(const struct merge_git *g, const char *path)
-{
-	for (size_t i = 0; i < g->conflicts.n; i++)
-		if (strcmp(g->conflicts.v[i].path, path) == 0)
-			return true;
-	return false;
+	if (r <= 0)
+		return r;
+	return strcmp(m->type, "Auto-merging") == 0 ? add_merged(g, m->paths[0]) : 0;
 }
 
 const struct merge_stages *merge_git_stages(const struct merge_git *g, const char *path)
@@ -317,21 +250,24 @@ static int parse(const struct buf *out, const char *ours, const char *theirs, st
 	while (r == 0 && (p = next(&s)) && *p)
 		r = add_stage(g, p);
 	while (r == 0 && (p = next(&s))) {
+		const char *paths[PATHS_MAX];
+		struct git_message m = {.paths = paths, .ours = ours, .theirs = theirs};
 		long n = strtol(p, NULL, 10);
-		const char *first = n > 0 ? next(&s) : NULL, *type, *text;
 
-		for (long i = 1; i < n; i++)
-			(void)next(&s);
-		type = next(&s);
-		text = next(&s);
-		if (!first || !type || !text)
+		for (long i = 0; i < n; i++) {
+			const char *path = next(&s);
+
+			if (path && m.n < PATHS_MAX)
+				paths[m.n++] = path;
+		}
+		m.type = next(&s);
+		m.text = next(&s);
+		if (!m.n || !m.text)
 			return -EBADMSG;
-		r = one_message(g, first, type, text, ours, theirs);
+		r = one_message(g, &m);
 	}
-	for (size_t i = 0; r == 0 && i < g->nstages; i++)
-		if (!is_told(g, g->stages[i].path))
-			r = merge_conflict_add(&g->conflicts, g->stages[i].path, "content",
-					       "git could not merge '%s'", g->stages[i].path);
+	if (r == 0)
+		r = merge_git_say_rest(g);
 	return r;
 }
 
@@ -389,6 +325,7 @@ int merge_git_start(struct merge_private *p, const git_oid *ours, const git_oid 
 		return err_set(reterr, r, "starting git: %s", strerror(-r));
 	ret->ours = *ours;
 	ret->theirs = *theirs;
+	ret->git = p->shared;
 	return 0;
 }
 
@@ -396,7 +333,7 @@ int merge_git_finish(struct merge_git_run *run, struct merge_git *ret, struct er
 {
 	char o[GIT_OID_HEXSZ + 1], t[GIT_OID_HEXSZ + 1];
 	_cleanup_buf_ struct buf out = BUF_INIT, err = BUF_INIT;
-	struct merge_git g = {0};
+	struct merge_git g = {.git = run->git};
 	int r = finish(run, collect(run, &out, &err));
 
 	run->pid = 0;
@@ -435,6 +372,9 @@ void merge_git_release(struct merge_git *g)
 	for (size_t i = 0; i < g->nmerged; i++)
 		free(g->merged[i]);
 	free(g->merged);
+	for (size_t i = 0; i < g->nmoved; i++)
+		free(g->moved[i]);
+	free(g->moved);
 	for (size_t i = 0; i < g->nstages; i++)
 		free(g->stages[i].path);
 	free(g->stages);

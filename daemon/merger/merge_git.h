@@ -22,6 +22,9 @@ struct merge_git {
 	size_t nstages;
 	char **merged; /* paths whose contents were merged */
 	size_t nmerged;
+	char **moved; /* paths that a conflict of another path stands for */
+	size_t nmoved;
+	git_repository *git; /* has what both sides have; borrowed */
 };
 
 /* A merge that git is making meanwhile; merge_git_finish() ends it, or merge_git_drop(). */
@@ -29,6 +32,7 @@ struct merge_git_run {
 	pid_t pid; /* 0: none */
 	int out, err;
 	git_oid ours, theirs;
+	git_repository *git;
 };
 
 /* Starts what merge_git() waits for. Errors: -errno. */

@@ -72,6 +72,13 @@ int merge_conflict_add(struct merge_conflicts *c, const char *path, const char *
 	return 0;
 }
 
+void merge_conflicts_generated(struct merge_conflicts *c, const char *path)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (strcmp(c->v[i].path, path) == 0)
+			c->v[i].generated = true;
+}
+
 void merge_conflicts_release(struct merge_conflicts *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
@@ -214,7 +221,7 @@ static int trigger(struct walk *w, const git_tree_entry *b, const git_tree_entry
 			to, path, "symlink",
 			"the symbolic link '%s' was pointed elsewhere on both sides", path);
 	return merge_conflict_add(
-		to, path, "mode",
+		to, path, "type",
 		"'%s' became something else than a file on one side and was changed on the other",
 		path);
 }

@@ -15,6 +15,7 @@ struct merge_conflict {
 	char *path;
 	const char *kind; /* literal: "content", "add/add", "modify/delete" … */
 	char *reason;	  /* a sentence */
+	bool generated;	  /* a program writes the file */
 };
 
 struct merge_conflicts {
@@ -25,6 +26,8 @@ struct merge_conflicts {
 /* Appends, unless the path has a conflict of that kind already. Errors: -ENOMEM. */
 int merge_conflict_add(struct merge_conflicts *c, const char *path, const char *kind,
 		       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Marks the path's as of a file that a program writes. */
+void merge_conflicts_generated(struct merge_conflicts *c, const char *path);
 void merge_conflicts_release(struct merge_conflicts *c);
 
 /* A regular file that both sides changed, each in its own way. */
