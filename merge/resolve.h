@@ -43,9 +43,12 @@ struct resolve_options {
 	const struct memory *memory;   /* or NULL */
 	struct parser *parser; /* for syntax trees, or NULL: resolvers that need them decline */
 	unsigned int limit_ms; /* for the resolvers of one file; 0: RESOLVE_LIMIT_MS */
-	bool generated;	       /* marked so by an attribute: nobody acts */
-	const char *without;   /* the name of a resolver that does not act; or NULL */
-	struct tier_ai *ai;    /* who is asked after the rules (daemon/merger/tier_ai.h), or NULL */
+	bool generated;	       /* marked so by an attribute, or by `written`: nobody acts */
+	/* Is the file written by a program that the configuration names? NULL: none is. */
+	bool (*written)(void *user, const char *path);
+	void *written_user;
+	const char *without; /* the name of a resolver that does not act; or NULL */
+	struct tier_ai *ai;  /* who is asked after the rules (daemon/merger/tier_ai.h), or NULL */
 	/* Told of each file with conflicts and what was made of it, or NULL; a negative result ends the merge. */
 	int (*seen)(void *user, const char *path, const struct resolve *r);
 	void *user;

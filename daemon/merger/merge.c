@@ -102,7 +102,7 @@ static int merge_files(struct merging *m, bool second, struct err *reterr)
 /* Asks the resolvers about one file that conflicts by line, whose versions are in `from`. Returns 1: its blob is *ret;
  * 0; -errno. */
 static int auto_resolve(struct merging *m, git_repository *from, const struct merge_both *file,
-			git_oid *ret, struct err *reterr)
+			git_oid *ret, bool *ret_generated, struct err *reterr)
 {
 	enum merge_driver driver = MERGE_DRIVER_TEXT;
 	struct resolve_options o;
@@ -119,7 +119,9 @@ static int auto_resolve(struct merging *m, git_repository *from, const struct me
 	if (r < 0 || driver != MERGE_DRIVER_TEXT)
 		return r;
 	o.generated = git_attr_value(generated) == GIT_ATTR_VALUE_TRUE ||
-		      git_attr_value(generated) == GIT_ATTR_VALUE_STRING;
+		      git_attr_value(generated) == GIT_ATTR_VALUE_STRING ||
+		      (o.written && o.written(o.written_user, file->path));
+	*ret_generated = o.generated;
 	return merge_resolve(m->git, from, file, &o, &m->out.resolved, ret, reterr);
 }
 
@@ -144,7 +146,7 @@ static int resolve_walked(struct merging *m, struct err *reterr)
 
 		if (f->to.mode || !f->by_line)
 			continue;
-		r = auto_resolve(m, m->git, both, &id, reterr);
+		r = auto_resolve(m, m->git, both, &id, &f->generated, reterr);
 		if (r > 0)
 			f->to = (struct tree_entry){both->ours.mode == both->base.mode
 							    ? both->theirs.mode
@@ -165,6 +167,9 @@ static int file_conflicts(struct merging *m)
 			r = merge_conflict_add(&m->out.conflicts, m->walk.both[i].path,
 					       m->files[i].kind, "'%s' %s", m->walk.both[i].path,
 					       m->files[i].why);
+	for (size_t i = 0; r == 0 && i < m->walk.nboth; i++)
+		if (m->files[i].generated)
+			merge_conflicts_generated(&m->out.conflicts, m->walk.both[i].path);
 	return r;
 }
 
@@ -255,11 +260,12 @@ static int resolve_by_git(struct merging *m, struct tree_edit *edits, size_t *re
 	look_ahead_by_git(m);
 	for (size_t i = 0; r >= 0 && i < c->n; i++) {
 		struct merge_both both = {0};
+		bool generated = false;
 		git_oid id;
 
 		r = 0;
 		if (content_only(c, i) && versions_of(m, c->v[i].path, &both))
-			r = auto_resolve(m, m->private.git, &both, &id, reterr);
+			r = auto_resolve(m, m->private.git, &both, &id, &generated, reterr);
 		if (r > 0)
 			edits[(*ret_n)++] = (struct tree_edit){c->v[i].path,
 							       {both.ours.mode == both.base.mode
@@ -269,6 +275,8 @@ static int resolve_by_git(struct merging *m, struct tree_edit *edits, size_t *re
 		else if (r == 0)
 			r = merge_conflict_add(&m->out.conflicts, c->v[i].path, c->v[i].kind, "%s",
 					       c->v[i].reason);
+		if (generated)
+			merge_conflicts_generated(&m->out.conflicts, c->v[i].path);
 	}
 	return r < 0 ? r : 0;
 }

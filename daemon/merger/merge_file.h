@@ -22,6 +22,7 @@ struct merge_file {
 	const char *kind;     /* of the conflict: "content" or "binary" */
 	const char *why;      /* end of a sentence that begins with the path */
 	bool by_line;	      /* contents were merged, not taken from one side */
+	bool generated;	      /* no one's to resolve: a program writes it */
 };
 
 /* Merges one regular file, mode and content by themselves. base.mode 0: added on both sides.

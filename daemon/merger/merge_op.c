@@ -414,6 +414,8 @@ static int read_evidence(struct merge_op *m)
 		.parser = m->parser,
 		.memory = m->memory,
 		.without = worker_str(m->w, "without"),
+		.written = merge_regenerate_has,
+		.written_user = m->w,
 		.ai = m->ai};
 	return r;
 }

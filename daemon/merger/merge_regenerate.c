@@ -64,6 +64,11 @@ static const json_t *entry_of(const struct worker *w, const char *path)
 	return NULL;
 }
 
+bool merge_regenerate_has(void *w, const char *path)
+{
+	return entry_of(w, path);
+}
+
 static bool is_written(const char *path)
 {
 	enum path_class class = path_class_of(path);
@@ -101,7 +106,7 @@ static int look(struct regenerate *g)
 		if (entry_of(g->w, one->path))
 			continue;
 		all = false;
-		if (is_written(one->path))
+		if (one->generated || is_written(one->path))
 			r = add_reason(
 				one,
 				"it is written by a program and never merged: write it anew, or "

@@ -12,4 +12,6 @@ struct worker;
  * files hold then is taken: out->tree, told as resolved by "regenerate". Else the conflicts stay, and say what
  * would help. Errors: -ECANCELED and the like; a command that fails is no error but a conflict that says so.
  */
+/* Does the request (of the struct worker) say how the path is written anew? As resolve_options.written. */
+bool merge_regenerate_has(void *w, const char *path);
 int merge_regenerate(struct worker *w, struct merge_out *out, struct err *reterr);

@@ -212,6 +212,7 @@ static void broken_alone(struct request *r, json_t *said)
 	if (r->at.droppable)
 		request_set(r, "without", json_string(resolver));
 	request_set(r, "broken", json_string(text ? text : ""));
+	request_set(r, "verify_said", json_string(output ? output : ""));
 	(void)json_object_set_new(result, "state", json_string("conflict"));
 	(void)json_object_set_new(result, "commit", json_null());
 	(void)json_object_set_new(

@@ -163,6 +163,26 @@ static void held(struct train *t, struct request *r, json_t *one)
 	(void)train_go(r, QUEUE_HELD, commit);
 }
 
+/* A resolver whose part in it did not pass is told with the last line that the verify command printed. */
+static void note_left_out(const struct request *r, json_t *one)
+{
+	const char *who = request_text(r, "without"), *text = request_text(r, "verify_said");
+	json_t *notes = json_object_get(one, "notes");
+	size_t end = strlen(text), from;
+
+	if (!*who || !json_is_array(notes))
+		return;
+	while (end > 0 && strchr(" \t\r\n", text[end - 1]))
+		end--;
+	for (from = end; from > 0 && text[from - 1] != '\n';)
+		from--;
+	(void)json_array_append_new(
+		notes,
+		json_sprintf(
+			"what %s had resolved was left out: with it the verify command fails%s%.*s",
+			who, end ? ": " : "", (int)(end - from), text + from));
+}
+
 /* What the worker made of one. Returns whether it stands. */
 static bool take_answer(struct train *t, struct request *r, json_t *one)
 {
@@ -172,6 +192,7 @@ static bool take_answer(struct train *t, struct request *r, json_t *one)
 	if (!error)
 		history_recalled(r->queue->d, one);
 	(void)json_object_set_new(one, "source", json_string(r->source));
+	note_left_out(r, one);
 	if (!state || strcmp(state, "held") != 0)
 		request_set(r, "keep", NULL); /* there is none */
 	if (error) {

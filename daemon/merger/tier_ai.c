@@ -211,7 +211,10 @@ static int ask(struct one *o, struct tier_resolver *v, struct ai_question *q, st
 	ai_answer_release(&a);
 	return r;
 declined:
-	note_rejected(o, v, NULL, *a.reason ? a.reason : "it has no answer");
+	note_rejected(o, v, NULL, *a.reason ? a.reason : "it does not say why");
+	(void)json_object_set_new(
+		json_array_get(o->out->rejected, json_array_size(o->out->rejected) - 1), "declined",
+		json_true());
 	ai_answer_release(&a);
 	return 0;
 }

@@ -179,9 +179,12 @@ int tier_reimagine(struct tier_ai *t, const char *path, const struct text whole[
 {
 	struct writing w = {.t = t, .before = t->spent};
 	json_t *keep = NULL;
+	bool any = false;
 	int r;
 
-	if (!t->reimagine || !t->ask || !tier_askable(t, path, whole, generated))
+	for (size_t i = 0; i < t->n; i++)
+		any |= tier_applies(&t->v[i], path);
+	if (!any || !t->reimagine || !t->ask || !tier_askable(t, path, whole, generated))
 		return 0;
 	if (!t->verify) {
 		tier_note(

@@ -205,7 +205,7 @@ def test_queue__what_breaks_the_verification_is_found_and_stays_out(tmp):
 
 def test_queue__a_rule_that_breaks_the_verification_is_left_out(tmp):
     s = daemon.System(tmp, files={"v.toml": 'version = "1.2.3"\n', "README": "hello\n"},
-                      config='verify: {main: {command: "! grep -q 1.3.0 v.toml", timeout: 60}}\n'
+                      config='verify: {main: {command: "! grep -n 1.3.0 v.toml", timeout: 60}}\n'
                              "merge: {cost-of-wrong: 5}\n").start()
     put(os.path.join(s.create("a1"), "v.toml"), 'version = "1.3.0"\n')
     repos.commit(s.repo, {"v.toml": 'version = "1.2.4"\n'})
@@ -215,6 +215,8 @@ def test_queue__a_rule_that_breaks_the_verification_is_left_out(tmp):
     events = [x["event"] for x in shown["steps"]]
     equal(events[:7], ["asked", "start", "held", "broken", "start", "conflicts", "told"])
     equal(shown["result"]["conflicts"][0]["path"], "v.toml")
+    equal(shown["result"]["notes"],
+          ['what version had resolved was left out: with it the verify command fails: 1:version = "1.3.0"'])
     equal(s.git("show", "main:v.toml"), 'version = "1.2.4"')
     s.stop()
 
