@@ -68,7 +68,7 @@ void merge_print_lines(const char *mark, enum out_color color, const char *text)
 			return;
 		}
 		printf("      %s%s ", out_on(color), mark);
-		out_text(stdout, line ? line : "");
+		out_line(stdout, line ? line : "");
 		printf("%s\n", out_off(color));
 		text += n + (text[n] == '\n');
 	}
@@ -99,7 +99,8 @@ void merge_print_rejected(const json_t *hunk)
 	size_t i;
 
 	json_array_foreach (json_object_get(hunk, "rejected"), i, o) {
-		printf("    rejected, by ");
+		printf("    %s ", json_is_true(json_object_get(o, "declined")) ? "no answer from"
+									       : "rejected, by");
 		out_text(stdout, jstr(o, "resolver"));
 		printf(": ");
 		out_text(stdout, jstr(o, "why"));
@@ -107,6 +108,33 @@ void merge_print_rejected(const json_t *hunk)
 		if (*jstr(o, "text"))
 			merge_print_lines("=", OUT_DIM, jstr(o, "text"));
 	}
+}
+
+/* What resolves a conflict that has no lines to look at; NULL: nothing to add. */
+static const char *to_do(const char *kind)
+{
+	static const char *const words[][2] = {
+		{"add/add", "git add one file that has both, or each under a name of its own"},
+		{"binary", "git add the version that is to stay"},
+		{"modify/delete",
+		 "git add it to keep it as it was changed, git rm it to have it gone"},
+		{"delete/modify",
+		 "git add it to keep it as it was changed, git rm it to have it gone"},
+		{"rename/rename", "git add it under the name that is to stay, git rm the others"},
+		{"rename/delete",
+		 "git add it to keep it under its new name, git rm it to have it gone"},
+		{"file/folder", "git mv one of them to another name, or git rm it"},
+		{"folder rename", "git add the file in the folder where it belongs"},
+		{"symlink", "ln -sfn to where it is to lead, then git add it"},
+		{"type", "git add the one that is to stay"},
+		{"mode", "chmod it as it is to be, then git add it"},
+		{"submodule", "git checkout in it the commit that is to be, then git add it"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strcmp(words[i][0], kind) == 0)
+			return words[i][1];
+	return NULL;
 }
 
 void merge_print_conflict(const json_t *conflict)
@@ -126,6 +154,8 @@ void merge_print_conflict(const json_t *conflict)
 	(void)putchar('\n');
 	json_array_foreach (json_object_get(conflict, "hunks"), i, hunk)
 		print_hunk(hunk);
+	if (!i && to_do(jstr(conflict, "kind")))
+		printf("    to do: %s\n", to_do(jstr(conflict, "kind")));
 }
 
 /* A file whose conflicts were all resolved: each with who did it, how far that may be believed, and why. */
@@ -141,7 +171,8 @@ static void add_resolved(struct out_table *t, const json_t *m, const json_t *fil
 			where = NULL;
 		if (basis_of(answer))
 			evidence = strdup(basis_of(answer));
-		else if (asprintf(&evidence, "right in %lld of %lld", jint(answer, "right"),
+		else if (jint(answer, "fired") > 0 &&
+			 asprintf(&evidence, "right in %lld of %lld", jint(answer, "right"),
 				  jint(answer, "fired")) < 0)
 			evidence = NULL;
 		out_row(t, OUT_PLAIN,
@@ -228,11 +259,11 @@ static void print_way_out(const json_t *m)
 		       jstr(m, "target"));
 		return;
 	}
-	printf("Nothing was changed. Next: agentfsctl merge resolve %lld puts the conflict into the "
-	       "source's view, with --agent NAME into a new one; agentfsctl merge explain %lld and "
-	       "merge html FILE %lld show all of it. By hand, where the source is checked out: git merge "
-	       "%.12s, and agentfsctl merge again.\n",
-	       number, number, number, jstr(m, "target"));
+	printf("Nothing was changed. Next, one of\n"
+	       "  agentfsctl merge resolve %lld   puts the conflict into the source's view (--agent NAME: a new one)\n"
+	       "  git merge %.12s        by hand, where the source is checked out; then agentfsctl merge again\n"
+	       "  agentfsctl merge explain %lld   shows all of it; agentfsctl merge html FILE %lld for a browser\n",
+	       number, jstr(m, "target"), number, number);
 }
 
 static void print_failed(const json_t *m)

@@ -116,6 +116,15 @@ void out_text(FILE *f, const char *s)
 		(void)fputs(e, f);
 }
 
+void out_line(FILE *f, const char *s)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	if (escape_into(&b, s, strlen(s), "\t") < 0)
+		no_memory();
+	(void)fwrite(b.data, 1, b.len, f);
+}
+
 void out_id(FILE *f, const char *id)
 {
 	_cleanup_free_ char *e = out_escape(id);

@@ -24,6 +24,8 @@ char *out_escape(const char *s);
 
 /* The same, written to f. NULL writes nothing. */
 void out_text(FILE *f, const char *s);
+/* A line of a file: the same, but that tabs stay. */
+void out_line(FILE *f, const char *s);
 
 /* The beginning of a commit's id, escaped like any text. */
 void out_id(FILE *f, const char *id);
