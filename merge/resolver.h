@@ -94,10 +94,16 @@ bool lines_have(const struct lines *l, struct text line);
 int resolve_space(const struct conflict *c, struct buf *out);
 int resolve_adjacent(const struct conflict *c, struct buf *out);
 int resolve_ahead(const struct conflict *c, struct buf *out);
+int resolve_ahead_version(const struct conflict *c, struct buf *out);
 int resolve_behind(const struct conflict *c, struct buf *out);
+int resolve_behind_version(const struct conflict *c, struct buf *out);
 int resolve_version(const struct conflict *c, struct buf *out);
 int resolve_copyright(const struct conflict *c, struct buf *out);
 int resolve_changelog(const struct conflict *c, struct buf *out);
+/* Length of the version that begins there (digits with at least one dot between, perhaps a suffix), or 0. */
+size_t version_at(struct text t, size_t at);
+/* Two versions: -1, 0, 1; 2: not to be ordered. */
+int version_compare(struct text a, struct text b);
 /* Which of two lines that differ only in version numbers has the greater: 1 the first, -1 the second; 0 equal; 2 they
  * differ otherwise, or not all one way. */
 int version_compare_lines(struct text a, struct text b);

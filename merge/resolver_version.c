@@ -22,8 +22,7 @@ static bool word(char c)
 	return isalnum((unsigned char)c) || c == '_';
 }
 
-/* Length of the version that begins at p (digits with at least one dot between, perhaps a suffix), or 0. */
-static size_t version_at(struct text t, size_t at)
+size_t version_at(struct text t, size_t at)
 {
 	size_t i = at;
 	unsigned int dots = 0;
@@ -58,7 +57,7 @@ static int sign(long long a, long long b)
 }
 
 /* Numbers one by one; then a suffix, which is older than none. */
-static int compare_versions(struct text a, struct text b)
+int version_compare(struct text a, struct text b)
 {
 	size_t i = 0, k = 0;
 	bool more_a, more_b;
@@ -110,7 +109,7 @@ int version_compare_lines(struct text o, struct text t)
 				return 2;
 			continue;
 		}
-		d = compare_versions((struct text){o.p + i, a}, (struct text){t.p + k, b});
+		d = version_compare((struct text){o.p + i, a}, (struct text){t.p + k, b});
 		if (d == 0 && !text_equal((struct text){o.p + i, a}, (struct text){t.p + k, b}))
 			return 2;
 		if (d == 2 || (d && which && d != which))

@@ -91,20 +91,52 @@ static const struct resolver_case ahead[] = {
 	{"go.sum", "a 1 x\n", "b 2\n", "a 1\n", NULL},
 };
 
+static const struct resolver_case ahead_version[] = {
+	{"README.rst", ":Version: 3.0.21 (Slide)\n", ":Version: 3.1.0rc3 (Cipater)\n",
+	 ":Version: 3.0.22 (Slide)\n", ":Version: 3.1.0rc3 (Cipater)\n"},
+	{"a.py", "N = 'a'\nVERSION = (3, 0, 5)\n", "N = 'b'\nVERSION = (3, 1, 0, 'a1')\n",
+	 "N = 'a'\nVERSION = (3, 0, 6)\n", "N = 'b'\nVERSION = (3, 1, 0, 'a1')\n"},
+	{"a.gradle", "lib(\"X\", \"v1.2.3-SNAPSHOT\") {\n",
+	 "lib(\"X\", \"v2.0.7\") {\n  prohibit()\n}\n", "lib(\"X\", \"v1.2.3\") {\n",
+	 "lib(\"X\", \"v2.0.7\") {\n  prohibit()\n}\n"},
+	/* What theirs raised is gone; whose version is less and stays is not. */
+	{"package.json", "a: 2.1.0\nb: 1.3.2\n", "", "a: 2.1.1\nb: 1.3.2\n", ""},
+	{"package.json", "a: 2.1.0\nb: 1.3.2\n", "", "a: 2.1.1\nb: x\n", NULL},
+	/* Theirs is the greater, and has less. */
+	{"README.rst", ":Version: 3.0.21 (Slide)\n", ":Version: 3.0.22 (Cipater)\n",
+	 ":Version: 3.1.0 (Slide)\n", NULL},
+	/* No version: a place. */
+	{"a.py", "AT = (3, 0, 5)\nN = 1\n", "AT = (3, 1, 0)\nN = 2\n", "AT = (3, 0, 6)\nN = 1\n",
+	 NULL},
+	{"a.py", "x = 1\n", "y = 3\n", "x = 2\n", NULL},
+	/* Theirs did something else, too. */
+	{"README.rst", ":Version: 3.0.21 (Slide)\n", ":Version: 3.1.0 (Cipater)\n",
+	 ":Version: 3.0.22 (Slide) x\n", NULL},
+	/* Suffixes without an order. */
+	{"README.rst", ":Version: 3.0.21 (Slide)\n", ":Version: 3.1.0a (Cipater)\n",
+	 ":Version: 3.1.0x (Slide)\n", NULL},
+};
+
+/* Each case, and with the sides swapped for the other resolver; `answered` of them are not declined. */
+static void check_sides(const char *ours, const char *theirs, const struct resolver_case *v,
+			size_t n, size_t answered)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct resolver_case other = {v[i].path, v[i].base, v[i].theirs, v[i].ours,
+					      v[i].expected};
+
+		resolver_check(ours, &v[i], 1);
+		resolver_check(theirs, &other, 1);
+		answered -= v[i].expected != NULL;
+	}
+	assert_int_equal(answered, 0);
+}
+
 static void test_ahead__a_change_that_is_part_of_the_others(void **state)
 {
-	size_t n = 0;
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(ahead); i++) {
-		const struct resolver_case *c = &ahead[i];
-		struct resolver_case other = {c->path, c->base, c->theirs, c->ours, c->expected};
-
-		resolver_check("ahead", c, 1);
-		resolver_check("behind", &other, 1);
-		n += c->expected != NULL;
-	}
-	assert_int_equal(n, 3);
+	check_sides("ahead", "behind", ahead, ARRAY_SIZE(ahead), 3);
+	check_sides("ahead-version", "behind-version", ahead_version, ARRAY_SIZE(ahead_version), 4);
 }
 
 /* --- a name that one side took out and the other newly uses --- */
