@@ -13,7 +13,7 @@
 #include "merge_out.h"
 #include "out.h"
 
-enum { SHOWN_LINES = 6, SHOWN_DIFFERENCES = 5 };
+enum { SHOWN_LINES = 6, SHOWN_BYTES = 160, SHOWN_DIFFERENCES = 5 };
 
 /* What an external resolver's answer was believed for. */
 static const char *basis_of(const json_t *answer)
@@ -60,8 +60,8 @@ void merge_print_record(const json_t *answer)
 void merge_print_lines(const char *mark, enum out_color color, const char *text)
 {
 	for (int i = 0; *text; i++) {
-		size_t n = strcspn(text, "\n");
-		_cleanup_free_ char *line = strndup(text, n);
+		size_t n = strcspn(text, "\n"), shown = out_fit(text, n, SHOWN_BYTES);
+		_cleanup_free_ char *line = strndup(text, shown);
 
 		if (i == SHOWN_LINES) {
 			printf("      %s …\n", mark);
@@ -69,7 +69,7 @@ void merge_print_lines(const char *mark, enum out_color color, const char *text)
 		}
 		printf("      %s%s ", out_on(color), mark);
 		out_line(stdout, line ? line : "");
-		printf("%s\n", out_off(color));
+		printf("%s%s\n", out_off(color), shown < n ? " …" : "");
 		text += n + (text[n] == '\n');
 	}
 }

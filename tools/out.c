@@ -116,6 +116,15 @@ void out_text(FILE *f, const char *s)
 		(void)fputs(e, f);
 }
 
+size_t out_fit(const char *s, size_t n, size_t max)
+{
+	if (n <= max)
+		return n;
+	while (max > 0 && ((unsigned char)s[max] & 0xc0) == 0x80)
+		max--;
+	return max;
+}
+
 void out_line(FILE *f, const char *s)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;

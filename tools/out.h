@@ -26,6 +26,8 @@ char *out_escape(const char *s);
 void out_text(FILE *f, const char *s);
 /* A line of a file: the same, but that tabs stay. */
 void out_line(FILE *f, const char *s);
+/* How many of n bytes are shown where at most max are: no character is cut in two. */
+size_t out_fit(const char *s, size_t n, size_t max);
 
 /* The beginning of a commit's id, escaped like any text. */
 void out_id(FILE *f, const char *id);

@@ -252,6 +252,9 @@ int merge_git_say(struct merge_git *g, const struct git_message *m)
 		kind = kind_of_both(s, kind);
 	if (is_settled(g, path))
 		return 0;
+	/* Git says so of files, too, that the side with the folder has deleted and nobody has changed. */
+	if (strcmp(kind, "file/folder") == 0 && !s)
+		return 0;
 	if (strcmp(kind, "file/folder") == 0 && m->n > 1)
 		path = m->paths[1]; /* the first is a name that git made up */
 	if (s)

@@ -3,6 +3,7 @@
 """The daemon's own surroundings: full disks, damaged state, other users, wrong configurations."""
 import errno
 import os
+import sqlite3
 import subprocess
 
 from harness import *
@@ -44,6 +45,15 @@ def test_state__damaged_newer_or_not_ours(tmp):
         put(os.path.join(s.state, "agentfs.db"), data)
         ends_in_one_sentence(s, says="agentfs.db")
         equal(get(os.path.join(s.state, "agentfs.db"), "rb"), data, "a refused database is left as it is")
+    s = daemon.System(os.path.join(tmp, "newer"), repo=tmp).start()
+    s.stop()
+    db = sqlite3.connect(os.path.join(s.state, "agentfs.db"))
+    db.execute("PRAGMA user_version = 9999")
+    db.commit()
+    db.close()
+    before = get(os.path.join(s.state, "agentfs.db"), "rb")
+    ends_in_one_sentence(s, says=("agentfs.db", "newer"))
+    equal(get(os.path.join(s.state, "agentfs.db"), "rb"), before, "a newer database is left as it is")
     s = daemon.System(os.path.join(tmp, "file"), repo=tmp)
     os.rmdir(s.state)
     put(s.state, "")

@@ -119,6 +119,17 @@ static void test_kind__a_file_where_the_other_has_a_folder(void **state)
 	merge_three(&t, &out);
 	expect_said(&out, "n", "file/folder",
 		    "'n' is a file in the source and a folder in the target");
+	/* Of two links that became folders, the one that nobody else changed is no conflict. */
+	three_init(&t);
+	set(&t.base, "l", 0120000, "d");
+	set(&t.base, "k", 0120000, "d");
+	set(&t.ours, "l", 0120000, "e");
+	set(&t.ours, "k", 0120000, "d");
+	set(&t.theirs, "l/x", 0100644, "y\n");
+	set(&t.theirs, "k/x", 0100644, "y\n");
+	merge_three(&t, &out);
+	expect_said(&out, "l", "file/folder",
+		    "'l' is a file in the target and a folder in the source");
 }
 
 static void rename_one(struct files *f, const char *from, const char *to)
