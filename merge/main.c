@@ -19,6 +19,7 @@
 #include "io.h"
 #include "parser.h"
 #include "resolve.h"
+#include "resolve_check.h"
 
 enum { EXIT_DONE = 0, EXIT_CONFLICT = 1, EXIT_USAGE = 2, EXIT_FAILED = 129 /* git: an error */ };
 enum { FILE_MAX = 1 << 30, BINARY_LOOK = 8000, MARKER_MIN = 1, MARKER_MAX = 1000, COST_MAX = 1000 };
@@ -156,7 +157,12 @@ static void tell(const struct options *o, const struct resolve *r)
 		const struct answer *a = c->taken ? c->taken : c->n ? c->answers : NULL;
 
 		(void)fprintf(stderr, "%s:%zu: ", o->path, c->chunk.from[OURS] + 1);
-		if (!a)
+		if (c->refused)
+			(void)fprintf(stderr,
+				      "conflict; %s (resolver %s) breaks the invariant '%s': %s\n",
+				      c->refused->by->does, c->refused->by->name, r->broken,
+				      r->why);
+		else if (!a)
 			(void)fprintf(stderr, "conflict, and no rule has an answer\n");
 		else
 			(void)fprintf(stderr, "%s%s (resolver %s: right in %u of %u)\n",
@@ -213,6 +219,11 @@ static int merge(const struct options *o, char **files)
 	}
 	how.parser = parser_new(NULL, NULL); /* without grammars: none */
 	k = resolve_file(o->path, text[BASE], text[OURS], text[THEIRS], &how, &r);
+	if (k == 0) {
+		k = resolve_believe(o->path, &r, &how);
+		if (k < 0)
+			resolve_release(&r);
+	}
 	parser_free(how.parser);
 	if (k < 0)
 		return fail("cannot merge", o->path, k);

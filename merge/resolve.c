@@ -116,13 +116,19 @@ static struct evidence evidence_for(const struct resolver *by, const struct conf
 	return e;
 }
 
+static const struct resolver *table(const struct resolve_options *o, size_t *ret_n)
+{
+	*ret_n = o->table ? o->ntable : resolvers_n;
+	return o->table ? o->table : resolvers;
+}
+
 /* Keeps an answer (its text is taken over). */
 static int keep(struct resolved_conflict *c, const struct conflict *x,
-		const struct resolve_options *o, size_t resolver, struct buf *text)
+		const struct resolve_options *o, const struct resolver *by, struct buf *text)
 {
 	struct answer *a = &c->answers[c->n];
 
-	a->by = &resolvers[resolver];
+	a->by = by;
 	a->len = text->len;
 	a->text = buf_take(text);
 	if (!a->text)
@@ -137,7 +143,7 @@ static int keep(struct resolved_conflict *c, const struct conflict *x,
 
 /* One resolver that reads the file, about all its conflicts. */
 static int ask_file(const struct resolve *r, const struct conflict *x,
-		    const struct resolve_options *o, size_t resolver)
+		    const struct resolve_options *o, const struct resolver *by)
 {
 	struct conflict_file f = {.path = x->path,
 				  .lang = x->lang,
@@ -146,18 +152,18 @@ static int ask_file(const struct resolve *r, const struct conflict *x,
 				  .crlf = x->crlf,
 				  .parser = o->parser};
 	struct file_answer *v = calloc(r->n + 1, sizeof(*v));
-	int k = v ? resolver_ask_file(&resolvers[resolver], &f, x, v) : -ENOMEM;
+	int k = v ? resolver_ask_file(by, &f, x, v) : -ENOMEM;
 
 	for (size_t i = 0; i < r->n && k == 0; i++)
 		if (v[i].has)
-			k = keep(&r->v[i], &x[i], o, resolver, &v[i].text);
+			k = keep(&r->v[i], &x[i], o, by, &v[i].text);
 	file_answers_free(v, r->n);
 	return k;
 }
 
 /* What a person made of the same conflicts before. */
 static int ask_memory(const struct resolve *r, const struct conflict *x,
-		      const struct resolve_options *o, size_t resolver)
+		      const struct resolve_options *o, const struct resolver *by)
 {
 	int k = 0;
 
@@ -169,9 +175,9 @@ static int ask_memory(const struct resolve *r, const struct conflict *x,
 			continue;
 		k = buf_add(&out, kept.p, kept.n);
 		if (k == 0)
-			k = resolver_accept(&resolvers[resolver], &x[i], &out);
+			k = resolver_accept(by, &x[i], &out);
 		if (k > 0)
-			k = keep(&r->v[i], &x[i], o, resolver, &out);
+			k = keep(&r->v[i], &x[i], o, by, &out);
 	}
 	return k < 0 ? k : 0;
 }
@@ -196,39 +202,45 @@ static int ask_all(const struct resolve *r, const struct conflict *x,
 		   const struct resolve_options *o)
 {
 	uint64_t end = now_ms() + (o->limit_ms ? o->limit_ms : RESOLVE_LIMIT_MS);
+	size_t n_by;
+	const struct resolver *by = table(o, &n_by);
 	int k = 0;
 
-	for (size_t i = 0; i < resolvers_n && k == 0; i++) {
+	for (size_t i = 0; i < n_by && k == 0; i++, by++) {
 		if (now_ms() > end) {
 			for (size_t n = 0; n < r->n; n++)
 				drop_answers(&r->v[n]);
 			return 0;
 		}
-		if (resolvers[i].file_fn)
-			k = ask_file(r, x, o, i);
-		else if (!resolvers[i].fn)
-			k = ask_memory(r, x, o, i);
-		for (size_t n = 0; n < r->n && k == 0 && resolvers[i].fn; n++) {
+		if (by->file_fn)
+			k = ask_file(r, x, o, by);
+		else if (!by->fn)
+			k = ask_memory(r, x, o, by);
+		for (size_t n = 0; n < r->n && k == 0 && by->fn; n++) {
 			_cleanup_buf_ struct buf out = BUF_INIT;
 
-			k = resolver_ask(&resolvers[i], &x[n], &out);
+			k = resolver_ask(by, &x[n], &out);
 			if (k > 0)
-				k = keep(&r->v[n], &x[n], o, i, &out);
+				k = keep(&r->v[n], &x[n], o, by, &out);
 		}
 	}
 	return k;
 }
 
 /* The conflicts as resolvers see them (the caller frees them with their edits), each with room for answers. */
-static int conflicts_of(const char *path, struct resolve *r, struct conflict *x)
+static int conflicts_of(const char *path, const struct resolve_options *o, struct resolve *r,
+			struct conflict *x)
 {
+	size_t n_by;
 	int k = 0;
+
+	(void)table(o, &n_by);
 
 	for (size_t i = 0; k == 0 && i < r->d.n; i++) {
 		if (r->d.v[i].kind != CHUNK_CONFLICT)
 			continue;
 		r->v[r->n].chunk = r->d.v[i];
-		r->v[r->n].answers = calloc(resolvers_n, sizeof(*r->v->answers));
+		r->v[r->n].answers = calloc(n_by + 1, sizeof(*r->v->answers));
 		k = r->v[r->n].answers ? conflict_of(path, &r->d, &r->d.v[i], &x[r->n]) : -ENOMEM;
 		r->n++;
 	}
@@ -245,7 +257,7 @@ int resolve_file(const char *path, struct text base, struct text ours, struct te
 	if (k == 0) {
 		r.v = calloc(r.d.conflicts + 1, sizeof(*r.v));
 		x = calloc(r.d.conflicts + 1, sizeof(*x));
-		k = r.v && x ? conflicts_of(path, &r, x) : -ENOMEM;
+		k = r.v && x ? conflicts_of(path, o, &r, x) : -ENOMEM;
 	}
 	if (k == 0 && r.n)
 		k = ask_all(&r, x, o);

@@ -24,12 +24,16 @@ struct resolved_conflict {
 	struct answer *answers;
 	size_t n;
 	const struct answer *taken; /* of these, or NULL: still a conflict */
+	const struct answer
+		*refused; /* what was taken of a file that then broke an invariant, or NULL */
 };
 
 struct resolve {
 	struct diff3 d;
 	struct resolved_conflict *v; /* one for each conflict, in order */
 	size_t n, left;		     /* left: still conflicts */
+	const char *broken,
+		*why; /* the invariant that its answers broke (resolve_believe()), and how; or NULL */
 };
 
 struct tier_ai;
@@ -47,8 +51,10 @@ struct resolve_options {
 	/* Is the file written by a program that the configuration names? NULL: none is. */
 	bool (*written)(void *user, const char *path);
 	void *written_user;
-	const char *without; /* the name of a resolver that does not act; or NULL */
-	struct tier_ai *ai;  /* who is asked after the rules (daemon/merger/tier_ai.h), or NULL */
+	const char *without;	      /* the name of a resolver that does not act; or NULL */
+	const struct resolver *table; /* who is asked, ntable of them; NULL: resolvers */
+	size_t ntable;
+	struct tier_ai *ai; /* who is asked after the rules (daemon/merger/tier_ai.h), or NULL */
 	/* Told of each file with conflicts and what was made of it, or NULL; a negative result ends the merge. */
 	int (*seen)(void *user, const char *path, const struct resolve *r);
 	void *user;

@@ -2,10 +2,13 @@
 #include "resolve_check.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "cleanup.h"
 #include "invariant.h"
+#include "parser.h"
 
 const char *invariant_name(enum invariant i)
 {
@@ -15,8 +18,21 @@ const char *invariant_name(enum invariant i)
 	return i < INVARIANTS ? names[i] : "none";
 }
 
+/* Is it one of those whom resolve_file() asks? */
+static bool is_asked(const struct resolver *by, const struct resolve_options *o)
+{
+	const struct resolver *all = o->table ? o->table : resolvers;
+	size_t n = o->table ? o->ntable : resolvers_n;
+
+	for (size_t i = 0; i < n; i++)
+		if (by == &all[i])
+			return true;
+	return false;
+}
+
 /* Each conflict that a rule resolved which may not drop lines. */
-static int check_lines(const struct resolve *r, const char **ret_why)
+static int check_lines(const struct resolve *r, const struct resolve_options *o,
+		       const char **ret_why)
 {
 	int error = 0;
 
@@ -24,7 +40,7 @@ static int check_lines(const struct resolve *r, const char **ret_why)
 		const struct answer *a = r->v[i].taken;
 		struct conflict c = {0};
 
-		if (a->by->replaces)
+		if (a->by->replaces || !is_asked(a->by, o))
 			continue;
 		for (int s = BASE; s < SIDES; s++) {
 			c.text[s] = diff3_text(&r->d, &r->v[i].chunk, (enum side)s);
@@ -79,8 +95,12 @@ static int check_swapped(const char *path, const struct resolve *r, const struct
 	struct resolve_options quiet = *o;
 	struct resolve s;
 	int error = 0, k;
-	bool same = false, all = false;
+	bool same = false, all = true;
 
+	for (size_t i = 0; i < r->n; i++)
+		all = all && is_asked(r->v[i].taken->by, o);
+	if (!all)
+		return INVARIANT_NONE;
 	quiet.seen = NULL;
 	k = resolve_file(path, r->d.text[BASE], r->d.text[THEIRS], r->d.text[OURS], &quiet, &s);
 	if (k < 0)
@@ -102,12 +122,12 @@ static int check_swapped(const char *path, const struct resolve *r, const struct
 static int check_parse(const char *path, const struct resolve *r, struct text merged,
 		       const struct resolve_checker *checker, const char **ret_why)
 {
-	int ours = checker->errors(checker->user, path, r->d.text[OURS]);
-	int theirs = checker->errors(checker->user, path, r->d.text[THEIRS]);
-	int now = ours < 0 || theirs < 0 ? -1 : checker->errors(checker->user, path, merged);
+	int now = checker->errors(checker->user, path, merged);
+	int ours = now > 0 ? checker->errors(checker->user, path, r->d.text[OURS]) : -1;
+	int theirs = ours >= 0 ? checker->errors(checker->user, path, r->d.text[THEIRS]) : -1;
 
 	*ret_why = "it parses worse than both sides";
-	return now > ours && now > theirs ? INVARIANT_PARSE : INVARIANT_NONE;
+	return theirs >= 0 && now > ours && now > theirs ? INVARIANT_PARSE : INVARIANT_NONE;
 }
 
 int resolve_check(const char *path, const struct resolve *r, const struct resolve_options *o,
@@ -120,12 +140,63 @@ int resolve_check(const char *path, const struct resolve *r, const struct resolv
 	if (k < 0)
 		return k;
 	t = (struct text){merged.len ? merged.data : "", merged.len};
-	k = check_lines(r, ret_why);
+	k = check_lines(r, o, ret_why);
 	if (k == INVARIANT_NONE)
 		k = check_form(r, t, ret_why);
 	if (k == INVARIANT_NONE && checker)
 		k = check_parse(path, r, t, checker, ret_why);
 	if (k == INVARIANT_NONE)
 		k = check_swapped(path, r, o, t, ret_why);
+	return k;
+}
+
+static int parse_errors(void *user, const char *path, struct text t)
+{
+	struct parser *p = user;
+	unsigned int n = 0;
+
+	return p && parser_check(p, path, t, &n, NULL) == 0 && n <= INT_MAX ? (int)n : -1;
+}
+
+struct resolve_checker resolve_checker_of(struct parser *p)
+{
+	return (struct resolve_checker){parse_errors, p};
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void refuse(struct resolve *r, enum invariant broken, const char *why)
+{
+	r->broken = invariant_name(broken);
+	r->why = why;
+	r->left = r->n;
+	for (size_t i = 0; i < r->n; i++) {
+		r->v[i].refused = r->v[i].taken;
+		r->v[i].taken = NULL;
+	}
+}
+
+int resolve_believe(const char *path, struct resolve *r, const struct resolve_options *o)
+{
+	struct resolve_checker checker = resolve_checker_of(o->parser);
+	uint64_t end = now_ms() + (o->limit_ms ? o->limit_ms : RESOLVE_LIMIT_MS);
+	const char *why = NULL;
+	int k;
+
+	if (!r->n || r->left)
+		return INVARIANT_NONE;
+	k = resolve_check(path, r, o, o->parser ? &checker : NULL, &why);
+	if (k == INVARIANT_NONE && now_ms() > end) {
+		k = INVARIANT_LIMIT;
+		why = "looking at it took too long";
+	}
+	if (k > INVARIANT_NONE)
+		refuse(r, (enum invariant)k, why);
 	return k;
 }

@@ -24,7 +24,16 @@ struct resolve_checker {
 	void *user;
 };
 
-/* Looks at a file without conflicts left; `checker` may be NULL: then it is not parsed. *ret_why (literal) says what
+/* That of a parser, for the file's language; NULL (and any it cannot read): nobody knows the language. Borrows it. */
+struct resolve_checker resolve_checker_of(struct parser *p);
+
+/* Looks at a file without conflicts left; `checker` may be NULL: then it is not parsed. Answers of who is not asked by
+ * resolve_file() have been looked at by who took them: of them, only what the whole file tells. *ret_why (literal) says what
  * is broken. Returns an enum invariant, or -ENOMEM. */
 int resolve_check(const char *path, const struct resolve *r, const struct resolve_options *o,
 		  const struct resolve_checker *checker, const char **ret_why);
+
+/* What comes before a file's answers are believed: it is looked at (with o->parser, where there is one). Where an
+ * invariant is broken, none of them is taken any more: r->left, r->broken, r->why, `refused` of each conflict. Nothing is
+ * done while conflicts are left. Returns an enum invariant, or -ENOMEM. */
+int resolve_believe(const char *path, struct resolve *r, const struct resolve_options *o);

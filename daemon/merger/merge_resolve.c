@@ -2,7 +2,9 @@
 /*
  * Tiers 2 to 4 on git's objects. Guarantees: (1) a file is resolved wholly or not at all; (2) each conflict
  * that was resolved is told with who did it and its record, each that was not with its lines and what
- * the resolvers would have said; (3) a higher tier sees only what the lower ones left.
+ * the resolvers would have said; (3) a higher tier sees only what the lower ones left; (4) no answer is believed before
+ * the whole file was looked at under the invariants (resolve_check.h), whoever gave it: one that breaks them is a conflict
+ * again, which says so.
  */
 #include "merge_resolve.h"
 
@@ -12,6 +14,7 @@
 
 #include "cleanup.h"
 #include "odb.h"
+#include "resolve_check.h"
 #include "tier_ai.h"
 #include "worker_run.h"
 
@@ -57,7 +60,7 @@ static json_t *hunk_json(const struct resolve *r, const char *path,
 	json_t *candidates = json_array(), *o;
 
 	for (size_t i = 0; i < c->n; i++)
-		if (&c->answers[i] != c->taken)
+		if (&c->answers[i] != c->taken && &c->answers[i] != c->refused)
 			(void)json_array_append_new(candidates, answer_json(&c->answers[i]));
 	o = json_pack("{s:I,s:o,s:o,s:o,s:o}", "line", (json_int_t)c->chunk.from[OURS] + 1, "base",
 		      text_json(diff3_text(&r->d, &c->chunk, BASE)), "ours",
@@ -74,9 +77,23 @@ static void add_ai(json_t *o, const struct resolved_conflict *c, const struct ai
 		(void)json_object_set(o, "rejected", ai->rejected);
 	if (ai->has_answer && c->taken == &ai->answer)
 		(void)json_object_update_missing(o, ai->told);
-	else if (ai->has_answer)
+	else if (ai->has_answer && c->refused != &ai->answer)
 		(void)json_array_append_new(json_object_get(o, "candidates"),
 					    answer_json(&ai->answer));
+}
+
+/* An answer that was taken until its file broke an invariant. */
+static void add_refused(json_t *o, const struct resolve *r, const struct answer *a)
+{
+	_cleanup_buf_ struct buf why = BUF_INIT;
+	json_t *had = json_object_get(o, "rejected");
+	json_t *all = had ? json_copy(had) : json_array();
+
+	if (buf_addf(&why, "breaks the invariant '%s': %s", r->broken, r->why) == 0)
+		(void)json_array_append_new(
+			all, json_pack("{s:s,s:s,s:o}", "resolver", a->by->name, "why", why.data,
+				       "text", text_json((struct text){a->text, a->len})));
+	(void)json_object_set_new(o, "rejected", all);
 }
 
 static void tell(const struct resolve *r, const char *path, const struct ai_file *ai,
@@ -93,6 +110,8 @@ static void tell(const struct resolve *r, const char *path, const struct ai_file
 		o = hunk_json(r, path, c);
 		if (i < ai->n)
 			add_ai(o, c, &ai->v[i]);
+		if (c->refused)
+			add_refused(o, r, c->refused);
 		if (!r->left)
 			(void)json_object_update_new(o, answer_json(c->taken));
 		(void)json_array_append_new(all, o);
@@ -163,6 +182,11 @@ static int resolve_texts(git_repository *git, const char *path, const struct tex
 		return k;
 	if (r.left && options->ai)
 		k = tier_ai_resolve(options->ai, path, t, options->generated, &r, &ai);
+	if (k == 0)
+		k = resolve_believe(path, &r, options);
+	if (k > 0 && options->ai)
+		tier_ai_refused(options->ai, path, &r);
+	k = k < 0 ? k : 0;
 	/* No conflict by our own comparison, but one by git's: not ours to decide. */
 	if (k == 0 && r.n)
 		tell(&r, path, &ai, out);

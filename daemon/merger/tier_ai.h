@@ -46,6 +46,9 @@ void ai_file_release(struct ai_file *f);
 int tier_ai_resolve(struct tier_ai *t, const char *path, const struct text whole[SIDES],
 		    bool generated, struct resolve *r, struct ai_file *ret);
 
+/* What was taken of this file is not believed after all: it is not said again for the same conflict. */
+void tier_ai_refused(struct tier_ai *t, const char *path, const struct resolve *r);
+
 /* Tier 4: the whole file anew. Returns 1 with its text and a member of type Resolved, 0 with none. Errors: -ENOMEM. */
 int tier_reimagine(struct tier_ai *t, const char *path, const struct text whole[SIDES],
 		   bool generated, struct buf *ret, json_t **ret_resolved);

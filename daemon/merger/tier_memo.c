@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "tier_ai.h"
 #include "tier_parts.h"
 
 void tier_memo_key(const char *path, const struct conflict *c, char ret[GIT_OID_HEXSZ + 1])
@@ -46,4 +47,18 @@ void tier_memo_keep(struct tier_ai *t, const char *key, json_t *answer)
 		(void)json_object_set(all, key, answer);
 	}
 	json_decref(answer);
+}
+
+void tier_ai_refused(struct tier_ai *t, const char *path, const struct resolve *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		char key[GIT_OID_HEXSZ + 1] = "";
+		struct conflict c;
+
+		if (conflict_of(path, &r->d, &r->v[i].chunk, &c) == 0)
+			tier_memo_key(path, &c, key);
+		conflict_release(&c);
+		(void)json_object_del(json_object_get(t->settings, "said"), key);
+		(void)json_object_del(json_object_get(t->settings, "fresh"), key);
+	}
 }

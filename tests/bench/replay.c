@@ -70,12 +70,19 @@ static void print(json_t *line)
 	json_decref(line);
 }
 
-/* A file that was resolved: the invariants, once more and on the whole. */
+/* A file that was resolved: the invariants, once more; one that was not since it broke one. */
 static void check_file(struct run *run, const struct replay_conflict *c, json_t *file)
 {
 	const char *why = NULL;
+	struct resolve_checker parser = resolve_checker_of(run->options.parser);
 	double t0 = now();
-	int broken = c->r->left ? 0 : resolve_check(c->path, c->r, &run->options, NULL, &why);
+	int broken = c->r->left ? 0
+				: resolve_check(c->path, c->r, &run->options,
+						run->options.parser ? &parser : NULL, &why);
+
+	if (c->r->broken)
+		(void)json_object_set_new(file, "refused",
+					  json_pack("[s,s]", c->r->broken, c->r->why));
 
 	if (broken == INVARIANT_NONE && now() - t0 > LIMIT_MS) {
 		broken = INVARIANT_LIMIT;

@@ -152,6 +152,25 @@ def test_reject__dropped_names_and_texts_without_end(tmp):
                     says=("it lacks 'limit', which the target added", "more than 3 times as long"))
 
 
+def test_reject__what_parses_worse_than_both_sides_is_not_believed_though_it_was_said_twice(tmp):
+    need_grammars()
+    broken = "\tint total = count(n, limit) + extra +;\n"
+    with Model(lambda call: {**NEW, "text": broken}) as m, system_with(tmp, config(openai(m))) as system:
+        before = tree.picture(system.repo)
+        said = merge(system, status=1)
+        kept_as_it_was(system, before, said)
+        why = "breaks the invariant 'parse': it parses worse than both sides"
+        equal(rejections(said)[-1], why)
+        hunk = said["conflicts"][0]["hunks"][0]
+        assert "ai:gpt" not in [a["resolver"] for a in hunk["candidates"]], hunk["candidates"]
+        shown = system.ctl("merge", "explain", str(said["merge"])).stdout
+        assert f"rejected, by ai:gpt: {why}" in shown and broken.strip() in shown, shown
+        # Nor is it kept as an answer: the same conflict again is asked about again.
+        asked = len(m.calls)
+        merge(system, status=1)
+        assert len(m.calls) > asked, "a refused answer was taken from what was said before"
+
+
 def test_reject__the_second_try_may_be_right(tmp):
     def answer(call):
         return NEW if "Your first answer was rejected: it has a conflict marker" in call["user"] \

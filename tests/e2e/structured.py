@@ -7,16 +7,11 @@ import os
 import shutil
 
 from harness import *
+from resolving import need_grammars
 
 BASE = "int a(void)\n{\n\treturn 0;\n}\n"
 OURS = BASE + "\nint ours(void)\n{\n\treturn 1;\n}\n"
 THEIRS = BASE + "\nint theirs(void)\n{\n\treturn 2;\n}\n"
-
-
-def need_grammars():
-    folder = os.path.join(BUILD, "grammars")
-    if not os.path.exists(os.path.join(folder, ".lock")):
-        raise Skip(f"needs the grammars: run tools/grammars {folder}")
 
 
 def merge(tmp, name="a.c"):

@@ -6,7 +6,7 @@ import os
 
 import daemon
 import repos
-from harness import Skip, equal, program, put
+from harness import BUILD, Skip, equal, program, put
 import tree
 
 KEY = "sk-test-0815-not-to-be-found"
@@ -23,6 +23,12 @@ def need_parts():
     with contextlib.suppress(AssertionError):
         return program("agentfs-resolve-openai")
     raise Skip("built without libcurl")
+
+
+def need_grammars():
+    folder = os.path.join(BUILD, "grammars")
+    if not os.path.exists(os.path.join(folder, ".lock")):
+        raise Skip(f"needs the grammars: run tools/grammars {folder}")
 
 
 def openai(server, **more):

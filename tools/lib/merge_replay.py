@@ -154,6 +154,8 @@ def why_left(f, kind):
         return f"conflict of kind: {kind}"
     if f["paths"] in ("lock", "generated"):
         return "lock and generated files: to be written anew"
+    if "refused" in f:
+        return f"answers that break an invariant ({f['refused'][0]})"
     if any(not c["answers"] for c in f["conflicts"]):
         return "no resolver has an answer to one of its conflicts"
     if any(len({a["mark"] for a in c["answers"] if a["acts"]}) > 1 for c in f["conflicts"]):
@@ -162,7 +164,7 @@ def why_left(f, kind):
 
 
 def sum_up(repositories, options):
-    out = {"repositories": [], "resolvers": {}, "languages": {}, "left": Counter(), "broken": Counter(), "differences": [],
+    out = {"repositories": [], "resolvers": {}, "languages": {}, "left": Counter(), "broken": Counter(), "refused": Counter(), "differences": [],
            "clean": Counter(), "clean_reasons": [], "times": {}, "errors": Counter(), "kinds": defaultdict(Counter),
            "did": {"repository": defaultdict(Counter), "language": defaultdict(Counter)},
            "did_right": defaultdict(Counter)}
@@ -189,6 +191,8 @@ def sum_up(repositories, options):
                     where["resolved"] += done
                     where["right"] += ok
                 count_did(out, r.name, path, f, m, ok)
+                if f and "refused" in f:
+                    out["refused"][f["refused"][0]] += 1
                 if f and "broken" in f:
                     out["broken"][f["broken"][0]] += 1
                     out["differences"].append({"repository": r.name, "commit": m["commit"], "path": path,

@@ -118,7 +118,9 @@ def section(data):
     out += [f"* {n:,} × {w}" for w, n in sorted(notes.items(), key=lambda i: -i[1])[:12]]
     out += ["", "### Invariants and time", "",
             f"Broken invariants over all resolved files: **{broken}**" +
-            (f" ({', '.join(f'{n} {c}' for n, c in data['broken'].items())})." if broken else "."), "",
+            (f" ({', '.join(f'{n} {c}' for n, c in data['broken'].items())})." if broken else "."),
+            f"Files whose answers were not believed since they broke one: {sum(data['refused'].values())}" +
+            (f" ({', '.join(f'{n} {c}' for n, c in data['refused'].items())})." if data["refused"] else "."), "",
             "Times with the merge base known and the result in memory, `git merge-tree` in turn before and behind it (it looks for the base).",
             "What `merge-time` and `merge-queue` measure stands below.", ""]
     return "\n".join(out + times(data)) + "\n"
