@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Changelogs to which both sides added: section by section, ours first, no heading twice. What stands
- * before the first heading of the conflict belongs to the section it stands in. Declined: something was
- * deleted or changed, or the sides' sections stand in different orders.
+ * before the first heading of the conflict belongs to the section it stands in. Where all sections of the highest rank are
+ * different ones they are not looked into. Declined: something was deleted or changed, the sides' sections stand in
+ * different orders, or a link leads elsewhere.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -149,6 +150,58 @@ static int put_gap(const struct conflict *c, struct buf *out)
 	return buf_adds(out, c->crlf ? "\r\n" : "\n");
 }
 
+/* What tells a heading's rank: how many '#', the sign of its rule, or what begins it. 0: it is none. */
+static int rank(const struct lines *l, size_t i)
+{
+	struct text t = text_trim(l->v[i]);
+	int n = 0;
+
+	if (!heading(l, i))
+		return 0;
+	while (n < (int)t.n && t.p[n] == '#')
+		n++;
+	if (n)
+		return n;
+	if (i + 1 < l->n && rule(l->v[i + 1]))
+		return text_trim(l->v[i + 1]).p[0];
+	return t.p[0] == '.' ? '.' : 'v';
+}
+
+static size_t first_line(const struct lines *l)
+{
+	size_t i = 0;
+
+	while (i < l->n && text_blank(l->v[i]))
+		i++;
+	return i;
+}
+
+/* Did both sides add whole sections of one rank, none of them the same? What stands in them is then no matter. */
+static bool apart(const struct lines *o, const struct lines *t)
+{
+	size_t at_o = first_line(o), at_t = first_line(t);
+	int top = at_o < o->n ? rank(o, at_o) : 0;
+
+	if (!top || at_t == t->n || rank(t, at_t) != top)
+		return false;
+	for (size_t i = at_o; i < o->n; i++)
+		for (size_t k = at_t; rank(o, i) == top && k < t->n; k++)
+			if (rank(t, k) == top && text_equal(text_trim(o->v[i]), text_trim(t->v[k])))
+				return false;
+	return true;
+}
+
+static int put_apart(const struct conflict *c, struct buf *out)
+{
+	int r = put_lines(out, c, c->lines[OURS].v, c->lines[OURS].n);
+
+	if (r == 0)
+		r = put_gap(c, out);
+	if (r == 0)
+		r = put_lines(out, c, c->lines[THEIRS].v, c->lines[THEIRS].n);
+	return r < 0 ? r : 1;
+}
+
 int resolve_changelog(const struct conflict *c, struct buf *out)
 {
 	const struct lines *o = &c->lines[OURS], *t = &c->lines[THEIRS];
@@ -158,6 +211,8 @@ int resolve_changelog(const struct conflict *c, struct buf *out)
 	if (c->class != PATH_CHANGELOG || c->lines[BASE].n || !o->n || !t->n ||
 	    references_clash(o, t) || cut(c))
 		return 0;
+	if (apart(o, t))
+		return put_apart(c, out);
 	to[OURS] = section_end(o, 0);
 	to[THEIRS] = section_end(t, 0);
 	r = put_both(c, out, from, to);

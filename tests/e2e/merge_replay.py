@@ -57,7 +57,12 @@ def test_replay__a_repository_is_not_judged_by_itself(tmp):
     equal(data["broken"], {})
     equal(len(data["differences"]), wrong)
     equal({d["why"] for d in data["differences"]}, {"the person kept ours"})
+    # Where a verify command has to pass, a shorter record suffices.
+    verified = data["verified"]["a"]
+    assert rows["a"]["resolved"] < verified["resolved"] < 40 and verified["right"] == verified["resolved"], verified
     equal(data["did"]["repository"], {"a": {"theirs": 40}, "b": {"ours": 4}})
+    text = bench("merge_replay", a, b, "--jobs", "1", "--without", "a").stdout
+    assert "| 5 | all but a | 4 | " in text and "the median repository" in text, text
     equal(data["did"]["language"], {"toml": {"theirs": 40, "ours": 4}})
 
 

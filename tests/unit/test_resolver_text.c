@@ -51,6 +51,14 @@ static const struct resolver_case changelog[] = {
 	 NULL},
 	{"CHANGELOG.md", "# Log\n", "# Log\n[2]: https://x/1...2\n",
 	 "# Log\n[1.1]: https://x/1...1.1\n", NULL},
+	/* "Fixed" and "Added" in another order, in sections of their own. */
+	{"CHANGELOG.md", "",
+	 "# 2\n\n### Added\n\n- a\n\n### Fixed\n\n- b\n\n# 1.9\n\n### Fixed\n\n- c\n\n",
+	 "# 1.8\n\n### Fixed\n\n- b\n\n### Added\n\n- d\n\n",
+	 "# 2\n\n### Added\n\n- a\n\n### Fixed\n\n- b\n\n# 1.9\n\n### Fixed\n\n- c\n\n"
+	 "# 1.8\n\n### Fixed\n\n- b\n\n### Added\n\n- d\n\n"},
+	{"CHANGELOG.md", "", "# 2\n\n### Added\n\n- a\n\n### Fixed\n\n- b\n\n",
+	 "# 2\n\n### Fixed\n\n- c\n\n### Added\n\n- d\n\n", NULL},
 	{"CHANGELOG.md", "# Log\n", "# Log\n[#1]: https://x/1\n", "# Log\n[#1]: https://y/1\n",
 	 NULL},
 	{"CHANGELOG.md", "# Log\n", "# Log\n[2.1]: https://x/2.0...2.1\n",

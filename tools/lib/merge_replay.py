@@ -21,6 +21,7 @@ from collections import Counter, defaultdict
 
 import merge_report
 
+COST_VERIFIED = 2  # what a wrong merge costs where a verify command has to pass, as merge/evidence.h
 PROGRAM = os.path.join(os.environ.get("AGENTFS_BUILD", "build-bench"), "tests/bench/agentfs-replay")
 
 
@@ -48,6 +49,7 @@ class Repository:
         name = [p for p in os.path.abspath(path).split("/") if p not in (".git", "repo")][-1]
         self.name = name.removesuffix(".git").replace("+", "/")
         self.merges, self.records, self.seconds = [], [], 0.0
+        self.verified = []  # the conflicted merges as they go where a verify command has to pass
 
     def run(self, *args, sink):
         done = subprocess.Popen([PROGRAM, self.git, *args], stdout=subprocess.PIPE, text=True, errors="replace")
@@ -67,9 +69,9 @@ class Repository:
         self.seconds = time.monotonic() - start
         return self
 
-    def judge(self, others, options, folder):
-        """The conflicted merges again, with records of the others and of older merges."""
-        only, records, again = (os.path.join(folder, f"{self.name.replace('/', '+')}.{n}") for n in "ora")
+    def again(self, others, options, folder, cost):
+        """The conflicted merges again, with records of the others and of older merges: commit → merge."""
+        only, records = (os.path.join(folder, f"{self.name.replace('/', '+')}.{n}") for n in "or")
         conflicted = {m["commit"]: 1 for m in self.merges if m["files"] or m.get("conflicts")}
         with open(only, "w") as f:
             json.dump(conflicted, f)
@@ -81,10 +83,15 @@ class Repository:
             if "commit" in o:
                 found[o["commit"]] = o
         self.run("--last", str(options.last), "--only", only, "--records", records, "--own", "--no-git", "--texts",
-                 "--cost", str(options.cost), sink=sink)
+                 "--cost", str(cost), sink=sink)
+        return found
+
+    def judge(self, others, options, folder):
+        self.verified = list(self.again(others, options, folder, COST_VERIFIED).values())
+        found = self.again(others, options, folder, options.cost)
         for m in self.merges:
             if m["commit"] in found:
-                keep = {k: m[k] for k in ("ms", "merge_ms", "git_ms", "git_conflicts", "git_error") if k in m}
+                keep = {k: m[k] for k in ("ms", "git_ms", "git_conflicts", "git_error") if k in m}
                 m.update(found[m["commit"]], **keep)
         return self
 
@@ -163,6 +170,19 @@ def why_left(f, kind):
     return "answers, but their records do not suffice"
 
 
+def verified(repositories, out):
+    """Resolved and right by repository, where a wrong merge costs COST_VERIFIED."""
+    rows = {}
+    for r in repositories:
+        c = rows[r.name] = Counter()
+        for m in r.verified:
+            for _, f, _, done, ok in judged(m):
+                c.update(files=1, resolved=done, right=ok)
+                if f and "broken" in f:
+                    out["broken"][f["broken"][0]] += 1
+    return {n: dict(c) for n, c in rows.items()}
+
+
 def sum_up(repositories, options):
     out = {"repositories": [], "resolvers": {}, "languages": {}, "left": Counter(), "broken": Counter(), "refused": Counter(), "differences": [],
            "clean": Counter(), "clean_reasons": [], "times": {}, "errors": Counter(), "kinds": defaultdict(Counter),
@@ -227,7 +247,8 @@ def sum_up(repositories, options):
     for c in out["repositories"]:
         total.update({k: v for k, v in c.items() if isinstance(v, int)})
     out["total"] = dict(total)
-    out["cost"] = options.cost
+    out["cost"], out["without"] = options.cost, options.without
+    out["verified"] = verified(repositories, out)
     return out
 
 
@@ -289,6 +310,7 @@ def main():
     p.add_argument("repositories", nargs="+", metavar="REPO")
     p.add_argument("--last", type=int, default=3000, metavar="N", help="the newest N merges of each (default: 3000)")
     p.add_argument("--cost", type=int, default=5, metavar="K", help="what a wrong merge costs (default: 5)")
+    p.add_argument("--without", metavar="NAME", help="give the totals without this repository, too (owner/name)")
     p.add_argument("--jobs", type=int, default=2, metavar="N", help="repositories at a time (default: 2)")
     p.add_argument("--json", action="store_true", help="print everything")
     p.add_argument("--output", metavar="FILE", help="write the section Merging there (docs/FIGURES.md)")

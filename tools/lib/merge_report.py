@@ -35,6 +35,28 @@ def repositories(data):
                  [row("**all**", "", data["total"])], 2)
 
 
+def median(shares):
+    shares = sorted(shares)
+    n = len(shares)
+    return f"{(shares[n // 2] + shares[(n - 1) // 2]) / 2:.1f} %" if n else "–"
+
+
+def costs(data):
+    """Totals by what a wrong merge costs: of all, without one repository, of the median repository."""
+    head = ("a wrong merge costs", "of", "files", "resolved", "of files", "right", "of resolved")
+    usual = {r["name"]: r for r in data["repositories"]}
+    rows = []
+    for cost, by in ((f"{data['cost']}", usual), ("2: a verify command has to pass before it lands", data["verified"])):
+        for of, names in [("all", list(by))] + ([(f"all but {data['without']}", [n for n in by if n != data["without"]])]
+                                                if data.get("without") in by else []):
+            files, done, ok = (sum(by[n].get(k, 0) for n in names) for k in ("files", "resolved", "right"))
+            rows.append((cost, of, files, done, percent(done, files), ok, percent(ok, done)))
+        each = [by[n] for n in by if by[n].get("files")]
+        rows.append((cost, "the median repository", "", "", median([100 * c.get("resolved", 0) / c["files"] for c in each]), "",
+                     median([100 * c.get("right", 0) / c["resolved"] for c in each if c.get("resolved")])))
+    return table(head, rows, 2)
+
+
 def resolvers(data):
     head = ("resolver", "answers", "equal", "but for order and space", "contained", "different", "lower bound", "acted",
             "right")
@@ -96,10 +118,11 @@ def section(data):
     both = clean.get("same", 0) + clean.get("differ", 0)
     out = ["## Merging", "",
            "Historic merges of two parents made again, as the product makes them, beside `git merge-tree --write-tree`; several merge",
-           f"bases included. A wrong merge costs {k} conflicts: a resolver acts alone where the lower bound of its record beats {k / (k + 1):.2f}, and",
-           "that record is from the *other* repositories and from older merges of the same one. A file is resolved when all its conflicts",
+           f"bases included. A wrong merge costs {k} conflicts: a resolver acts alone where the lower bound of its record beats {k / (k + 1):.2f}",
+           "(where it costs 2: 0.67), and that record is from the *other* repositories and from older merges of the same one. A file is resolved when all its conflicts",
            "are, and right when all of them are what the person kept, but for order and white space, or are contained in it (docs/MERGING.md).",
            "Files that conflict by kind (deleted and changed, renamed twice, …) count as conflicted files.", ""]
+    out += costs(data) + ["", f"By repository, where it costs {k}:", ""]
     out += repositories(data) + ["", f"Conflicts of lines: {t.get('conflicts', 0):,}.", "", "### By resolver", "",
                                  "Answers are counted by conflict, whether they acted or not.", ""]
     out += resolvers(data) + ["", "### By language", ""] + languages(data)
