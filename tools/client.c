@@ -294,6 +294,18 @@ int client_start(struct ctl *c, const char *socket)
 	return start_locked(c, socket, dir);
 }
 
+int client_system_away(struct ctl *c, int code)
+{
+	_cleanup_free_ char *found = find_daemon();
+	_cleanup_free_ char *path = found ? realpath(found, NULL) : NULL;
+	_cleanup_free_ char *remedy =
+		text("Start it with: systemctl start agentfsd (without systemd: %s)",
+		     path ? path : "agentfsd");
+
+	return ctl_fail(c, code, "DaemonAway", remedy, "the system's daemon does not run at '%s'",
+			CLIENT_SYSTEM_SOCKET);
+}
+
 /* Nobody answers: which sentence helps depends on whose daemon was meant. */
 static int say_away(struct ctl *c, const char *socket, bool own, int r)
 {
@@ -301,10 +313,7 @@ static int say_away(struct ctl *c, const char *socket, bool own, int r)
 		return ctl_fail(c, CTL_AWAY, "DaemonRefused", NULL,
 				"the socket '%s' may not be opened", socket);
 	if (strcmp(socket, CLIENT_SYSTEM_SOCKET) == 0)
-		return ctl_fail(
-			c, CTL_AWAY, "DaemonAway",
-			"Start it with: systemctl start agentfsd (without systemd: agentfsd)",
-			"the system's daemon does not run at '%s'", socket);
+		return client_system_away(c, CTL_AWAY);
 	return ctl_fail(
 		c, CTL_AWAY, "DaemonAway",
 		own ? NULL

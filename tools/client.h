@@ -21,6 +21,9 @@ int client_try(struct ctl *c, const char *method, json_t *params, json_t **ret);
  * status after having said why (nothing is said with `quiet`). */
 int client_connect(struct ctl *c, bool start, bool quiet);
 
+/* Says that the system's daemon does not run, and how to start it. Returns `code`. */
+int client_system_away(struct ctl *c, int code);
+
 /* The socket that would be asked, and whether it is the default one of an ordinary user, whose
  * daemon agentfsctl may start. Caller frees; NULL: said why. */
 char *client_socket(struct ctl *c, bool *ret_own);

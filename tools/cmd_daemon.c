@@ -83,10 +83,7 @@ static int run_start(struct ctl *c)
 		ctl_note(c, "The daemon runs already: %s", c->socket);
 	} else {
 		if (!own && geteuid() == 0 && strcmp(socket, CLIENT_SYSTEM_SOCKET) == 0)
-			return ctl_fail(c, CTL_FAILED, "DaemonAway",
-					"Start it with: systemctl start agentfsd (without systemd: "
-					"agentfsd)",
-					"the system's daemon does not run at '%s'", socket);
+			return client_system_away(c, CTL_FAILED);
 		if (!own)
 			return ctl_fail(
 				c, CTL_FAILED, "DaemonAway",

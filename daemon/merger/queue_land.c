@@ -250,6 +250,23 @@ static void broken(struct train *t, json_t *said)
 	train_end(t);
 }
 
+/* Who merged is told that it was verified, by what and how long that took. */
+static void note_verified(const struct train *t, const json_t *ok)
+{
+	json_int_t ms = json_integer_value(json_object_get(ok, "ms"));
+	const char *command = json_string_value(json_object_get(ok, "command"));
+
+	for (size_t i = 0; command && i < t->n; i++) {
+		json_t *notes = json_object_get(json_object_get(t->v[i]->facts, "result"), "notes");
+
+		if (json_is_array(notes))
+			(void)json_array_append_new(notes,
+						    json_sprintf("verified by '%s' in %lld.%lld s",
+								 command, (long long)ms / 1000,
+								 (long long)ms % 1000 / 100));
+	}
+}
+
 static void verified(struct train *t, bool skipped)
 {
 	for (size_t i = 0; i < t->n; i++) {
@@ -284,6 +301,7 @@ static void on_verified(struct op *op, json_t *ok, struct fault *f)
 		train_end(t);
 	} else if (json_is_true(json_object_get(ok, "ok")) ||
 		   json_is_true(json_object_get(ok, "skipped"))) {
+		note_verified(t, ok);
 		verified(t, json_is_true(json_object_get(ok, "skipped")));
 	} else {
 		broken(t, ok);

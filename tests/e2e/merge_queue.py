@@ -198,7 +198,9 @@ def test_queue__what_breaks_the_verification_is_found_and_stays_out(tmp):
     equal(s.git("log", "--oneline", "main", "--", "by-bad"), "", "no commit of the target ever had it")
     shown = s.json("queue", "show", str(numbers["bad"]))
     assert "verify command" in shown["result"]["conflicts"][0]["reason"], shown
-    events = [x["event"] for x in s.json("queue", "show", str(numbers["a1"]))["steps"]]
+    shown = s.json("queue", "show", str(numbers["a1"]))
+    assert shown["result"]["notes"][-1].startswith("verified by '! test -e by-bad' in "), shown["result"]["notes"]
+    events = [x["event"] for x in shown["steps"]]
     assert "later" in events, events  # it went with the bad one first
     s.stop()
 
