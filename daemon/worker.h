@@ -75,7 +75,7 @@
  *     sees), timeout (s), network, languages, paths, key_env, key, missing (why it cannot be asked)}]}
  *     → ai_spent {reservation, calls, ms, tokens, said} (also in an error's details), and one
  *     Merged object and repository (common git folder); recalled; dry_run: and would, the commit it made.
- *     without (a resolver): it does not act. hold, keep (name): the target does not move; state is "held", commit is kept alive by
+ *     without (a resolver), without_path: it does not act (in that file; in none where no path is given). hold, keep (name): the target does not move; state is "held", commit is kept alive by
  *     refs/agentfs/merge/<keep>, onto is what it was merged on (target_commit, or the tip).
  * op "recall": repo, pending [{merge, state ("open", "watched"), source, into, ours, theirs, commit, old, paths {path: [{hunk,
  *     key}]}}] → recalled [{merge, state ("resolved", "judged", "gone", or as it was), commit, by, hunks [{hunk, and of an open
@@ -94,6 +94,8 @@
  * op "land": repo, into, from (where it has to stand), commit, source and how (for the reflog), drop [name of a kept merge],
  *     user_name, user_email → already (the branch had the commit). The branch moves, worktrees follow. May be asked again after a kill.
  *     Errors: Busy (it was moved meanwhile), as merge.   op "drop-held": repo, drop.
+ * op "trial": repo, commit (of a held merge), target_commit, source_commit, paths → commit: the same with these files as the target
+ *     has them, or the source where the target has none. Nothing refers to it.
  * op "learn": repo, last (merges of HEAD's history, or absent: 500) → repository (common git folder), merges, conflicted, conflicts (hunks), answered,
  *     records [{resolver, fired, right}], examples [{commit, path, resolver, said, kept}] of answers that
  *     differ from what the person kept, kept [{commit, path, line, base, ours, theirs, kept, key, language, class}] what

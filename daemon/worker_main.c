@@ -29,6 +29,7 @@ static const struct worker_op ops[] = {
 	{"recall", WORKER_REPO, NULL, op_recall, NULL},
 	{"next", WORKER_REPO | WORKER_VIEW, view_prepare_lock, op_next, view_finish},
 	{"sync", WORKER_REPO | WORKER_VIEW, sync_prepare, op_sync, sync_finish},
+	{"trial", WORKER_REPO, NULL, op_trial, NULL},
 	{"undo", WORKER_REPO, NULL, op_undo, NULL},
 	{"verify", WORKER_REPO | WORKER_VIEW, verify_prepare, op_verify, verify_finish},
 	{"verify_ask", WORKER_REPO, NULL, op_verify_ask, NULL},

@@ -29,6 +29,7 @@ int op_merge(struct worker *w, json_t *ret, struct err *reterr);
 int op_hold(struct worker *w, json_t *ret, struct err *reterr);
 int op_land(struct worker *w, json_t *ret, struct err *reterr);
 int op_drop_held(struct worker *w, json_t *ret, struct err *reterr);
+int op_trial(struct worker *w, json_t *ret, struct err *reterr);
 int sync_prepare(struct worker *w, struct err *reterr);
 int op_sync(struct worker *w, json_t *ret, struct err *reterr);
 void sync_finish(struct worker *w);

@@ -122,6 +122,13 @@ static const struct resolver *table(const struct resolve_options *o, size_t *ret
 	return o->table ? o->table : resolvers;
 }
 
+static bool is_left_out(const struct resolver *by, const char *path,
+			const struct resolve_options *o)
+{
+	return o->without && strcmp(o->without, by->name) == 0 &&
+	       (!o->without_path || strcmp(o->without_path, path) == 0);
+}
+
 /* Keeps an answer (its text is taken over). */
 static int keep(struct resolved_conflict *c, const struct conflict *x,
 		const struct resolve_options *o, const struct resolver *by, struct buf *text)
@@ -136,7 +143,7 @@ static int keep(struct resolved_conflict *c, const struct conflict *x,
 	a->evidence = evidence_for(a->by, x, o);
 	a->acts = !o->generated && x->class != PATH_LOCK && x->class != PATH_GENERATED &&
 		  evidence_suffices(a->evidence, o->cost_of_wrong) &&
-		  !(o->without && strcmp(o->without, a->by->name) == 0);
+		  !is_left_out(a->by, x->path, o);
 	c->n++;
 	return 0;
 }

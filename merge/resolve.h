@@ -51,7 +51,8 @@ struct resolve_options {
 	/* Is the file written by a program that the configuration names? NULL: none is. */
 	bool (*written)(void *user, const char *path);
 	void *written_user;
-	const char *without;	      /* the name of a resolver that does not act; or NULL */
+	const char *without;	  /* the name of a resolver that does not act; or NULL */
+	const char *without_path; /* of the one file in which that goes for it, or NULL: in any */
 	const struct resolver *table; /* who is asked, ntable of them; NULL: resolvers */
 	size_t ntable;
 	struct tier_ai *ai; /* who is asked after the rules (daemon/merger/tier_ai.h), or NULL */

@@ -414,6 +414,7 @@ static int read_evidence(struct merge_op *m)
 		.parser = m->parser,
 		.memory = m->memory,
 		.without = worker_str(m->w, "without"),
+		.without_path = worker_str(m->w, "without_path"),
 		.written = merge_regenerate_has,
 		.written_user = m->w,
 		.ai = m->ai};

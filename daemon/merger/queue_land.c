@@ -175,42 +175,27 @@ void train_land_again(struct lane *l, struct request **v, size_t n)
 
 /* ---- verifying ---- */
 
-/* The resolver with the weakest record of those that had a part in it, or NULL. */
-static const char *weakest(const struct request *r)
-{
-	json_t *files = json_object_get(json_object_get(r->facts, "result"), "resolved"), *file, *o;
-	const char *found = NULL;
-	double least = 2.0;
-	size_t i, k;
-
-	json_array_foreach (files, i, file)
-		json_array_foreach (json_object_get(file, "conflicts"), k, o) {
-			double fired = (double)json_integer_value(json_object_get(o, "fired"));
-			double right = (double)json_integer_value(json_object_get(o, "right"));
-			double p = fired > 0.0 ? right / fired : 0.0;
-
-			if (json_is_string(json_object_get(o, "resolver")) && p < least) {
-				least = p;
-				found = json_string_value(json_object_get(o, "resolver"));
-			}
-		}
-	return found;
-}
-
 /* One request alone does not pass. */
-static void broken_alone(struct request *r, json_t *said)
+static void broken_alone(struct request *r, json_t *said, const struct culprit *c)
 {
 	const char *output = json_string_value(json_object_get(said, "output"));
-	const char *resolver = weakest(r);
 	json_t *result = json_object_get(r->facts, "result");
 	_cleanup_free_ char *text = NULL;
 
 	if (asprintf(&text, "the verify command fails with this merge: %s",
 		     output && *output ? output : "it said nothing") < 0)
 		text = NULL;
-	r->at.droppable = resolver && !json_object_get(r->facts, "without");
+	r->at.droppable = c->resolver && !json_object_get(r->facts, "without");
 	if (r->at.droppable)
-		request_set(r, "without", json_string(resolver));
+		request_set(r, "without", json_string(c->resolver));
+	if (r->at.droppable && c->path)
+		request_set(r, "without_path", json_string(c->path));
+	if (c->none)
+		(void)json_array_append_new(
+			json_object_get(result, "notes"),
+			json_string(
+				"the verify command fails without what was resolved, too: it is "
+				"the merge that breaks it"));
 	request_set(r, "broken", json_string(text ? text : ""));
 	request_set(r, "verify_said", json_string(output ? output : ""));
 	(void)json_object_set_new(result, "state", json_string("conflict"));
@@ -220,6 +205,12 @@ static void broken_alone(struct request *r, json_t *said)
 		json_pack("[{s:s,s:s,s:s}]", "path", ".", "kind", "verify", "reason",
 			  text ? text : "the verify command fails with this merge"));
 	(void)train_go(r, QUEUE_BROKEN, text);
+}
+
+void train_broken(struct train *t, json_t *said, const struct culprit *c)
+{
+	broken_alone(t->v[0], said, c);
+	train_end(t);
 }
 
 static void broken(struct train *t, json_t *said)
@@ -238,9 +229,13 @@ static void broken(struct train *t, json_t *said)
 		train_end(t);
 		return;
 	}
+	if (t->n == 1 && !batch && bisect_start(t, said))
+		return;
 	for (size_t i = 0; i < t->n; i++) {
+		struct culprit c = {.resolver = bisect_weakest(t->v[i])};
+
 		if (t->n == 1 || batch) {
-			broken_alone(t->v[i], said);
+			broken_alone(t->v[i], said, &c);
 			continue;
 		}
 		request_set(t->v[i], "limit", json_integer((json_int_t)(t->n / 2)));

@@ -21,6 +21,8 @@ struct train {
 	unsigned tries;	  /* landings asked for */
 	bool alone;	  /* it goes with nobody, and nobody behind it */
 	bool doomed;	  /* what it was merged on is not going to be */
+	struct bisect *
+		bisect; /* its verification failed, and which resolution breaks it is looked for; or NULL */
 };
 
 struct lane {
@@ -79,6 +81,25 @@ void train_op(
 
 /* queue_land.c */
 void train_verify(struct train *t);
+
+/* Who is blamed for a verification that failed. */
+struct culprit {
+	const char *resolver; /* NULL: nobody that could be left out */
+	const char *path;     /* of the file at which it begins to fail, where that was found */
+	bool none;	      /* found: it fails without what was resolved as well */
+};
+
+/* The train's only request does not pass, as the command said: without the culprit once more, or it is a conflict. The train is
+ * over. */
+void train_broken(struct train *t, json_t *said, const struct culprit *c);
+
+/* queue_bisect.c */
+/* Looks for the resolution that breaks the verification of the train's only request; train_broken() hears. False:
+ * there is nothing to be looked for. */
+bool bisect_start(struct train *t, json_t *said);
+void bisect_free(struct bisect *b);
+/* The resolver with the weakest record of those that had a part in it, or NULL. Borrowed from the request. */
+const char *bisect_weakest(const struct request *r);
 void train_land_again(struct lane *l, struct request **v, size_t n);
 
 /* queue_run.c */

@@ -33,6 +33,7 @@ void train_free(struct train *t)
 		return;
 	free(t->from);
 	free(t->top);
+	bisect_free(t->bisect);
 	free(t);
 }
 
@@ -167,6 +168,7 @@ static void held(struct train *t, struct request *r, json_t *one)
 static void note_left_out(const struct request *r, json_t *one)
 {
 	const char *who = request_text(r, "without"), *text = request_text(r, "verify_said");
+	const char *path = request_text(r, "without_path");
 	json_t *notes = json_object_get(one, "notes");
 	size_t end = strlen(text), from;
 
@@ -179,8 +181,9 @@ static void note_left_out(const struct request *r, json_t *one)
 	(void)json_array_append_new(
 		notes,
 		json_sprintf(
-			"what %s had resolved was left out: with it the verify command fails%s%.*s",
-			who, end ? ": " : "", (int)(end - from), text + from));
+			"what %s had resolved was left out: with %s%s%s the verify command fails%s%.*s",
+			who, *path ? "what it made of '" : "it", path, *path ? "'" : "",
+			end ? ": " : "", (int)(end - from), text + from));
 }
 
 /* What the worker made of one. Returns whether it stands. */
@@ -267,13 +270,15 @@ static json_t *source_json(struct train *t, struct request *r)
 	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:b}", "source", request_text(r, "branch"), "keep",
 			      request_text(r, "keep"), "agent", request_text(r, "agent"), "task",
 			      request_text(r, "task"), "squash", request_is(r, "squash"));
+	static const char *const without[] = {"without", "without_path"};
 	struct view *v = views_get(t->op->d->views, request_text(r, "agent"));
 
 	if (v) /* what its journal says of the work: for the commit's message */
 		(void)json_object_update_new(o, json_pack("{s:s,s:I}", "view_id", v->row.id,
 							  "journal", (json_int_t)v->stats.seq));
-	if (json_object_get(r->facts, "without"))
-		(void)json_object_set(o, "without", json_object_get(r->facts, "without"));
+	for (size_t i = 0; i < ARRAY_SIZE(without); i++)
+		if (json_object_get(r->facts, without[i]))
+			(void)json_object_set(o, without[i], json_object_get(r->facts, without[i]));
 	if (t->n > 1) /* what asks others for an answer may take long: it goes alone */
 		(void)json_object_set_new(o, "ai", json_null());
 	return o;

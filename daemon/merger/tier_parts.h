@@ -11,9 +11,10 @@ struct tier_resolver {
 	const char *name; /* as configured; borrowed */
 	char *label;	  /* "ai:NAME", as results have it */
 	const json_t *settings;
-	struct evidence record; /* in this repository */
-	bool failed;		/* by itself, not by its answers: asked no more */
-	bool without;		/* what it says broke the verification of the last try */
+	struct evidence record;	  /* in this repository */
+	bool failed;		  /* by itself, not by its answers: asked no more */
+	bool without;		  /* what it says broke the verification of the last try */
+	const char *without_path; /* of the file that broke it; NULL: not known */
 };
 
 struct tier_cost {

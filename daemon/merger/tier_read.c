@@ -72,6 +72,7 @@ static int read_resolvers(struct tier_ai *t, const json_t *all)
 		v->record = record_of(t->w, v->label);
 		v->without = worker_str(t->w, "without") &&
 			     strcmp(worker_str(t->w, "without"), v->label) == 0;
+		v->without_path = worker_str(t->w, "without_path");
 		t->n++;
 	}
 	return 0;
@@ -193,8 +194,9 @@ bool tier_applies(const struct tier_resolver *v, const char *path)
 
 	json_array_foreach (languages, i, o)
 		known |= strcmp(json_string_value(o), is) == 0;
-	return known && !v->failed && !v->without &&
-	       (json_array_size(paths) == 0 || paths_have(paths, path));
+	if (v->without && (!v->without_path || strcmp(v->without_path, path) == 0))
+		return false;
+	return known && !v->failed && (json_array_size(paths) == 0 || paths_have(paths, path));
 }
 
 bool tier_askable(struct tier_ai *t, const char *path, const struct text whole[SIDES],

@@ -5,6 +5,8 @@ landing: the next daemon completes or undoes it. No half-moved branch, no lost r
 import os
 
 from harness import *
+import daemon
+import repos
 
 STEPS = ("asked", "start", "held", "verified", "land", "landed", "told")
 POINTS = [f"queue-{when}-{step}:1" for step in STEPS for when in ("before", "after")] + [
@@ -98,6 +100,31 @@ def test_queue__a_worker_killed_at_each_step_of_a_landing(system):
         equal(get(os.path.join(s.repo, "README")), f"{point}\n")
         whole(s, point)
     equal(s.git("fsck", "--no-dangling"), "")
+
+
+def test_queue__killed_while_it_looks_for_what_breaks_the_verification(tmp):
+    """The merge is made anew, and the same file is found."""
+    names = [f"v{i}.toml" for i in range(4)]
+    s = daemon.System(tmp, files={n: 'version = "1.2.3"\n' for n in names},
+                      config='verify: {main: {command: "! grep 1.3 v2.toml", timeout: 60}}\nmerge: {cost-of-wrong: 5}\n')
+    s.start()
+    expect_log(r"agentfsd\[\d+\] (warning|error): ")
+    for n in names:
+        put(os.path.join(s.create("a1") if n == names[0] else s.path("a1"), n), 'version = "1.3.0"\n')
+    repos.commit(s.repo, {n: 'version = "1.2.4"\n' for n in names})
+    tip = s.git("rev-parse", "main")
+    for point in ("queue-before-bisect:1", "queue-after-bisect:2", "queue-before-broken:1", "queue-after-broken:1"):
+        restart(s, point)
+        asked = written(s) + 1
+        s.ctl("--json", "merge", "a1", check=False)
+        equal(s.process.wait(60), -9, f"the daemon at {point}")
+        s.process = None
+        restart(s)
+        whole(s, point)
+        shown = s.json("queue", "show", str(asked))
+        equal((shown["request"]["state"], [c["path"] for c in shown["result"]["conflicts"]]), ("conflict", ["v2.toml"]), point)
+        equal(s.git("rev-parse", "main"), tip, point)
+    s.stop()
 
 
 main()

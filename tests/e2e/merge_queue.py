@@ -205,21 +205,52 @@ def test_queue__what_breaks_the_verification_is_found_and_stays_out(tmp):
     s.stop()
 
 
-def test_queue__a_rule_that_breaks_the_verification_is_left_out(tmp):
-    s = daemon.System(tmp, files={"v.toml": 'version = "1.2.3"\n', "README": "hello\n"},
-                      config='verify: {main: {command: "! grep -n 1.3.0 v.toml", timeout: 60}}\n'
+def versions(tmp, names, command):
+    """A request whose files each conflict in a version, which a rule resolves to the greater; the command verifies."""
+    s = daemon.System(tmp, files={**{n: 'version = "1.2.3"\n' for n in names}, "README": "hello\n"},
+                      config=f"verify: {{main: {{command: {json.dumps(command)}, timeout: 60}}}}\n"
                              "merge: {cost-of-wrong: 5}\n").start()
-    put(os.path.join(s.create("a1"), "v.toml"), 'version = "1.3.0"\n')
-    repos.commit(s.repo, {"v.toml": 'version = "1.2.4"\n'})
+    view = s.create("a1")
+    for n in names:
+        put(os.path.join(view, n), 'version = "1.3.0"\n')
+    repos.commit(s.repo, {n: 'version = "1.2.4"\n' for n in names})
     n, = ask(s, "a1")
     s.ctl("wait", str(n), "--for", "conflict", "--timeout", "100")
     shown = s.json("queue", "show", str(n))
-    events = [x["event"] for x in shown["steps"]]
-    equal(events[:7], ["asked", "start", "held", "broken", "start", "conflicts", "told"])
-    equal(shown["result"]["conflicts"][0]["path"], "v.toml")
-    equal(shown["result"]["notes"],
-          ['what version had resolved was left out: with it the verify command fails: 1:version = "1.3.0"'])
+    steps = [x["event"] if x["event"] != "bisect" else x["text"] for x in shown["steps"]]
+    return s, shown["result"], steps
+
+
+def test_queue__a_rule_that_breaks_the_verification_is_left_out(tmp):
+    s, result, steps = versions(tmp, ["v.toml"], "! grep -n 1.3.0 v.toml")
+    equal(steps[:8], ["asked", "start", "held", "with 0 of 1 resolved files it passes", "broken", "start", "conflicts", "told"])
+    equal(result["conflicts"][0]["path"], "v.toml")
+    equal(result["notes"], ["what version had resolved was left out: with what it made of 'v.toml' the verify command fails: "
+                            '1:version = "1.3.0"'])
     equal(s.git("show", "main:v.toml"), 'version = "1.2.4"')
+    s.stop()
+
+
+def test_queue__the_file_that_breaks_the_verification_is_looked_for_by_halves(tmp):
+    names = [f"v{i}.toml" for i in range(6)]
+    s, result, steps = versions(tmp, names, "! grep -n 1.3.0 v4.toml")
+    tried = [x for x in steps if "resolved files it" in x]
+    # None, then halves of what is left: 1 + log2(6), rounded up.
+    equal(tried, [f"with {n} of 6 resolved files it {how}" for n, how in
+                  ((0, "passes"), (3, "passes"), (4, "passes"), (5, "fails"))])
+    equal([c["path"] for c in result["conflicts"]], ["v4.toml"])
+    assert "what it made of 'v4.toml'" in result["notes"][0], result["notes"]
+    equal(s.git("show", "main:v4.toml"), 'version = "1.2.4"')
+    equal(s.git("for-each-ref", "refs/agentfs/merge"), "", "what was tried is not kept")
+    s.stop()
+
+
+def test_queue__where_the_merge_itself_breaks_the_verification_no_rule_is_left_out(tmp):
+    s, result, steps = versions(tmp, ["v.toml", "w.toml"], "echo it is README; ! grep -q hello README")
+    equal(steps[2:], ["held", "with 0 of 2 resolved files it fails", "broken", "told"])
+    equal([(c["path"], c["kind"]) for c in result["conflicts"]], [(".", "verify")])
+    assert "it is README" in result["conflicts"][0]["reason"], result["conflicts"]
+    assert any("it is the merge that breaks it" in n for n in result["notes"]), result["notes"]
     s.stop()
 
 
