@@ -117,6 +117,8 @@ int resolve_toml(const struct conflict_file *f, struct file_answer *v);
 int resolve_yaml(const struct conflict_file *f, struct file_answer *v);
 int resolve_names(const struct conflict *c, struct buf *out);
 int resolve_import(const struct conflict *c, struct buf *out);
+int resolve_append(const struct conflict *c, struct buf *out);
+int resolve_words(const struct conflict *c, struct buf *out);
 int resolve_structured(const struct conflict_file *f, struct file_answer *v);
 int resolve_structured_add(const struct conflict_file *f, struct file_answer *v);
 int resolve_structured_block(const struct conflict_file *f, struct file_answer *v);

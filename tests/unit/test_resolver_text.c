@@ -147,6 +147,64 @@ static void test_ahead__a_change_that_is_part_of_the_others(void **state)
 	check_sides("ahead-version", "behind-version", ahead_version, ARRAY_SIZE(ahead_version), 4);
 }
 
+/* --- lines that both added --- */
+
+static const struct resolver_case append[] = {
+	{"a.c", "x\n", "x\nf(1);\n\n", "x\ng(2);\n", "x\nf(1);\n\ng(2);\n"},
+	/* The last line has an end as long as it is not the last. */
+	{"a.c", "", "f(1);", "g(2);", "f(1);\ng(2);"},
+	{"a.c", "x\n", "x\nf(1);\n", "x\ng(2);\n  f(1);\nh();\n", NULL},
+	{"a.c", "x\ny\n", "x\nf(1);\n", "x\ng(2);\ny\n", NULL},
+	{"a.c", "x\n", "x\n\n", "x\ng(2);\n", NULL},
+	/* What both end with may belong to either. */
+	{"a.c", "x\n", "x\nf() {\n}\n", "x\ng() {\n}\n", NULL},
+	{"AUTHORS", "x\n", "x\nb\n", "x\na\n", NULL},
+};
+
+static void test_append__lines_that_both_added(void **state)
+{
+	(void)state;
+	resolver_check("append", append, ARRAY_SIZE(append));
+	resolver_check_swapped("append", append, ARRAY_SIZE(append));
+}
+
+/* --- words --- */
+
+static const struct resolver_case words[] = {
+	{"a.txt", "the old tool has one mode of work and some flags\n",
+	 "the new tool has one mode of work and some flags\n",
+	 "the old tool has one mode of work and many flags\n",
+	 "the new tool has one mode of work and many flags\n"},
+	{"build.gradle", "a(\"x\", group: \"g\",  c: 1)\nb(y: 1, z: 2)\n",
+	 "a(\"x2\", group: \"g\",  c: 1)\nb(y: 1, z: 2)\n",
+	 "a(\"x\", group: \"g\",  c: 2)\nb(y: 1, z: 3)\n",
+	 "a(\"x2\", group: \"g\",  c: 2)\nb(y: 1, z: 3)\n"},
+	/* Too near. */
+	{"a.txt", "the old tool has\n", "the new tool has\n", "the old tool had\n", NULL},
+	{"a.txt", "one two three four five\n", "1 two three four five\n", "I two three four 5\n",
+	 NULL},
+	/* A side added a line, or joined two. */
+	{"a.txt", "one two three four five\n", "1 two three four five\nsix\n",
+	 "one two three four 5\n", NULL},
+	{"a.txt", "one two\nthree four five\n", "1 two three\nfour five\n",
+	 "one two\nthree four 5\n", NULL},
+	/* White space is no word. */
+	{"a.c", "one two three four five;\n", "one  two three four five;\n",
+	 "one two three four six;\n", NULL},
+	/* Theirs newly uses what ours renamed. */
+	{"a.c", "f(one, two, three, four);\n", "f(1, two, three, four);\n",
+	 "f(one, two, three, one, four);\n", NULL},
+	{"go.sum", "one two three four five\n", "1 two three four five\n", "one two three four 5\n",
+	 NULL},
+};
+
+static void test_words__far_from_each_other(void **state)
+{
+	(void)state;
+	resolver_check("words", words, ARRAY_SIZE(words));
+	resolver_check_swapped("words", words, ARRAY_SIZE(words));
+}
+
 /* --- a name that one side took out and the other newly uses --- */
 
 static const struct resolver_case adjacent[] = {
@@ -228,6 +286,8 @@ int main(void)
 		cmocka_unit_test(test_copyright__the_later_year_stays),
 		cmocka_unit_test(test_changelog__sections_stay_apart),
 		cmocka_unit_test(test_ahead__a_change_that_is_part_of_the_others),
+		cmocka_unit_test(test_append__lines_that_both_added),
+		cmocka_unit_test(test_words__far_from_each_other),
 		cmocka_unit_test(test_wary__what_revives_a_name_is_left),
 		cmocka_unit_test(test_replay__what_a_person_did_is_told_apart),
 	};
