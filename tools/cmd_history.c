@@ -104,10 +104,13 @@ static void print_said(const json_t *said)
 		printf("):\n");
 	} else {
 		out_text(stdout, jstr(said, "reason"));
-		printf(" (%s ", jstr(said, "who"));
+		printf(strcmp(jstr(said, "who"), "ai") == 0 ? " (" : " (resolver ");
 		out_text(stdout, jstr(said, "name"));
-		printf(": right in %lld of %lld past conflicts%s):\n", jint(said, "right"),
-		       jint(said, "fired"), verdict_text(said));
+		if (jint(said, "fired") > 0)
+			printf(": right in %lld of %lld past conflicts%s):\n", jint(said, "right"),
+			       jint(said, "fired"), verdict_text(said));
+		else
+			printf(": no record here yet%s):\n", verdict_text(said));
 	}
 	if (*jstr(said, "text"))
 		merge_print_lines("=", taken ? OUT_BOLD : OUT_DIM, jstr(said, "text"));
@@ -160,8 +163,9 @@ static void print_asked(const json_t *asked)
 		out_text(stdout, jstr(o, "path"));
 		printf(":%lld ", jint(o, "line"));
 		out_text(stdout, jstr(o, "resolver"));
-		printf(", for a %s, try %lld, %lld ms, %lld tokens: ", jstr(o, "ask"),
-		       jint(o, "attempt"), jint(o, "ms"), jint(o, "tokens"));
+		printf(", for a %s, try %lld%s, %lld ms, %lld tokens: ", jstr(o, "ask"),
+		       jint(o, "attempt"), jint(o, "sample") > 1 ? " of another sample" : "",
+		       jint(o, "ms"), jint(o, "tokens"));
 		out_text(stdout, jstr(o, "result"));
 		(void)putchar('\n');
 	}

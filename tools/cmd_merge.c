@@ -110,8 +110,7 @@ void merge_print_rejected(const json_t *hunk)
 	}
 }
 
-/* What resolves a conflict that has no lines to look at; NULL: nothing to add. */
-static const char *to_do(const char *kind)
+const char *merge_to_do(const char *kind)
 {
 	static const char *const words[][2] = {
 		{"add/add", "git add one file that has both, or each under a name of its own"},
@@ -154,8 +153,8 @@ void merge_print_conflict(const json_t *conflict)
 	(void)putchar('\n');
 	json_array_foreach (json_object_get(conflict, "hunks"), i, hunk)
 		print_hunk(hunk);
-	if (!i && to_do(jstr(conflict, "kind")))
-		printf("    to do: %s\n", to_do(jstr(conflict, "kind")));
+	if (!i && merge_to_do(jstr(conflict, "kind")))
+		printf("    to do: %s\n", merge_to_do(jstr(conflict, "kind")));
 }
 
 /* A file whose conflicts were all resolved: each with who did it, how far that may be believed, and why. */

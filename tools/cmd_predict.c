@@ -12,6 +12,8 @@
 #include "merge_out.h"
 #include "out.h"
 
+enum { SHOWN_PATHS = 5 };
+
 static void past_of(const json_t *m, char *buf, size_t size)
 {
 	const json_t *p = json_object_get(m, "probability");
@@ -67,6 +69,31 @@ static void print_row(struct out_table *t, const json_t *m)
 				 *jstr(m, "tier") ? jstr(m, "tier") : NULL, past, paths});
 }
 
+/* Those that conflict when the ones before them are in. */
+static void print_steps(const json_t *steps)
+{
+	json_t *o, *path;
+	size_t i, k;
+
+	json_array_foreach (steps, i, o) {
+		if (strcmp(jstr(o, "state"), "conflict") != 0)
+			continue;
+		printf("In that order ");
+		out_text(stdout, jstr(o, "source"));
+		printf(" conflicts in");
+		json_array_foreach (json_object_get(o, "conflicts"), k, path) {
+			if (k == SHOWN_PATHS) {
+				printf(" and %zu more",
+				       json_array_size(json_object_get(o, "conflicts")) - k);
+				break;
+			}
+			printf(k ? ", " : " ");
+			out_quoted(stdout, json_string_value(path));
+		}
+		printf(".\n");
+	}
+}
+
 static int run_merge_predict(struct ctl *c)
 {
 	_cleanup_(json_decrefp) json_t *reply = NULL, *sources = json_array();
@@ -100,6 +127,7 @@ static int run_merge_predict(struct ctl *c)
 		out_quoted(stdout, json_string_value(m));
 	}
 	(void)putchar('\n');
+	print_steps(json_object_get(reply, "in_order"));
 	return CTL_OK;
 }
 

@@ -11,7 +11,7 @@
 #include "json.h"
 #include "out.h"
 
-enum { WATCH_S = 2 };
+enum { WATCH_S = 2, DECLARATION_SHOWN = 60 };
 
 static const char *agent_of(const json_t *o, size_t i)
 {
@@ -72,6 +72,16 @@ static void print_use(const json_t *o, const char *mark)
 	printf("): merges by line, and breaks\n");
 }
 
+/* Its first line may be long: a list of all in one. */
+static void print_declaration(const char *text)
+{
+	size_t n = strlen(text), fit = out_fit(text, n, DECLARATION_SHOWN);
+	_cleanup_free_ char *shown = strndup(text, fit);
+
+	out_text(stdout, shown ? shown : "");
+	printf(fit < n ? " …" : "");
+}
+
 static void print_overlap(const json_t *o, const char *mark)
 {
 	json_t *p;
@@ -95,7 +105,7 @@ static void print_overlap(const json_t *o, const char *mark)
 		print_lines(p, agent_of(o, 1), "second");
 		if (*jstr(p, "declaration")) {
 			printf("  in ");
-			out_text(stdout, jstr(p, "declaration"));
+			print_declaration(jstr(p, "declaration"));
 		}
 		(void)putchar('\n');
 	}

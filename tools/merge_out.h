@@ -20,5 +20,8 @@ void merge_print_rejected(const json_t *hunk);
 /* Path, kind and reason, and the lines to look at. */
 void merge_print_conflict(const json_t *conflict);
 
+/* What ends a conflict of that kind, which has no lines to look at; NULL: nothing to add. */
+const char *merge_to_do(const char *kind);
+
 /* The number of a merge that is word `at`. Returns CTL_OK, or CTL_USAGE after having said what is wrong. */
 int merge_number(struct ctl *c, size_t at, long long *ret);

@@ -83,7 +83,20 @@ static json_t *take_best(struct worker *w, json_t *left, json_t *order, const ch
 	return best;
 }
 
-static json_t *order_of(struct worker *w, json_t *sources)
+/* What becomes of a source on top of those before it. */
+static json_t *step_of(const json_t *merged)
+{
+	json_t *paths = json_array(), *c;
+	size_t i;
+
+	json_array_foreach (json_object_get(merged, "conflicts"), i, c)
+		(void)json_array_append(paths, json_object_get(c, "path"));
+	return json_pack("{s:O,s:s,s:o}", "source", json_object_get(merged, "source"), "state",
+			 str(merged, "state"), "conflicts", paths);
+}
+
+/* The names, best first; what each then does is appended to `steps`. */
+static json_t *order_of(struct worker *w, json_t *sources, json_t *steps)
 {
 	json_t *left = json_copy(sources), *order = json_array(), *names = json_array(), *o;
 	char onto[65] = "";
@@ -94,6 +107,7 @@ static json_t *order_of(struct worker *w, json_t *sources)
 
 		if (*str(merged, "would"))
 			(void)snprintf(onto, sizeof(onto), "%s", str(merged, "would"));
+		(void)json_array_append_new(steps, step_of(merged));
 		json_decref(merged);
 	}
 	json_array_foreach (order, i, o)
@@ -106,12 +120,13 @@ static json_t *order_of(struct worker *w, json_t *sources)
 int op_predict(struct worker *w, json_t *ret, struct err *reterr)
 {
 	json_t *sources = json_incref(json_object_get(w->req, "sources")), *merges = json_array(),
-	       *source;
+	       *steps = json_array(), *source;
 	size_t i;
 
 	(void)json_object_set_new(ret, "merges", merges);
 	if (!json_array_size(sources) || json_array_size(sources) > SOURCES_MAX) {
 		json_decref(sources);
+		json_decref(steps);
 		return err_set_id(reterr, -EINVAL, "Invalid",
 				  "from 1 to %d agents or branches can be looked at together",
 				  SOURCES_MAX);
@@ -119,7 +134,8 @@ int op_predict(struct worker *w, json_t *ret, struct err *reterr)
 	(void)json_object_del(w->req, "sources");
 	json_array_foreach (sources, i, source)
 		(void)json_array_append_new(merges, try_one(w, source, NULL));
-	(void)json_object_set_new(ret, "order", order_of(w, sources));
+	(void)json_object_set_new(ret, "in_order", steps);
+	(void)json_object_set_new(ret, "order", order_of(w, sources, steps));
 	(void)json_object_set_new(ret, "repository",
 				  worker_text(w->repo.common, strlen(w->repo.common)));
 	json_decref(sources);

@@ -26,7 +26,7 @@
 #include "op.h"
 #include "sys.h"
 
-enum { FIRST_LOOK_S = 3 };
+enum { FIRST_LOOK_S = 3, WHERE_SAID = 60 };
 
 struct radar_waiter {
 	radar_fn fn;
@@ -112,6 +112,17 @@ static struct view *view_of(struct radar *r, const json_t *overlap, size_t i)
 	return agent ? views_get(r->d->views, agent) : NULL;
 }
 
+/* How much of a declaration's first line is said: no character is cut in two. */
+static int said_of(const char *where)
+{
+	size_t n = strlen(where);
+
+	if (n > WHERE_SAID)
+		for (n = WHERE_SAID; n > 0 && ((unsigned char)where[n] & 0xc0) == 0x80;)
+			n--;
+	return (int)n;
+}
+
 /* "bob changes src/a.c (int f(void)) too: the same lines, which conflict", as `to` is told. Caller frees. */
 static char *sentence(struct radar *r, const json_t *o, const struct view *to,
 		      const struct view *other)
@@ -130,8 +141,9 @@ static char *sentence(struct radar *r, const json_t *o, const struct view *to,
 			    : asprintf(&s, "%s newly uses %s (%s), which this view %s",
 				       other->row.agent, name, text_of(o, "path"), gone);
 	else
-		k = asprintf(&s, "%s changes %s%s%s%s too%s", other->row.agent, text_of(o, "path"),
-			     *where ? " (" : "", where, *where ? ")" : "",
+		k = asprintf(&s, "%s changes %s%s%.*s%s%s too%s", other->row.agent,
+			     text_of(o, "path"), *where ? " (" : "", said_of(where), where,
+			     said_of(where) < (int)strlen(where) ? " …" : "", *where ? ")" : "",
 			     strcmp(kind, "declaration") == 0 || strcmp(kind, "file") == 0 ? ""
 			     : *text_of(o, "tier") ? ": the same lines, which a rule resolves"
 			     : strcmp(kind, "lines") == 0 ? ": the same lines, which conflict"

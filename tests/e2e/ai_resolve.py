@@ -63,6 +63,9 @@ def test_ai__samples_that_differ_leave_the_conflict(tmp):
         assert all("nothing confirms it" in w for w in why), why
         shown = system.ctl("merge", "explain", str(said["merge"])).stdout
         assert "rejected, by ai:gpt: nothing confirms it" in shown and "extra + count" in shown, shown
+        system.ctl("merge", "html", "page.html", str(said["merge"]))
+        page = get(os.path.join(system.repo, "page.html"))
+        assert "2 answers that were not taken" in page and "</b>, rejected: nothing confirms it" in page, page
 
 
 def test_ai__two_resolvers_that_agree_confirm_each_other(tmp):

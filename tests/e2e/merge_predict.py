@@ -41,6 +41,9 @@ def test_predict__each_alone_and_the_best_order_together(system):
     equal(said["order"], ["small", "newer", "big"])
     text = system.ctl("merge", "predict", "big", "small", "newer").stdout
     assert "Best order: agentfsctl merge small newer big" in text and "nothing known" in text, text
+    equal([(o["source"], o["state"], o["conflicts"]) for o in said["in_order"]],
+          [("small", "would_merge", []), ("newer", "would_merge", []), ("big", "conflict", ["list.txt"])])
+    assert text.endswith("\nIn that order big conflicts in list.txt.\n"), text
     equal(tree.differences(before, tree.picture(system.repo)), [])
     equal(refs(system), was, "no branch was made or moved")
     equal(system.json("merge", "history")["merges"], [])

@@ -107,6 +107,8 @@ def test_html__one_page_with_everything_escaped(system):
     name = "<b>&\"'.txt"
     put(os.path.join(system.repo, name), LINES)
     put(os.path.join(system.repo, "setup.toml"), 'version = "1.2.3"\n')
+    put(os.path.join(system.repo, "pic"), b"\0 1")
+    put(os.path.join(system.repo, "who.txt"), "written by \u00e4, all of it\n")
     system.git("add", "-A")
     system.git("commit", "-qm", "files")
     first, second = system.create("a1"), system.create("b1")
@@ -114,6 +116,10 @@ def test_html__one_page_with_everything_escaped(system):
     put(os.path.join(second, name), LINES.replace("line 7\n", "\tTHEIRS\n"))
     put(os.path.join(first, "setup.toml"), 'version = "1.2.4"\n')
     put(os.path.join(second, "setup.toml"), 'version = "1.3.0"\n')
+    put(os.path.join(first, "who.txt"), "written by \u00f6, all of it\n")
+    put(os.path.join(second, "who.txt"), "written by \u00fc, all of it\n")
+    put(os.path.join(first, "pic"), b"\0 2")
+    put(os.path.join(second, "pic"), b"\0 3")
     system.ctl("merge", "a1")
     system.ctl("merge", "b1", check=False)
     file = os.path.join(system.folder, "page.html")
@@ -124,6 +130,9 @@ def test_html__one_page_with_everything_escaped(system):
     equal(page.tags.count("b") > 0 and "&lt;b&gt;&amp;&quot;&#39;.txt" in text, True)
     assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; \\x1b[31m \\u{202e}" in text, text
     assert "\x1b" not in text and "\u202e" not in text
+    for letter in "\u00f6\u00fc":
+        assert f"written by <mark>{letter}</mark>, all of it" in text, "what differs from the base is marked, by character"
+    assert "To do: git add the version that is to stay." in text, text
     assert "\tTHEIRS" in text and "Left as a conflict" in text
     for link in page.links:
         assert link.startswith("#") and link[1:] in page.ids, link
