@@ -12,7 +12,7 @@
 #include <errno.h>
 
 #include "resolver.h"
-#include "words.h"
+#include "hunk_words.h"
 
 /* Put the edit versions in the place of versions, and nothing else, and has the other nothing there that is a version? */
 static bool gone(const struct words *base, const struct words *w, const struct edit *e,

@@ -8,7 +8,7 @@
 #include <errno.h>
 
 #include "resolver.h"
-#include "words.h"
+#include "hunk_words.h"
 
 enum { BETWEEN = 3 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "words.h"
+#include "hunk_words.h"
 
 #include <ctype.h>
 #include <errno.h>
