@@ -53,8 +53,11 @@ void merge_print_record(const json_t *answer)
 	}
 	printf(" (resolver ");
 	out_text(stdout, jstr(answer, "resolver"));
-	printf(": right in %lld of %lld past conflicts)", jint(answer, "right"),
-	       jint(answer, "fired"));
+	if (jint(answer, "fired") > 0)
+		printf(": right in %lld of %lld past conflicts)", jint(answer, "right"),
+		       jint(answer, "fired"));
+	else
+		printf(": no record yet)");
 }
 
 void merge_print_lines(const char *mark, enum out_color color, const char *text)
@@ -84,10 +87,16 @@ static void print_hunk(const json_t *hunk)
 	merge_print_lines("<", OUT_RED, jstr(hunk, "ours"));
 	merge_print_lines(">", OUT_GREEN, jstr(hunk, "theirs"));
 	json_array_foreach (json_object_get(hunk, "candidates"), i, answer) {
-		printf("    would be, but its record is not good enough");
+		const json_t *before =
+			i ? json_array_get(json_object_get(hunk, "candidates"), i - 1) : NULL;
+		bool same = before && strcmp(jstr(before, "text"), jstr(answer, "text")) == 0;
+
+		printf(same ? "      so says another"
+			    : "    would be, but its record is not good enough");
 		merge_print_record(answer);
-		printf(":\n");
-		merge_print_lines("=", OUT_PLAIN, jstr(answer, "text"));
+		printf(same ? "\n" : ":\n");
+		if (!same)
+			merge_print_lines("=", OUT_PLAIN, jstr(answer, "text"));
 	}
 	merge_print_rejected(hunk);
 }

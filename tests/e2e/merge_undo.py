@@ -53,7 +53,7 @@ def test_undo__takes_the_merge_back_and_counts_as_wrong(system):
     equal(sorted(c["path"] for c in said["changes"]), ["list.txt", "setup.toml"])
     explained = system.json("merge", "explain", "2")
     equal(explained["record"]["state"], "undone")
-    equal([(s["name"], s["taken"], s["verdict"]) for s in explained["hunks"][0]["said"]], [("version", True, "wrong")])
+    equal([(s["name"], s["taken"], s["verdict"]) for s in explained["hunks"][0]["said"] if s["taken"]], [("version", True, "wrong")])
     system.refused("Invalid", "merge", "undo", "2", says="merge 2 was undone already")
 
 

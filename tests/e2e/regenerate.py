@@ -137,6 +137,70 @@ def test_merge__without_a_command_the_conflict_names_the_key(tmp):
         s.stop()
 
 
+def test_merge__npm_writes_its_lock_file_anew(tmp):
+    """The real one, without a network: packages that lie in the repository."""
+    need_program("npm")
+    version = '{"name": "%s", "version": "1.0.0"}\n'
+    packages = ("apple", "banana", "cherry", "damson")
+    manifest = lambda *names: json.dumps({"name": "app", "version": "1.0.0", "dependencies":
+                                          {n: f"file:packages/{n}" for n in names}}, indent=2) + "\n"
+    npm = "npm install --package-lock-only --ignore-scripts --offline --no-audit --no-fund"
+    s = System(tmp, files={**{f"packages/{n}/package.json": version % n for n in packages},
+                           "package.json": manifest("apple", "damson")},
+               config=f"merge: {{regenerate: {{package-lock.json: {{command: {json.dumps(npm)}, network: false}}}}}}\n").start()
+    try:
+        def side(branch, *names):
+            s.git("checkout", "-q", *branch)
+            write(s, "package.json", manifest(*names))
+            run("sh", "-c", npm, cwd=s.repo)
+            s.git("add", "-A")
+            s.git("commit", "-qm", str(names))
+        side(["main"], "apple", "damson")
+        side(["-b", "topic"], "apple", "cherry", "damson")
+        side(["main"], "apple", "banana", "damson")
+        done = merge(s)
+        equal(done["state"], "merged", str(done))
+        equal(sorted(done_by(done)), [("package-lock.json", "regenerate"), ("package.json", "json")])
+        lock = json.loads(s.git("show", "main:package-lock.json"))
+        equal(sorted(lock["packages"][""]["dependencies"]), list(packages))
+        equal(lock, {**lock, "packages": {**lock["packages"], "": json.loads(s.git("show", "main:package.json"))}})
+        # What npm would write now is what stands there.
+        before = get(os.path.join(s.repo, "package-lock.json"))
+        run("sh", "-c", npm, cwd=s.repo)
+        equal(get(os.path.join(s.repo, "package-lock.json")), before)
+    finally:
+        s.stop()
+
+
+def done_by(done):
+    return [(r["path"], r["conflicts"][0]["resolver"]) for r in done["resolved"]]
+
+
+def test_merge__what_the_configuration_names_is_shown_to_no_rule(tmp):
+    """Its lines would be resolved: they are versions."""
+    s = repository(tmp, "echo 'v = 7.7.7' >x.txt", name="x.txt")
+    try:
+        diverge(s, {"x.txt": "v = 1.0.0\n"}, {"x.txt": "v = 2.0.0\n"})
+        equal(done_by(merge(s)), [("x.txt", "regenerate")])
+        equal(s.git("show", "main:x.txt"), "v = 7.7.7")
+    finally:
+        s.stop()
+
+
+def test_merge__a_file_marked_as_generated_names_the_key(tmp):
+    s = repository(tmp, None)
+    try:
+        write(s, ".gitattributes", "x.txt linguist-generated\n")
+        s.git("add", "-A")
+        s.git("commit", "-qm", "attributes")
+        diverge(s, {"x.txt": "v = 1.0.0\n"}, {"x.txt": "v = 2.0.0\n"})
+        done = merge(s)
+        equal(done["state"], "conflict")
+        assert "merge: {regenerate: {x.txt: COMMAND}}" in done["conflicts"][0]["reason"], done
+    finally:
+        s.stop()
+
+
 def test_merge__in_a_users_repository(tmp):
     need_root()
     s = repository(tmp, repo_uid=OTHER_UID)

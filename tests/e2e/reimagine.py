@@ -47,6 +47,46 @@ def test_reimagine__writes_the_file_anew_and_says_from_what(tmp):
         equal(system.git("show", f"{commit}:work.c") + "\n", anew)
 
 
+ANEW = "int work(int n)\n{\n\tint total = count(n, limit);\n\n\ttotal += extra;\n\treturn total;\n}\n"
+
+
+def landing(tmp, command, state, **more):
+    """The whole way: merged, verified by the command, landed or not. Returns what was said, and main's tip before."""
+    def answer(call):
+        return {"class": "new", "file": ANEW} if "Write the file anew" in call["system"] else {"class": "none"}
+    verify = f"verify: {{main: {{command: {json.dumps(command)}, timeout: 60}}}}\n"
+    with Model(answer) as m, system_with(tmp, verify + reimagine_config(m), **more) as system:
+        tip = system.git("rev-parse", "main")
+        said = merge(system, status=0 if state == "merged" else 1)
+        equal(said["state"], state, str(said))
+        equal(system.git("status", "--porcelain"), "")
+        shown = system.ctl("merge", "explain", str(said["merge"])).stdout
+        if state == "conflict":
+            equal((system.git("rev-parse", "main"), get(os.path.join(system.repo, "work.c"))), (tip, OURS))
+            return said, shown
+        equal(get(os.path.join(system.repo, "work.c")), ANEW)
+        parents = system.git("log", "-1", "--format=%P", "main").split()
+        equal(parents, [tip, system.git("rev-parse", "topic")])
+        message = system.git("log", "-1", "--format=%B", "main")
+        blobs = [system.git("rev-parse", f"{rev}:work.c")[:10] for rev in ("main~2", "main~1", "topic")]
+        assert "\nTier: reimagine\nReimagined: work.c (base {}, ours {}, theirs {}, by ".format(*blobs) in message, message
+        return said, shown
+
+
+def test_reimagine__lands_what_the_verify_command_passes(tmp):
+    said, shown = landing(tmp, "grep -q 'total += extra' work.c", "merged")
+    equal((said["tier"], said["resolved"][0]["conflicts"][0]["basis"]), ("reimagine", "verify"))
+    assert "reimagine" in shown and "verified before it landed" in shown, shown
+
+
+def test_reimagine__what_does_not_pass_is_a_conflict_that_says_so(tmp):
+    said, shown = landing(tmp, "! grep -n 'total += extra' work.c", "conflict")
+    note = "what ai:gpt had resolved was left out: with what it made of 'work.c' the verify command fails: 5:"
+    assert any(note in n for n in said["notes"]), said["notes"]
+    assert note in shown, shown
+    equal([c["path"] for c in said["conflicts"]], ["work.c"])
+
+
 def test_reimagine__what_drops_a_name_is_a_conflict(tmp):
     def answer(call):
         return {"class": "new", "file": OURS} if "Write the file anew" in call["system"] else {"class": "none"}

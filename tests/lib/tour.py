@@ -15,7 +15,7 @@ MARK = "----tour----"
 VARIES = ((r"\b[0-9a-f]{7,40}\b", "ID"), (r"\b(now|\d+ (s|min|h|d) ago)(?=\s|$)", "AGO"),
           (r"\w{3} \d\d \d\d:\d\d:\d\d\.\d{3}", "TIME"), (r"\[\d+\]", "[PID]"), (r"\bline \d+: ", ""),
           (r"\d+ B\b|[\d.]+ KiB", "BYTES"), (r"(?m)^user .*", "USER"), (r"uid \d+", "UID"),
-          (r"right in \d+ of \d+", "RECORD"), (r"\d+\.\d s, ", "SECONDS, "), (r"\b\d+ ms\b", "MS"), (r"\b\d+ tokens\b", "TOKENS"), (r"[ \t]+", " "))
+          (r"right in \d+ of \d+", "RECORD"), (r"\d+\.\d s\b", "SECONDS"), (r"\b\d+ ms\b", "MS"), (r"\b\d+ tokens\b", "TOKENS"), (r"[ \t]+", " "))
 
 
 def page(name):
