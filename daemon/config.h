@@ -92,9 +92,10 @@ struct config_department {
 struct config_verify {
 	char *target; /* branch, or "*" */
 	char *command;
-	unsigned timeout_s;
+	unsigned timeout_s, processes;
 	bool network;
 };
+enum { CONFIG_PROCESSES = 512 }; /* and threads: a verify command, unless given */
 /* A truth that may not be given. */
 enum config_truth { CONFIG_TRUTH_UNSET, CONFIG_FALSE, CONFIG_TRUE };
 

@@ -167,6 +167,7 @@ static void task_done(json_t *ok, struct fault *f, void *user)
 {
 	struct op *op = user;
 
+	op->following = NULL;
 	op->next(op, ok, f);
 }
 
@@ -183,7 +184,8 @@ static void begin_task(struct op *op, json_t *request, op_step next, unsigned fl
 	static const struct task_callbacks cb = {.done = task_done, .progress = task_progress};
 
 	op->next = next;
-	if (task_start(op->d->tasks, request, &cb, op, flags, NULL) < 0) {
+	if (task_start(op->d->tasks, request, &cb, op, flags,
+		       flags & TASK_FOLLOW ? &op->following : NULL) < 0) {
 		struct fault f = FAULT_INIT;
 
 		(void)fault_set(&f, "Internal", "the daemon has no memory for this");
@@ -200,6 +202,27 @@ void op_task(struct op *op, json_t *request, op_step next)
 void op_follow(struct op *op, json_t *request, op_step next)
 {
 	begin_task(op, request, next, TASK_FOLLOW);
+}
+
+static bool is_part_of(const struct op *op, const struct op *whole)
+{
+	while (op && op != whole)
+		op = op->parent;
+	return op == whole;
+}
+
+void op_interrupt(struct op *whole)
+{
+	struct op *op;
+
+	DL_FOREACH2(whole->d->ops, op, after)
+	{
+		if (!is_part_of(op, whole))
+			continue;
+		op->interrupted = true;
+		if (op->following)
+			task_hang_up(op->following);
+	}
 }
 
 json_t *op_request(const struct op *op, const char *name)

@@ -28,7 +28,9 @@ struct op {
 	op_step next;
 	op_done done; /* NULL: answers the call */
 	struct op *parent;
-	void *data; /* of the op's own kind */
+	struct task *following; /* a worker that takes long, while it runs */
+	bool interrupted;	/* nobody wants its outcome any more */
+	void *data;		/* of the op's own kind */
 	void (*data_free)(void *data);
 	/* parameters that several kinds share */
 	bool force, delete_branch, dry_run;
@@ -55,6 +57,10 @@ void op_task(struct op *op, json_t *request, op_step next);
 
 /* The same beside those that run in parallel, for one that takes long: the worker's input ends when the daemon does. */
 void op_follow(struct op *op, json_t *request, op_step next);
+
+/* What it and its parts follow ends soon, as Cancelled; parts that are about to begin such a thing find `interrupted`. What
+ * cannot be ended goes on. */
+void op_interrupt(struct op *op);
 
 /* A request with what every one has: op, state, peer_uid, peer_gid. */
 json_t *op_request(const struct op *op, const char *name);

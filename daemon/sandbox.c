@@ -286,6 +286,7 @@ static int start(struct run *u, struct err *reterr)
 		.nbinds = s->nbinds,
 		.memory_max = s->memory_max,
 		.nproc_max = s->nproc_max ? s->nproc_max : SANDBOX_NPROC,
+		.nice = s->nice,
 	};
 	_cleanup_free_ char **argv = NULL;
 	char *env[ENV_MAX], number[16];

@@ -40,7 +40,8 @@ struct sandbox_spec {
 		drain_max; /* what is read beyond that and left out of the middle; at more it is killed */
 	uint64_t memory_max; /* data of each process, and its /tmp; 0: no limit, and 256 MiB */
 	unsigned nproc_max;  /* processes and threads; 0: SANDBOX_NPROC */
-	bool one_stream;     /* standard error goes to `out` too, in the order of writing */
+	int nice;	 /* added to its priority's number: whoever has a smaller one goes first */
+	bool one_stream; /* standard error goes to `out` too, in the order of writing */
 	bool stop_on_stdin; /* it ends when our own standard input hangs up (worker of a following task) */
 };
 

@@ -189,6 +189,8 @@ __attribute__((noreturn)) static void execute(const struct sandbox_exec *x, pid_
 	set_limit(RLIMIT_CORE, 0);
 	if (x->memory_max)
 		set_limit(RLIMIT_DATA, x->memory_max);
+	if (x->nice)
+		(void)!nice(x->nice); /* it runs as well without */
 	place_fds(x);
 	(void)execve(x->program, x->argv, x->env);
 	fail(x, SANDBOX_STEP_EXEC, 0);

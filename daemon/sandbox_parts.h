@@ -54,6 +54,7 @@ struct sandbox_exec {
 	size_t nbinds;
 	uint64_t memory_max;
 	unsigned nproc_max;
+	int nice;
 };
 
 enum sandbox_step {

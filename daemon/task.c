@@ -404,3 +404,8 @@ void task_cancel(struct task *t)
 	t->input = safe_close(t->input);
 	task_pause(t, false);
 }
+
+void task_hang_up(struct task *t)
+{
+	t->input = safe_close(t->input);
+}

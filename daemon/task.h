@@ -50,6 +50,9 @@ int task_start(struct tasks *t, json_t *request, const struct task_callbacks *cb
 /* Stops reading what it writes, and goes on: for a peer that reads slowly. */
 void task_pause(struct task *t, bool paused);
 
+/* Ends the input of one that goes on until cancelled: it ends as it does when the daemon ends, and done is called. */
+void task_hang_up(struct task *t);
+
 /* No callback any more; a running worker is left to end for itself but hears the end of its input,
  * and finds nobody reading. */
 void task_cancel(struct task *t);

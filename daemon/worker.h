@@ -109,7 +109,7 @@
  *     target's tree, or null). Errors: NotFound.
  * op "verify_reset": repo, mount, commit, keep [pattern]: git in the sandbox brings the files of the scratch view at
  *     `mount` to the commit and removes all others but those that a pattern keeps.
- * op "verify": a scratch view; command, commit, target, timeout (s), network, log (path of the file that gets the output)
+ * op "verify": a scratch view; command, commit, target, timeout (s), network, processes (512), log (path of the file that gets the output)
  *     → ok, status, output (its end), reason (sentence, where not ok), ms. Stale with details {again: true}: the view's
  *     files are not the commit's. These two end when their input does.
  * op "sandbox": → seccomp (the build has a list of refused system calls); runs a command in a sandbox.

@@ -270,8 +270,8 @@ const struct command cmd_queue_cancel = {
 	.args = "REQUEST",
 	.help = "take a merge request out of the queue",
 	.about =
-		"Whoever waits for it hears that it failed. One that is landing cannot be cancelled "
-		"any more.",
+		"Whoever waits for it hears that it failed; a verify command that runs for it is ended. One "
+		"that is landing cannot be cancelled any more.",
 	.example = "agentfsctl queue cancel 12",
 	.run = run_cancel,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `verify` in the configuration: {TARGET: {command: TEXT, timeout: SECONDS, network: BOOL}, …}; the target "*" is any
- * that is not named. */
+/* `verify` in the configuration: {TARGET: {command: TEXT, timeout: SECONDS, network: BOOL, processes: N}, …}; the
+ * target "*" is any that is not named. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,19 +10,42 @@
 #include "config_yaml.h"
 #include "sys.h"
 
-enum { TIMEOUT_DEFAULT_S = 600, TIMEOUT_MAX_S = 24 * 3600, COMMAND_MAX = 8192 };
+enum {
+	TIMEOUT_DEFAULT_S = 600,
+	TIMEOUT_MAX_S = 24 * 3600,
+	COMMAND_MAX = 8192,
+	PROCESSES_MIN = 16,
+	PROCESSES_MAX = 32768
+};
+
+static int read_number(const struct cfgnode *v, long min, long max, unsigned *ret)
+{
+	char *end = NULL;
+	long n = v->kind == CFG_TEXT ? strtol(v->text, &end, 10) : min - 1;
+
+	if (n < min || n > max || *end)
+		return -EINVAL;
+	*ret = (unsigned)n;
+	return 0;
+}
 
 static int read_timeout(const char *name, const struct cfgnode *v, unsigned *ret,
 			struct err *reterr)
 {
-	char *end = NULL;
-	long n = v->kind == CFG_TEXT ? strtol(v->text, &end, 10) : 0;
+	if (read_number(v, 1, TIMEOUT_MAX_S, ret) == 0)
+		return 0;
+	return cfgnode_error(name, v, reterr, "timeout is a number of seconds from 1 to %d",
+			     TIMEOUT_MAX_S);
+}
 
-	if (n < 1 || n > TIMEOUT_MAX_S || *end)
-		return cfgnode_error(name, v, reterr, "timeout is a number of seconds from 1 to %d",
-				     TIMEOUT_MAX_S);
-	*ret = (unsigned)n;
-	return 0;
+static int read_processes(const char *name, const struct cfgnode *v, unsigned *ret,
+			  struct err *reterr)
+{
+	if (read_number(v, PROCESSES_MIN, PROCESSES_MAX, ret) == 0)
+		return 0;
+	return cfgnode_error(name, v, reterr,
+			     "processes is how many it may have, threads too, from %d to %d",
+			     PROCESSES_MIN, PROCESSES_MAX);
 }
 
 static int read_network(const char *name, const struct cfgnode *v, bool *ret, struct err *reterr)
@@ -49,7 +72,7 @@ static int read_command(const char *name, const struct cfgnode *v, char **ret, s
 static int read_entry(const char *name, const struct cfgnode *k, const struct cfgnode *v,
 		      struct config_verify *ret, struct err *reterr)
 {
-	static const char *const keys[] = {"command", "timeout", "network"};
+	static const char *const keys[] = {"command", "timeout", "network", "processes"};
 	int r = 0;
 
 	if (v->kind != CFG_MAP)
@@ -64,6 +87,8 @@ static int read_entry(const char *name, const struct cfgnode *k, const struct cf
 			r = read_timeout(name, n, &ret->timeout_s, reterr);
 		else if (strcmp(key->text, "network") == 0)
 			r = read_network(name, n, &ret->network, reterr);
+		else if (strcmp(key->text, "processes") == 0)
+			r = read_processes(name, n, &ret->processes, reterr);
 		else
 			r = cfgnode_error(name, key, reterr, "unknown key '%s'%s%s%s", key->text,
 					  near ? " (did you mean '" : "", near ? near : "",
@@ -93,7 +118,8 @@ int config_read_verify(const char *name, const struct cfgnode *v, struct config 
 		c->verify = more;
 		more += c->nverify++;
 		*more = (struct config_verify){.target = sys_strdup(k->text),
-					       .timeout_s = TIMEOUT_DEFAULT_S};
+					       .timeout_s = TIMEOUT_DEFAULT_S,
+					       .processes = CONFIG_PROCESSES};
 		if (!more->target)
 			return -ENOMEM;
 		r = read_entry(name, k, v->items[i + 1], more, reterr);

@@ -33,7 +33,8 @@ enum {
 	LOCK_MAX = 64 << 20,
 	OUTPUT_MAX = 64 << 10,
 	TIMEOUT_S = 600,
-	NPROC = 1024
+	NPROC = 1024,
+	NICE = 10
 };
 
 struct regenerate {
@@ -227,6 +228,7 @@ static int run_one(struct regenerate *g, const char *path, const json_t *entry, 
 			.output_max = OUTPUT_MAX,
 			.drain_max = LOCK_MAX,
 			.nproc_max = NPROC,
+			.nice = NICE,
 			.one_stream = true,
 		},
 		&done, reterr);

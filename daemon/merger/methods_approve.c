@@ -12,15 +12,21 @@
 #include "op.h"
 #include "verify.h"
 
-/* A command, its time, its network: all that says what will run. */
+/* A command, its time, its network, its processes where it wants another number: all that says what will run. */
 static int write_text(const struct config *c, struct buf *b)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < c->nverify; i++)
-		r = buf_addf(b, "%s: (at most %u seconds, network %s)\n%s\n", c->verify[i].target,
-			     c->verify[i].timeout_s, c->verify[i].network ? "on" : "off",
-			     c->verify[i].command);
+	for (size_t i = 0; r == 0 && i < c->nverify; i++) {
+		const struct config_verify *v = &c->verify[i];
+
+		r = buf_addf(b, "%s: (at most %u seconds, network %s", v->target, v->timeout_s,
+			     v->network ? "on" : "off");
+		if (r == 0 && v->processes != CONFIG_PROCESSES)
+			r = buf_addf(b, ", %u processes", v->processes);
+		if (r == 0)
+			r = buf_addf(b, ")\n%s\n", v->command);
+	}
 	return r;
 }
 

@@ -80,8 +80,10 @@ void train_doom_second(struct train *t)
 {
 	struct lane *l = t->lane;
 
-	if (head(l) == t && l->trains[1])
-		l->trains[1]->doomed = true;
+	if (head(l) != t || !l->trains[1])
+		return;
+	l->trains[1]->doomed = true;
+	op_interrupt(l->trains[1]->op); /* what it verifies is not going to be */
 }
 
 void train_end(struct train *t)
@@ -116,6 +118,7 @@ void train_leave(struct request *r)
 			t->v[i] = NULL;
 	r->train = NULL;
 	t->doomed = true;
+	op_interrupt(t->op);
 	train_doom_second(t);
 }
 

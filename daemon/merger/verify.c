@@ -41,7 +41,7 @@ struct verify {
 	struct config own; /* of the repository's .agentfs.yaml */
 	bool has_own;
 	char *command;
-	unsigned timeout_s;
+	unsigned timeout_s, processes;
 	bool network;
 	uid_t owner;
 	gid_t group;
@@ -207,13 +207,29 @@ static int log_path(struct op *op, char *ret, size_t size)
 	return 0;
 }
 
+/* Whoever asked does not want to know any more. */
+static bool unwanted(struct op *op)
+{
+	struct fault f = FAULT_INIT;
+
+	if (!op->interrupted)
+		return false;
+	(void)fault_set(&f, "Cancelled", "the verification was cancelled");
+	give_up(op, &f);
+	return true;
+}
+
 static void run_command(struct op *op)
 {
 	struct verify *y = op->data;
 	struct view *v = views_get(op->d->views, y->name);
 	char log[4200];
 	json_t *q;
-	int r = v ? log_path(op, log, sizeof(log)) : -ENOENT;
+	int r;
+
+	if (unwanted(op))
+		return;
+	r = v ? log_path(op, log, sizeof(log)) : -ENOENT;
 
 	if (r < 0) {
 		struct fault f = FAULT_INIT;
@@ -228,6 +244,7 @@ static void run_command(struct op *op)
 						  y->command, "commit", y->commit, "target",
 						  y->target, "log", log, "timeout",
 						  (json_int_t)y->timeout_s, "network", y->network));
+	(void)json_object_set_new(q, "processes", json_integer((json_int_t)y->processes));
 	(void)json_object_set_new(y->result, "log", json_string(log));
 	op_follow(op, q, on_ran);
 }
@@ -328,6 +345,7 @@ static int take(struct verify *y, const struct config_verify *c, struct fault *f
 {
 	y->command = sys_strdup(c->command);
 	y->timeout_s = c->timeout_s;
+	y->processes = c->processes;
 	y->network = c->network;
 	return y->command ? 1 : fault_set(f, "Internal", "the daemon has no memory for this");
 }

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,7 +33,8 @@ enum {
 	KEPT_OUTPUT = 256 << 10,
 	SHOWN_OUTPUT = 16 << 10,
 	DRAIN_MAX = 1 << 30,
-	NPROC = 2048,
+	NPROC = 512, /* where the request names no number */
+	NICE = 10,   /* whoever works at the machine goes first */
 	RESET_WORDS = 64
 };
 
@@ -208,31 +210,55 @@ static json_t *shown(const struct buf *out)
 	return worker_text(p, n);
 }
 
-/* Where its own words say that a limit was in the way, the sentence says which. */
-static const char *limit_met(const struct buf *out)
+enum limit { LIMIT_NONE, LIMIT_ROOM, LIMIT_PROCESSES };
+
+/* Do its own words say that a limit was in the way? */
+static enum limit limit_met(const struct buf *out)
 {
 	static const struct {
-		const char *said, *limit;
+		const char *said;
+		enum limit limit;
 	} known[] = {
-		{"No space left on device", "; its scratch view, or /tmp there, was full"},
-		{"Disk quota exceeded", "; its scratch view, or /tmp there, was full"},
-		{"Cannot fork", "; it may have 2048 processes"},
-		{"fork: retry", "; it may have 2048 processes"},
-		{"Resource temporarily unavailable", "; it may have 2048 processes"},
+		{"No space left on device", LIMIT_ROOM},
+		{"Disk quota exceeded", LIMIT_ROOM},
+		{"Cannot fork", LIMIT_PROCESSES},
+		{"fork: retry", LIMIT_PROCESSES},
+		{"Resource temporarily unavailable", LIMIT_PROCESSES},
 	};
 
-	_Static_assert(NPROC == 2048, "the sentences name it");
 	for (size_t i = 0; out->data && i < ARRAY_SIZE(known); i++)
 		if (strstr(out->data, known[i].said))
 			return known[i].limit;
-	return "";
+	return LIMIT_NONE;
+}
+
+/* The end of a sentence that says which it was. */
+static void say_limit(const struct buf *out, unsigned processes, char *ret, size_t size)
+{
+	*ret = '\0';
+	switch (limit_met(out)) {
+	case LIMIT_NONE:
+		break;
+	case LIMIT_ROOM:
+		(void)snprintf(ret, size, "; its scratch view, or /tmp there, was full");
+		break;
+	case LIMIT_PROCESSES:
+		(void)snprintf(
+			ret, size,
+			"; it may have %u processes ('processes' beside its command says how "
+			"many)",
+			processes);
+		break;
+	}
 }
 
 /* Why it is not good, as a sentence; NULL: it is. */
-static json_t *reason(const char *command, const struct sandbox_result *done, unsigned timeout_s)
+static json_t *reason(const char *command, const struct sandbox_result *done, unsigned timeout_s,
+		      unsigned processes)
 {
-	const char *full = limit_met(&done->out);
+	char full[128];
 
+	say_limit(&done->out, processes, full, sizeof(full));
 	if (done->timed_out)
 		return json_sprintf(
 			"the verify command '%s' was not done in %u seconds and was ended%s",
@@ -256,6 +282,7 @@ static int run_command(struct worker *w, const char *command, const char *commit
 {
 	_cleanup_free_ char *target = NULL, *what = NULL;
 	unsigned timeout_s = (unsigned)worker_int(w, "timeout", 600);
+	unsigned processes = (unsigned)worker_int(w, "processes", NPROC);
 	const char *env[] = {NULL, NULL, "CI=true", NULL};
 	const char *argv[] = {"/bin/sh", "-c", command, NULL};
 	struct sandbox_result done;
@@ -278,7 +305,8 @@ static int run_command(struct worker *w, const char *command, const char *commit
 			.timeout_ms = timeout_s * 1000,
 			.output_max = KEPT_OUTPUT,
 			.drain_max = DRAIN_MAX,
-			.nproc_max = NPROC,
+			.nproc_max = processes,
+			.nice = NICE,
 			.one_stream = true,
 			.stop_on_stdin = true,
 		},
@@ -288,7 +316,7 @@ static int run_command(struct worker *w, const char *command, const char *commit
 		return r;
 	}
 	(void)io_write_full(w->log, done.out.data ? done.out.data : "", done.out.len);
-	why = reason(command, &done, timeout_s);
+	why = reason(command, &done, timeout_s, processes);
 	(void)json_object_update_new(ret, json_pack("{s:b,s:i,s:o,s:I}", "ok", !why, "status",
 						    done.status, "output", shown(&done.out), "ms",
 						    (json_int_t)done.ms));

@@ -53,9 +53,47 @@ def test_verify__a_fork_bomb_is_a_failure(tmp):
     try:
         done = verify(s)
         # It meets its limit of processes, or its time is over first.
-        assert not done["ok"] and ("it may have 2048 processes" in done["reason"] or
+        assert not done["ok"] and ("it may have 512 processes" in done["reason"] or
                                    "was not done in 3 seconds and was ended" in done["reason"]), done["reason"]
         equal(napping(), 0)
+    finally:
+        s.stop()
+
+
+def test_verify__how_many_processes_it_may_have_is_configured(tmp):
+    """Few of them are in the way, and the sentence says what to do; more are not. It goes behind who works at the machine."""
+    command = "test $(nice) -ge 10 || exit 9; for i in $(seq 60); do sleep 3 & done; echo all"
+    s = with_verify(tmp, command, ", processes: 30")
+    try:
+        done = verify(s)
+        assert not done["ok"] and "it may have 30 processes ('processes' beside its command" in done["reason"], done
+    finally:
+        s.stop()
+    s = with_verify(os.path.join(tmp, "more"), command)
+    try:
+        done = verify(s)
+        assert done.get("ok") and "all" in done["output"], done
+    finally:
+        s.stop()
+
+
+def test_verify__a_cancelled_request_ends_its_command(tmp):
+    """The queue goes on with the next at once, though the command would have run for its ten minutes."""
+    s = with_verify(tmp, f"test -e stop || {{ (setsid sleep {NAP} &); sleep {NAP}; }}")
+    try:
+        asked = []
+        for agent, name in (("a1", "a.txt"), ("b1", "stop")):
+            put(os.path.join(s.create(agent), name), "good, and more\n")
+            asked += s.json("merge", agent, "--no-wait")["requests"]
+            if agent == "a1":
+                wait_for(lambda: napping() == 2, 60, "the command runs")
+        s.ctl("queue", "cancel", str(asked[0]))
+        wait_for(lambda: napping() == 0, 20, "the command has ended")
+        s.ctl("wait", str(asked[1]), "--for", "merged", "--timeout", "60")
+        shown = s.json("queue", "show", str(asked[0]))
+        equal((shown["request"]["state"], shown["request"]["error"]), ("failed", "the merge request was cancelled"))
+        equal(s.git("show", "main:a.txt"), "good")
+        equal(s.git("for-each-ref", "refs/agentfs/merge"), "", "nothing of it is kept")
     finally:
         s.stop()
 

@@ -216,6 +216,9 @@ static void test_config__mistakes_have_place_and_sentence(void **state)
 		{"verify: {main: {command: make, timeout: 1m}}\n",
 		 "timeout is a number of seconds"},
 		{"verify: {main: {command: make, network: yes}}\n", "network is true or false"},
+		{"verify: {main: {command: make, processes: 15}}\n",
+		 "processes is how many it may have, threads too, from 16 to 32768"},
+		{"verify: {main: {command: make, processes: 4k}}\n", "processes is how many"},
 		{"verify: {'a b': {command: make}}\n", "'a b' is no branch name"},
 		{"journal: {}\n", "'journal' is not"},
 		{"merge: {resolvers: {}}\n", "f.yaml:1:20: resolvers is a list of at most 8"},
@@ -533,7 +536,7 @@ static void test_config__no_memory_leaves_nothing(void **state)
 	assert_true(n > 50);
 }
 
-/* "command timeout network" of what verifies for a branch, "-" where nothing does. */
+/* "command timeout network processes" of what verifies for a branch, "-" where nothing does. */
 static void verifies(const struct config *c, const char *repository, const char *target,
 		     const char *want)
 {
@@ -541,25 +544,25 @@ static void verifies(const struct config *c, const char *repository, const char 
 	char text[128] = "-";
 
 	if (v)
-		(void)snprintf(text, sizeof(text), "%s %u %d", v->command, v->timeout_s,
-			       v->network);
+		(void)snprintf(text, sizeof(text), "%s %u %d %u", v->command, v->timeout_s,
+			       v->network, v->processes);
 	assert_string_equal(text, want);
 }
 
 static void test_config__verify_is_by_branch_and_repository(void **state)
 {
 	struct config c = parse("verify:\n"
-				"  main: {command: make check, timeout: 60}\n"
+				"  main: {command: make check, timeout: 60, processes: 4096}\n"
 				"  '*': {command: make, network: true}\n"
 				"repositories:\n"
 				"  /r: {verify: {main: {command: own}}}\n"
 				"  /q: {verify: {'*': {command: any}}}\n");
 
-	verifies(&c, NULL, "main", "make check 60 0");
-	verifies(&c, "/elsewhere", "topic/x", "make 600 1");
-	verifies(&c, "/r", "main", "own 600 0");
-	verifies(&c, "/r", "other", "make 600 1");
-	verifies(&c, "/q", "main", "any 600 0");
+	verifies(&c, NULL, "main", "make check 60 0 4096");
+	verifies(&c, "/elsewhere", "topic/x", "make 600 1 512");
+	verifies(&c, "/r", "main", "own 600 0 512");
+	verifies(&c, "/r", "other", "make 600 1 512");
+	verifies(&c, "/q", "main", "any 600 0 512");
 	config_release(&c);
 	c = parse("");
 	verifies(&c, "/r", "main", "-");
@@ -573,7 +576,7 @@ static void test_config__a_repositorys_own_file_may_name_verify(void **state)
 	struct err e = ERR_INIT;
 
 	assert_int_equal(config_parse_narrow(text, strlen(text), "n.yaml", &n, &e), 0);
-	verifies(&n, NULL, "main", "make 600 0");
+	verifies(&n, NULL, "main", "make 600 0 512");
 	verifies(&n, NULL, "other", "-");
 	config_release(&n);
 }

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -326,6 +327,18 @@ static void test_sandbox__a_fork_bomb_stays_inside(void **state)
 	assert_int_equal(count_naps(getpid()), 0);
 }
 
+static void test_sandbox__goes_behind_who_works_at_the_machine(void **state)
+{
+	char want[16];
+	int here = getpriority(PRIO_PROCESS, 0);
+
+	(void)state;
+	(void)snprintf(want, sizeof(want), "%d\n", here + 7 < 19 ? here + 7 : 19);
+	says("nice", (struct sandbox_spec){.nice = 7}, want);
+	(void)snprintf(want, sizeof(want), "%d\n", here);
+	says("nice", (struct sandbox_spec){0}, want);
+}
+
 static void test_sandbox__endless_output_is_cut(void **state)
 {
 	struct sandbox_result r = run_shell("exec yes", (struct sandbox_spec){.output_max = 1000});
@@ -562,6 +575,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_sandbox__what_runs_on_ends_with_the_command),
 		cmocka_unit_test(test_sandbox__its_first_process_may_be_stopped),
 		cmocka_unit_test(test_sandbox__a_fork_bomb_stays_inside),
+		cmocka_unit_test(test_sandbox__goes_behind_who_works_at_the_machine),
 		cmocka_unit_test(test_sandbox__endless_output_is_cut),
 		cmocka_unit_test(test_sandbox__its_own_folders_have_a_size),
 		cmocka_unit_test(test_sandbox__memory_of_a_process_is_bounded),
