@@ -26,6 +26,7 @@ struct helper {
 	const char *grammars;
 	struct ts_api ts;
 	struct profiles profiles;
+	struct syntax_kept kept;
 };
 
 /* Beside the program, as in a build folder, or where they are installed. */
@@ -77,7 +78,7 @@ static int get_conflicts(struct wire *w, const struct text t[SIDES], uint32_t n,
 
 static int answer_merge(struct helper *h, const struct profile *p, struct wire *w, struct buf *out)
 {
-	struct treemerge in = {.ts = &h->ts, .profile = p};
+	struct treemerge in = {.ts = &h->ts, .profile = p, .kept = &h->kept};
 	_cleanup_free_ struct range *conflicts = NULL;
 	_cleanup_free_ struct parser_answer *v = NULL;
 	_cleanup_free_ struct text *between = NULL;
@@ -131,13 +132,9 @@ static int answer_check(struct helper *h, const struct profile *p, struct wire *
 {
 	struct text t = wire_get_blob(w);
 	struct syntax s;
-	int r = w->bad ? -EBADMSG : syntax_parse(&h->ts, p, t, NULL, &s);
+	int r = w->bad ? -EBADMSG : syntax_kept_parse(&h->kept, &h->ts, p, t, NULL, &s);
 
-	if (r < 0)
-		return r;
-	r = wire_put(out, s.errors);
-	syntax_release(&s);
-	return r;
+	return r < 0 ? r : wire_put(out, s.errors);
 }
 
 static int answer(struct helper *h, struct wire *w, struct buf *out, struct err *reterr)
@@ -250,6 +247,7 @@ int main(int argc, char **argv)
 	do
 		r = serve_one(&h, &question);
 	while (r > 0);
+	syntax_kept_release(&h.kept);
 	profiles_release(&h.profiles);
 	return r < 0;
 }

@@ -3,7 +3,7 @@
 
 #include "diff3.h"
 #include "parser.h"
-#include "syntax.h"
+#include "syntax_kept.h"
 
 /*
  * The structured merge of one file, of the versions as they are: lines that merged by themselves may have been
@@ -13,6 +13,7 @@
 struct treemerge {
 	const struct ts_api *ts;
 	const struct profile *profile;
+	struct syntax_kept *kept;
 	struct text text[SIDES];
 	const struct range *conflict[SIDES]; /* of each version, n of them, ascending */
 	const struct text *between; /* n + 1: what stands around the conflicts, merged by line */

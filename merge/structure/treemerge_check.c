@@ -171,15 +171,12 @@ int treemerge_holds(const struct merging *m, const struct range *at)
 
 	if (r <= 0)
 		return r;
-	r = syntax_parse(m->in->ts, m->in->profile, t, &m->s[OURS], &s);
+	r = syntax_kept_parse(m->in->kept, m->in->ts, m->in->profile, t, &m->s[OURS], &s);
 	if (r < 0)
 		return r;
-	if (s.errors > m->s[OURS].errors && s.errors > m->s[THEIRS].errors) {
-		syntax_release(&s);
+	if (s.errors > m->s[OURS].errors && s.errors > m->s[THEIRS].errors)
 		return 0;
-	}
 	r = items_duplicates(&s, &mine);
-	syntax_release(&s);
 	for (int i = OURS; i < SIDES && r == 0 && mine; i++) {
 		r = items_duplicates(&m->s[i], &more);
 		dup = more > dup ? more : dup;
@@ -222,13 +219,12 @@ int treemerge(const struct treemerge *in, struct parser_answer *ret)
 	else
 		r = buf_adds(&m.out, "");
 	for (int s = BASE; s < SIDES && r == 0; s++)
-		r = syntax_parse(in->ts, in->profile, in->text[s], s ? &m.s[BASE] : NULL, &m.s[s]);
+		r = syntax_kept_parse(in->kept, in->ts, in->profile, in->text[s],
+				      s ? &m.s[BASE] : NULL, &m.s[s]);
 	if (r == 0) {
 		treemerge_run(&m);
 		r = m.error ? m.error : answer(&m, ret);
 	}
-	for (int s = BASE; s < SIDES; s++)
-		syntax_release(&m.s[s]);
 	free(m.class);
 	free(m.failed);
 	free(m.pieces);

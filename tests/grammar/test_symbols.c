@@ -163,6 +163,31 @@ static void test_check__counts_error_nodes(void **state)
 	parser_free(p);
 }
 
+/* What was parsed before is not parsed again, but what is asked about is what is answered: in turn, more texts than are
+ * kept, of one length, in two languages. */
+static void test_check__a_tree_that_is_kept_is_that_of_the_text(void **state)
+{
+	enum { TEXTS = 20, TURNS = 3 };
+	struct parser *p = grammar_parser();
+	char text[32];
+	unsigned int n;
+
+	(void)state;
+	for (int i = 0; i < TURNS * TEXTS; i++) {
+		int k = i % TEXTS;
+		bool good = k % 3 != 0;
+
+		(void)snprintf(text, sizeof(text), "int f%02d(void)%s\n", k, good ? " {}" : " {{");
+		assert_int_equal(
+			parser_check(p, "a.c", (struct text){text, strlen(text)}, &n, NULL), 0);
+		assert_true(good == (n == 0));
+		assert_int_equal(
+			parser_check(p, "a.py", (struct text){text, strlen(text)}, &n, NULL), 0);
+		assert_true(n > 0);
+	}
+	parser_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +195,7 @@ int main(void)
 		cmocka_unit_test(test_symbols__uses_name_their_declaration),
 		cmocka_unit_test(test_symbols__foreign_bytes_do_no_harm),
 		cmocka_unit_test(test_check__counts_error_nodes),
+		cmocka_unit_test(test_check__a_tree_that_is_kept_is_that_of_the_text),
 	};
 
 	return grammars_are_there() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
