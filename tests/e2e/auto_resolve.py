@@ -6,29 +6,11 @@ import os
 import sqlite3
 
 from harness import *
+from merging import changed, merged, start
 import tree
 
 VERSIONS = 'name = "x"\nversion = "1.2.3"\nend\n'
 LINES = "one\ntwo\nthree\nfour\n"
-
-
-def changed(system, agent, **files):
-    view = system.create(agent)
-    for name, text in files.items():
-        put(os.path.join(view, name.replace("__", ".")), text)
-
-
-def merged(system, agent, *more, status=0):
-    done = system.ctl("--json", "merge", agent, *more, check=False)
-    equal(done.returncode, status, done.stdout + done.stderr)
-    return json.loads(done.stdout)["merges"][0]
-
-
-def start(system, **files):
-    for name, text in files.items():
-        put(os.path.join(system.repo, name.replace("__", ".")), text)
-    system.git("add", "-A")
-    system.git("commit", "-qm", "files to merge")
 
 
 def test_auto__versions_merge_to_the_greater_and_say_so(system):

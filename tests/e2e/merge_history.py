@@ -1,34 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The history of conflicts: what was said of each, what people made of it, and what later merges make of that."""
-import json
 import os
 import sqlite3
 
 from harness import *
-
-LINES = "".join(f"line {i}\n" for i in range(1, 21))
-VERSIONS = 'name = "x"\nversion = "1.2.3"\nend\n'
-
-
-def start(system, **files):
-    for name, text in files.items():
-        put(os.path.join(system.repo, name.replace("__", ".")), text)
-    system.git("add", "-A")
-    system.git("commit", "-qm", "files to merge")
-
-
-def changed(system, agent, **files):
-    view = system.create(agent)
-    for name, text in files.items():
-        put(os.path.join(view, name.replace("__", ".")), text)
-    return view
-
-
-def merged(system, agent, *more, status=0):
-    done = system.ctl("--json", "merge", agent, *more, check=False)
-    equal(done.returncode, status, done.stdout + done.stderr)
-    return json.loads(done.stdout)["merges"][0]
+from merging import *
 
 
 def rows(system, sql):

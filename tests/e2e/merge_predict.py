@@ -4,23 +4,8 @@
 import os
 
 from harness import *
+from merging import *
 import tree
-
-LINES = "".join(f"line {i}\n" for i in range(1, 21))
-VERSIONS = 'name = "x"\nversion = "1.2.3"\nend\n'
-
-
-def start(system, **files):
-    for name, text in files.items():
-        put(os.path.join(system.repo, name.replace("__", ".")), text)
-    system.git("add", "-A")
-    system.git("commit", "-qm", "files to merge")
-
-
-def changed(system, agent, **files):
-    view = system.create(agent)
-    for name, text in files.items():
-        put(os.path.join(view, name.replace("__", ".")), text)
 
 
 def refs(system):

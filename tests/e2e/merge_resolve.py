@@ -6,8 +6,7 @@ import os
 import re
 
 from harness import *
-
-LINES = "".join(f"line {i}\n" for i in range(1, 21))
+from merging import LINES
 
 
 def conflict(system, name="list.txt"):

@@ -4,28 +4,8 @@
 import os
 
 from harness import *
+from merging import *
 import tree
-
-LINES = "".join(f"line {i}\n" for i in range(1, 21))
-VERSIONS = 'name = "x"\nversion = "1.2.3"\nend\n'
-
-
-def start(system, **files):
-    for name, text in files.items():
-        put(os.path.join(system.repo, name.replace("__", ".")), text)
-    system.git("add", "-A")
-    system.git("commit", "-qm", "files to merge")
-
-
-def changed(system, agent, **files):
-    view = system.create(agent)
-    for name, text in files.items():
-        put(os.path.join(view, name.replace("__", ".")), text)
-    return view
-
-
-def merge(system, agent, *more, check=True):
-    return system.json("merge", agent, *more, check=check)["merges"][0]
 
 
 def versions(system):
@@ -33,8 +13,8 @@ def versions(system):
     start(system, setup__toml=VERSIONS, list__txt=LINES)
     changed(system, "a1", setup__toml=VERSIONS.replace("1.2.3", "1.2.4"))
     changed(system, "b1", setup__toml=VERSIONS.replace("1.2.3", "1.3.0"), list__txt=LINES.replace("line 9", "LINE 9"))
-    merge(system, "a1")
-    equal(merge(system, "b1")["merge"], 2)
+    merged(system, "a1")
+    equal(merged(system, "b1")["merge"], 2)
 
 
 def test_undo__takes_the_merge_back_and_counts_as_wrong(system):
@@ -79,12 +59,12 @@ def test_undo__is_refused_where_the_lines_were_changed_again(system):
 def test_undo__a_fast_forward_and_a_squash(system):
     start(system, list__txt=LINES)
     changed(system, "a1", list__txt=LINES.replace("line 3\n", "LINE 3\n"))
-    equal(merge(system, "a1")["fast_forward"], True)
+    equal(merged(system, "a1")["fast_forward"], True)
     system.ctl("merge", "undo", "1")
     equal(get(os.path.join(system.repo, "list.txt")), LINES)
     changed(system, "b1", list__txt=LINES.replace("line 5\n", "LINE 5\n"))
     start(system, README="another\n")
-    number = merge(system, "b1", "--squash")["merge"]
+    number = merged(system, "b1", "--squash")["merge"]
     system.ctl("merge", "undo", str(number))
     equal(get(os.path.join(system.repo, "list.txt")), LINES)
     equal(get(os.path.join(system.repo, "README")), "another\n")
@@ -95,7 +75,7 @@ def test_undo__other_refusals_are_one_sentence(system):
     now = LINES.replace("line 9", "LINE 9")
     changed(system, "c1", list__txt=now.replace("line 1\n", "title\n"))
     start(system, list__txt=now.replace("line 1\n", "label\n"))
-    conflict = merge(system, "c1", check=False)
+    conflict = merged(system, "c1", status=1)
     equal(conflict["state"], "conflict")
     system.refused("Invalid", "merge", "undo", str(conflict["merge"]), says="changed nothing")
     system.refused("NotFound", "merge", "undo", "99", says="there is no merge 99")
@@ -114,8 +94,8 @@ def test_explain__shows_what_a_person_kept(system):
     start(system, list__txt=LINES)
     changed(system, "a1", list__txt=LINES.replace("line 7", "OURS 7"))
     view = changed(system, "b1", list__txt=LINES.replace("line 8", "THEIRS 8"))
-    merge(system, "a1")
-    number = str(merge(system, "b1", check=False)["merge"])
+    merged(system, "a1")
+    number = str(merged(system, "b1", status=1)["merge"])
     text = system.ctl("merge", "explain", number).stdout
     for word in ("list.txt:7", "< OURS 7", "> THEIRS 8", "not taken: ", "resolver adjacent", "list.txt: content"):
         assert word in text, text
@@ -125,7 +105,7 @@ def test_explain__shows_what_a_person_kept(system):
     git("merge", system.git("rev-parse", "main"), check=False)
     put(os.path.join(view, "list.txt"), LINES.replace("line 7", "OURS 7").replace("line 8", "THEIRS 8"))
     git("commit", "-qam", "by hand")
-    merge(system, "b1")
+    merged(system, "b1")
     text = system.ctl("merge", "explain", number).stdout
     assert "Ada kept (mix, commit " in text and "it was right, by what people made of it" in text, text
 

@@ -7,16 +7,10 @@ import re
 import subprocess
 
 from harness import *
+from merging import start
 
 CODE = ("int one(int a)\n{\n\tint x = a;\n\n\treturn x;\n}\n"
         "\nint two(int b)\n{\n\treturn b;\n}\n")
-
-
-def start(system, **files):
-    for name, text in files.items():
-        put(os.path.join(system.repo, name.replace("__", ".")), text)
-    system.git("add", "-A")
-    system.git("commit", "-qm", "files to work on")
 
 
 def overlaps(system, *args):
