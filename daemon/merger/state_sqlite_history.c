@@ -6,10 +6,8 @@
  */
 #include "state_history.h"
 
-#include <string.h>
-
 #include "cleanup.h"
-#include "state_sqlite.h"
+#include "state_sqlite_query.h"
 #include "sys.h"
 
 const char state_schema_history[] =
@@ -35,19 +33,14 @@ const char state_schema_history[] =
 	" right INTEGER NOT NULL, verdict TEXT NOT NULL) STRICT;"
 	"CREATE INDEX resolutions_hunk ON resolutions (hunk);";
 
-static void stmt_free(sqlite3_stmt *st)
-{
-	(void)sqlite3_finalize(st);
-}
-DEFINE_CLEANUP(sqlite3_stmt *, stmt_free);
+static const char failed_write[] = "cannot write the history of merges";
+static const char failed_read[] = "cannot read the history of merges";
 
 int state_history_begin(struct state *s, struct err *reterr)
 {
 	int rc = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
-	return rc == SQLITE_OK
-		       ? 0
-		       : state_db_error(s, rc, reterr, "cannot write the history of merges");
+	return rc == SQLITE_OK ? 0 : state_db_error(s, rc, reterr, failed_write);
 }
 
 int state_history_end(struct state *s, int r, struct err *reterr)
@@ -55,67 +48,37 @@ int state_history_end(struct state *s, int r, struct err *reterr)
 	int rc = r < 0 ? SQLITE_OK : sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
 
 	if (rc != SQLITE_OK)
-		r = state_db_error(s, rc, reterr, "cannot write the history of merges");
+		r = state_db_error(s, rc, reterr, failed_write);
 	if (r < 0)
 		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	return r;
 }
 
-/* A value for a statement: text, or a number where that is NULL. */
-struct value {
-	const char *text;
-	int64_t n;
-};
-
-static int prepare(struct state *s, const char *sql, const struct value *v, size_t n,
-		   sqlite3_stmt **ret)
-{
-	int rc = sqlite3_prepare_v2(s->db, sql, -1, ret, NULL);
-
-	for (size_t i = 0; i < n && rc == SQLITE_OK; i++)
-		rc = v[i].text ? sqlite3_bind_text(*ret, (int)i + 1, v[i].text, -1, SQLITE_STATIC)
-			       : sqlite3_bind_int64(*ret, (int)i + 1, v[i].n);
-	return rc;
-}
-
-static int write_values(struct state *s, const char *sql, const struct value *v, size_t n,
-			struct err *reterr)
-{
-	_cleanup_(stmt_freep) sqlite3_stmt *st = NULL;
-	int rc = prepare(s, sql, v, n, &st);
-
-	if (rc == SQLITE_OK && sqlite3_step(st) != SQLITE_DONE)
-		rc = sqlite3_errcode(s->db);
-	return rc == SQLITE_OK
-		       ? 0
-		       : state_db_error(s, rc, reterr, "cannot write the history of merges");
-}
-
 int state_attempt_add(struct state *s, const struct state_attempt *a, struct err *reterr)
 {
-	const struct value v[] = {{NULL, a->merge},   {NULL, (int64_t)a->time},
-				  {a->repository, 0}, {a->source, 0},
-				  {a->into, 0},	      {a->ours, 0},
-				  {a->theirs, 0},     {a->commit, 0},
-				  {a->state, 0}};
+	const struct sql_value v[] = {{NULL, a->merge},	  {NULL, (int64_t)a->time},
+				      {a->repository, 0}, {a->source, 0},
+				      {a->into, 0},	  {a->ours, 0},
+				      {a->theirs, 0},	  {a->commit, 0},
+				      {a->state, 0}};
 
-	return write_values(s, "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-			    v, ARRAY_SIZE(v), reterr);
+	return sql_write(s, "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)", v,
+			 ARRAY_SIZE(v), failed_write, reterr);
 }
 
 int state_hunk_add(struct state *s, struct state_hunk *h, struct err *reterr)
 {
-	const struct value v[] = {{NULL, h->merge},   {NULL, (int64_t)h->time},
-				  {h->repository, 0}, {h->path, 0},
-				  {h->commit, 0},     {NULL, h->line},
-				  {h->base, 0},	      {h->ours, 0},
-				  {h->theirs, 0},     {h->key, 0},
-				  {h->language, 0},   {h->declaration, 0}};
-	int r = write_values(s,
-			     "INSERT INTO hunks (merge, time, repository, path, commit_id, line,"
-			     " base, ours, theirs, key, language, declaration) VALUES"
-			     " (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-			     v, ARRAY_SIZE(v), reterr);
+	const struct sql_value v[] = {{NULL, h->merge},	  {NULL, (int64_t)h->time},
+				      {h->repository, 0}, {h->path, 0},
+				      {h->commit, 0},	  {NULL, h->line},
+				      {h->base, 0},	  {h->ours, 0},
+				      {h->theirs, 0},	  {h->key, 0},
+				      {h->language, 0},	  {h->declaration, 0}};
+	int r = sql_write(s,
+			  "INSERT INTO hunks (merge, time, repository, path, commit_id, line,"
+			  " base, ours, theirs, key, language, declaration) VALUES"
+			  " (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+			  v, ARRAY_SIZE(v), failed_write, reterr);
 
 	if (r == 0)
 		h->id = sqlite3_last_insert_rowid(s->db);
@@ -124,25 +87,24 @@ int state_hunk_add(struct state *s, struct state_hunk *h, struct err *reterr)
 
 int state_said_add(struct state *s, int64_t hunk, const struct state_said *said, struct err *reterr)
 {
-	const struct value v[] = {{NULL, hunk},	       {said->who, 0},	    {said->name, 0},
-				  {NULL, said->taken}, {said->text, 0},	    {said->class, 0},
-				  {said->reason, 0},   {NULL, said->fired}, {NULL, said->right},
-				  {said->verdict, 0}};
+	const struct sql_value v[] = {{NULL, hunk},	   {said->who, 0},	{said->name, 0},
+				      {NULL, said->taken}, {said->text, 0},	{said->class, 0},
+				      {said->reason, 0},   {NULL, said->fired}, {NULL, said->right},
+				      {said->verdict, 0}};
 
-	return write_values(
-		s,
-		"INSERT INTO resolutions (hunk, who, name, taken, text, class, reason,"
-		" fired, right, verdict) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-		v, ARRAY_SIZE(v), reterr);
+	return sql_write(s,
+			 "INSERT INTO resolutions (hunk, who, name, taken, text, class, reason,"
+			 " fired, right, verdict) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+			 v, ARRAY_SIZE(v), failed_write, reterr);
 }
 
 int state_attempt_set(struct state *s, int64_t merge, const char *state, struct err *reterr)
 {
-	const struct value v[] = {{NULL, merge}, {state, 0}};
-	int r = write_values(s,
-			     "UPDATE attempts SET state = ?2 WHERE merge = ?1 AND"
-			     " state IN ('open', 'watched')",
-			     v, ARRAY_SIZE(v), reterr);
+	const struct sql_value v[] = {{NULL, merge}, {state, 0}};
+	int r = sql_write(s,
+			  "UPDATE attempts SET state = ?2 WHERE merge = ?1 AND"
+			  " state IN ('open', 'watched')",
+			  v, ARRAY_SIZE(v), failed_write, reterr);
 
 	return r < 0 ? r : sqlite3_changes(s->db) > 0;
 }
@@ -150,72 +112,46 @@ int state_attempt_set(struct state *s, int64_t merge, const char *state, struct 
 int state_said_judge(struct state *s, int64_t hunk, const char *name, const char *verdict,
 		     struct err *reterr)
 {
-	const struct value v[] = {{NULL, hunk}, {name, 0}, {verdict, 0}};
+	const struct sql_value v[] = {{NULL, hunk}, {name, 0}, {verdict, 0}};
 
-	return write_values(
-		s,
-		"UPDATE resolutions SET verdict = ?3 WHERE hunk = ?1 AND who <> 'person'"
-		" AND (name = ?2 OR (?2 = '' AND taken = 1))",
-		v, ARRAY_SIZE(v), reterr);
+	return sql_write(s,
+			 "UPDATE resolutions SET verdict = ?3 WHERE hunk = ?1 AND who <> 'person'"
+			 " AND (name = ?2 OR (?2 = '' AND taken = 1))",
+			 v, ARRAY_SIZE(v), failed_write, reterr);
 }
 
 int state_merge_judge(struct state *s, int64_t merge, const char *verdict, struct err *reterr)
 {
-	const struct value v[] = {{NULL, merge}, {verdict, 0}};
+	const struct sql_value v[] = {{NULL, merge}, {verdict, 0}};
 
-	return write_values(s,
-			    "UPDATE resolutions SET verdict = ?2 WHERE taken = 1 AND"
-			    " who <> 'person' AND hunk IN (SELECT id FROM hunks WHERE merge = ?1)",
-			    v, ARRAY_SIZE(v), reterr);
+	return sql_write(s,
+			 "UPDATE resolutions SET verdict = ?2 WHERE taken = 1 AND"
+			 " who <> 'person' AND hunk IN (SELECT id FROM hunks WHERE merge = ?1)",
+			 v, ARRAY_SIZE(v), failed_write, reterr);
 }
 
 int state_merge_undone(struct state *s, int64_t merge, struct err *reterr)
 {
-	const struct value v[] = {{NULL, merge}};
+	const struct sql_value v[] = {{NULL, merge}};
 
-	return write_values(s, "UPDATE merges SET state = 'undone' WHERE id = ?1", v, 1, reterr);
+	return sql_write(s, "UPDATE merges SET state = 'undone' WHERE id = ?1", v, 1, failed_write,
+			 reterr);
 }
 
 int state_history_prune(struct state *s, uint64_t now, struct err *reterr)
 {
 	const uint64_t age = (uint64_t)HISTORY_DAYS_MAX * 86400 * 1000000000;
-	const struct value before[] = {{NULL, (int64_t)(now > age ? now - age : 0)}};
-	const struct value most[] = {{NULL, HISTORY_HUNKS_MAX}};
-	int r = write_values(s, "DELETE FROM merges WHERE time < ?1", before, 1, reterr);
+	const struct sql_value before[] = {{NULL, (int64_t)(now > age ? now - age : 0)}};
+	const struct sql_value most[] = {{NULL, HISTORY_HUNKS_MAX}};
+	int r = sql_write(s, "DELETE FROM merges WHERE time < ?1", before, 1, failed_write, reterr);
 
 	if (r == 0)
-		r = write_values(s, "DELETE FROM hunks WHERE time < ?1", before, 1, reterr);
+		r = sql_write(s, "DELETE FROM hunks WHERE time < ?1", before, 1, failed_write,
+			      reterr);
 	if (r == 0)
-		r = write_values(s,
-				 "DELETE FROM hunks WHERE id <= (SELECT max(id) FROM hunks) - ?1",
-				 most, 1, reterr);
+		r = sql_write(s, "DELETE FROM hunks WHERE id <= (SELECT max(id) FROM hunks) - ?1",
+			      most, 1, failed_write, reterr);
 	return r;
-}
-
-/* Runs a query, a call for each row. */
-static int each_row(struct state *s, const char *sql, const struct value *v, size_t n,
-		    int (*fn)(sqlite3_stmt *st, void *user), void *user, struct err *reterr)
-{
-	_cleanup_(stmt_freep) sqlite3_stmt *st = NULL;
-	int r = 0, rc = prepare(s, sql, v, n, &st);
-
-	while (rc == SQLITE_OK && r == 0) {
-		if (sqlite3_step(st) != SQLITE_ROW) {
-			rc = sqlite3_errcode(s->db);
-			break;
-		}
-		r = fn(st, user);
-	}
-	if (r != 0 || rc == SQLITE_OK || rc == SQLITE_DONE)
-		return r;
-	return state_db_error(s, rc, reterr, "cannot read the history of merges");
-}
-
-static const char *text_at(sqlite3_stmt *st, int column)
-{
-	const char *t = (const char *)sqlite3_column_text(st, column);
-
-	return t ? t : "";
 }
 
 struct attempt_call {
@@ -229,13 +165,13 @@ static int attempt_row(sqlite3_stmt *st, void *user)
 	const struct state_attempt a = {
 		.merge = sqlite3_column_int64(st, 0),
 		.time = (uint64_t)sqlite3_column_int64(st, 1),
-		.repository = text_at(st, 2),
-		.source = text_at(st, 3),
-		.into = text_at(st, 4),
-		.ours = text_at(st, 5),
-		.theirs = text_at(st, 6),
-		.commit = text_at(st, 7),
-		.state = text_at(st, 8),
+		.repository = sql_text(st, 2),
+		.source = sql_text(st, 3),
+		.into = sql_text(st, 4),
+		.ours = sql_text(st, 5),
+		.theirs = sql_text(st, 6),
+		.commit = sql_text(st, 7),
+		.state = sql_text(st, 8),
 	};
 
 	return c->fn(&a, c->user);
@@ -244,11 +180,11 @@ static int attempt_row(sqlite3_stmt *st, void *user)
 int state_attempts(struct state *s, const char *state, state_attempt_fn fn, void *user,
 		   struct err *reterr)
 {
-	const struct value v[] = {{state, 0}};
+	const struct sql_value v[] = {{state, 0}};
 	struct attempt_call c = {fn, user};
 
-	return each_row(s, "SELECT * FROM attempts WHERE state = ?1 ORDER BY merge DESC", v, 1,
-			attempt_row, &c, reterr);
+	return sql_each(s, "SELECT * FROM attempts WHERE state = ?1 ORDER BY merge DESC", v, 1,
+			attempt_row, &c, failed_read, reterr);
 }
 
 static int note_row(sqlite3_stmt *st, void *user)
@@ -260,12 +196,12 @@ static int note_row(sqlite3_stmt *st, void *user)
 int state_hunk_known(struct state *s, const char *repository, const char *commit, const char *path,
 		     const char *key, struct err *reterr)
 {
-	const struct value v[] = {{repository, 0}, {commit, 0}, {path, 0}, {key, 0}};
+	const struct sql_value v[] = {{repository, 0}, {commit, 0}, {path, 0}, {key, 0}};
 	bool known = false;
-	int r = each_row(s,
+	int r = sql_each(s,
 			 "SELECT 1 FROM hunks WHERE repository = ?1 AND key = ?4 AND"
 			 " commit_id = ?2 AND path = ?3 LIMIT 1",
-			 v, ARRAY_SIZE(v), note_row, &known, reterr);
+			 v, ARRAY_SIZE(v), note_row, &known, failed_read, reterr);
 
 	return r < 0 ? r : known;
 }
@@ -282,27 +218,27 @@ static int history_row(sqlite3_stmt *st, void *user)
 		.id = sqlite3_column_int64(st, 0),
 		.merge = sqlite3_column_int64(st, 1),
 		.time = (uint64_t)sqlite3_column_int64(st, 2),
-		.repository = text_at(st, 3),
-		.path = text_at(st, 4),
-		.commit = text_at(st, 5),
+		.repository = sql_text(st, 3),
+		.path = sql_text(st, 4),
+		.commit = sql_text(st, 5),
 		.line = sqlite3_column_int64(st, 6),
-		.base = text_at(st, 7),
-		.ours = text_at(st, 8),
-		.theirs = text_at(st, 9),
-		.key = text_at(st, 10),
-		.language = text_at(st, 11),
-		.declaration = text_at(st, 12),
+		.base = sql_text(st, 7),
+		.ours = sql_text(st, 8),
+		.theirs = sql_text(st, 9),
+		.key = sql_text(st, 10),
+		.language = sql_text(st, 11),
+		.declaration = sql_text(st, 12),
 	};
 	const struct state_said said = {
-		.who = text_at(st, 13),
-		.name = text_at(st, 14),
+		.who = sql_text(st, 13),
+		.name = sql_text(st, 14),
 		.taken = sqlite3_column_int64(st, 15) != 0,
-		.text = text_at(st, 16),
-		.class = text_at(st, 17),
-		.reason = text_at(st, 18),
+		.text = sql_text(st, 16),
+		.class = sql_text(st, 17),
+		.reason = sql_text(st, 18),
 		.fired = (uint32_t)sqlite3_column_int64(st, 19),
 		.right = (uint32_t)sqlite3_column_int64(st, 20),
-		.verdict = text_at(st, 21),
+		.verdict = sql_text(st, 21),
 	};
 
 	return c->fn(&h, *said.who ? &said : NULL, c->user);
@@ -311,15 +247,15 @@ static int history_row(sqlite3_stmt *st, void *user)
 int state_history(struct state *s, const struct state_history_filter *f, state_history_fn fn,
 		  void *user, struct err *reterr)
 {
-	const struct value v[] = {{f->repository ? f->repository : "", 0},
-				  {NULL, f->merge},
-				  {f->path ? f->path : "", 0},
-				  {NULL, f->taken},
-				  {NULL, f->person},
-				  {NULL, f->limit}};
+	const struct sql_value v[] = {{f->repository ? f->repository : "", 0},
+				      {NULL, f->merge},
+				      {f->path ? f->path : "", 0},
+				      {NULL, f->taken},
+				      {NULL, f->person},
+				      {NULL, f->limit}};
 	struct history_call c = {fn, user};
 
-	return each_row(
+	return sql_each(
 		s,
 		"SELECT h.id, h.merge, h.time, h.repository, h.path, h.commit_id, h.line, h.base,"
 		" h.ours, h.theirs, h.key, h.language, h.declaration, r.who, r.name, r.taken, r.text,"
@@ -328,7 +264,7 @@ int state_history(struct state *s, const struct state_history_filter *f, state_h
 		" WHERE ?1 IN ('', h.repository) AND ?2 IN (0, h.merge) AND ?3 IN ('', h.path)"
 		" AND (?4 = 0 OR r.taken = 1) AND (?5 = 0 OR r.who = 'person')"
 		" ORDER BY h.id DESC, r.id LIMIT ?6",
-		v, ARRAY_SIZE(v), history_row, &c, reterr);
+		v, ARRAY_SIZE(v), history_row, &c, failed_read, reterr);
 }
 
 struct record_call {
@@ -339,11 +275,11 @@ struct record_call {
 static int record_row(sqlite3_stmt *st, void *user)
 {
 	const struct record_call *c = user;
-	const struct state_record r = {.repository = text_at(st, 0),
-				       .resolver = text_at(st, 1),
+	const struct state_record r = {.repository = sql_text(st, 0),
+				       .resolver = sql_text(st, 1),
 				       .fired = (uint32_t)sqlite3_column_int64(st, 2),
 				       .right = (uint32_t)sqlite3_column_int64(st, 3),
-				       .language = text_at(st, 4),
+				       .language = sql_text(st, 4),
 				       .paths = "plain"};
 
 	return c->fn(&r, c->user);
@@ -353,18 +289,18 @@ int state_history_repositories(struct state *s, state_record_fn fn, void *user, 
 {
 	struct record_call c = {fn, user};
 
-	return each_row(s, "SELECT DISTINCT repository, '', 0, 0, '' FROM hunks", NULL, 0,
-			record_row, &c, reterr);
+	return sql_each(s, "SELECT DISTINCT repository, '', 0, 0, '' FROM hunks", NULL, 0,
+			record_row, &c, failed_read, reterr);
 }
 
 int state_live_records(struct state *s, state_record_fn fn, void *user, struct err *reterr)
 {
 	struct record_call c = {fn, user};
 
-	return each_row(s,
+	return sql_each(s,
 			"SELECT h.repository, r.name, count(*), sum(r.verdict = 'right'),"
 			" h.language"
 			" FROM resolutions r JOIN hunks h ON h.id = r.hunk"
 			" WHERE r.verdict <> '' AND r.who <> 'person' GROUP BY 1, 2, 5",
-			NULL, 0, record_row, &c, reterr);
+			NULL, 0, record_row, &c, failed_read, reterr);
 }
