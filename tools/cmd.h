@@ -90,6 +90,11 @@ void ctl_say_error(struct ctl *c, const char *id, const char *message, const cha
 /* A line on stderr that --quiet leaves out. */
 void ctl_note(struct ctl *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* A list of a reply as a table, or the note `none`: `heads` are as many as `columns`, `row` adds one for each. */
+struct out_table;
+void ctl_table(struct ctl *c, const json_t *list, const char *none, const char *const *heads,
+	       size_t columns, void (*row)(struct out_table *t, const json_t *o));
+
 /* Each string of reply[key] as a note. */
 void ctl_notes(struct ctl *c, const json_t *reply, const char *key);
 

@@ -36,9 +36,8 @@ static int run_merge_history(struct ctl *c)
 	_cleanup_(json_decrefp) json_t *reply = NULL;
 	const char *repo = args_get(&c->args, "repo");
 	_cleanup_free_ char *real = repo ? realpath(repo, NULL) : NULL;
-	_cleanup_(out_table_release) struct out_table t = {.columns = 6};
-	json_t *m;
-	size_t i;
+	static const char *const heads[] = {"MERGE", "WHEN", "BRANCHES",
+					    "STATE", "TIER", "RESOLVED OR CONFLICTING"};
 	int r;
 
 	r = client_call(c, "MergeHistory",
@@ -52,16 +51,8 @@ static int run_merge_history(struct ctl *c)
 		return r;
 	if (c->json)
 		return ctl_json(reply);
-	if (json_array_size(json_object_get(reply, "merges")) == 0) {
-		ctl_note(c, "No merge of these was tried yet.");
-		return CTL_OK;
-	}
-	out_row(&t, OUT_BOLD,
-		(const char *[]){"MERGE", "WHEN", "BRANCHES", "STATE", "TIER",
-				 "RESOLVED OR CONFLICTING"});
-	json_array_foreach (json_object_get(reply, "merges"), i, m)
-		history_row(&t, m);
-	out_table_print(stdout, &t);
+	ctl_table(c, json_object_get(reply, "merges"), "No merge of these was tried yet.", heads,
+		  ARRAY_SIZE(heads), history_row);
 	return CTL_OK;
 }
 

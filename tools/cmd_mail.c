@@ -24,10 +24,8 @@ static void mail_row(struct out_table *t, const json_t *m)
 
 static int run_list(struct ctl *c)
 {
+	static const char *const heads[] = {"MAIL", "SENT", "TYPE", "FROM", "TO", "SAYS"};
 	_cleanup_(json_decrefp) json_t *reply = NULL;
-	_cleanup_(out_table_release) struct out_table t = {.columns = 6};
-	json_t *m;
-	size_t i;
 	int r = client_call(c, "MailList",
 			    json_pack("{s:s*,s:o*}", "agent",
 				      c->args.n_words ? c->args.words[0] : NULL, "last",
@@ -40,14 +38,8 @@ static int run_list(struct ctl *c)
 		return r;
 	if (c->json)
 		return ctl_json(reply);
-	if (json_array_size(json_object_get(reply, "mails")) == 0) {
-		ctl_note(c, "No mail.");
-		return CTL_OK;
-	}
-	out_row(&t, OUT_BOLD, (const char *[]){"MAIL", "SENT", "TYPE", "FROM", "TO", "SAYS"});
-	json_array_foreach (json_object_get(reply, "mails"), i, m)
-		mail_row(&t, m);
-	out_table_print(stdout, &t);
+	ctl_table(c, json_object_get(reply, "mails"), "No mail.", heads, ARRAY_SIZE(heads),
+		  mail_row);
 	return CTL_OK;
 }
 

@@ -48,23 +48,15 @@ static void queue_row(struct out_table *t, const json_t *r)
 
 static int print_list(struct ctl *c, const json_t *reply)
 {
-	_cleanup_(out_table_release) struct out_table t = {.columns = 6};
-	json_t *r;
-	size_t i;
+	static const char *const heads[] = {"REQUEST", "ASKED", "BRANCHES",
+					    "STATE",   "PATHS", "WAITS FOR"};
 
 	if (c->json)
 		return ctl_json(reply);
 	if (json_is_true(json_object_get(reply, "paused")))
 		printf("Paused: agentfsctl queue resume lets it go on.\n");
-	if (json_array_size(json_object_get(reply, "requests")) == 0) {
-		ctl_note(c, "Nothing waits to be merged.");
-		return CTL_OK;
-	}
-	out_row(&t, OUT_BOLD,
-		(const char *[]){"REQUEST", "ASKED", "BRANCHES", "STATE", "PATHS", "WAITS FOR"});
-	json_array_foreach (json_object_get(reply, "requests"), i, r)
-		queue_row(&t, r);
-	out_table_print(stdout, &t);
+	ctl_table(c, json_object_get(reply, "requests"), "Nothing waits to be merged.", heads,
+		  ARRAY_SIZE(heads), queue_row);
 	return CTL_OK;
 }
 

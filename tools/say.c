@@ -118,6 +118,23 @@ int ctl_usage(struct ctl *c, const char *fmt, ...)
 	return CTL_USAGE;
 }
 
+void ctl_table(struct ctl *c, const json_t *list, const char *none, const char *const *heads,
+	       size_t columns, void (*row)(struct out_table *t, const json_t *o))
+{
+	_cleanup_(out_table_release) struct out_table t = {.columns = columns};
+	json_t *o;
+	size_t i;
+
+	if (json_array_size(list) == 0) {
+		ctl_note(c, "%s", none);
+		return;
+	}
+	out_row(&t, OUT_BOLD, heads);
+	json_array_foreach ((json_t *)list, i, o)
+		row(&t, o);
+	out_table_print(stdout, &t);
+}
+
 void ctl_note(struct ctl *c, const char *fmt, ...)
 {
 	_cleanup_free_ char *text = NULL;

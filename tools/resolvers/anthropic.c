@@ -24,8 +24,7 @@ static int read_reply(const json_t *reply, struct resolver_call *c, struct err *
 
 	c->tokens = tokens > 0 ? (uint64_t)tokens : 0;
 	if (why && strcmp(why, "max_tokens") == 0)
-		return err_set(reterr, -EFBIG,
-			       "the model's answer was cut off at its limit of tokens");
+		return http_cut_off(reterr);
 	json_array_foreach (json_object_get(reply, "content"), i, part) {
 		const char *text = json_string_value(json_object_get(part, "text"));
 
@@ -39,27 +38,15 @@ static int read_reply(const json_t *reply, struct resolver_call *c, struct err *
 
 static int ask(const struct resolver_args *a, struct resolver_call *c, struct err *reterr)
 {
-	struct http_request q = {.base = a->url ? a->url : default_url,
+	struct http_request q = {.base = default_url,
 				 .path = "/v1/messages",
 				 .key_header = "x-api-key: ",
-				 .headers = headers,
-				 .key_env = a->key_env,
-				 .timeout_ms = a->timeout_ms};
-	json_t *body, *reply = NULL;
-	int r;
+				 .headers = headers};
+	json_t *body = json_pack("{s:s*,s:i,s:s,s:[{s:s,s:s}]}", "model", a->model, "max_tokens",
+				 (int)(a->max_tokens ? a->max_tokens : MAX_TOKENS), "system",
+				 c->system, "messages", "role", "user", "content", c->user.data);
 
-	if (!a->model)
-		return err_set(reterr, -EINVAL, "no --model was given");
-	body = json_pack("{s:s,s:i,s:s,s:[{s:s,s:s}]}", "model", a->model, "max_tokens",
-			 (int)(a->max_tokens ? a->max_tokens : MAX_TOKENS), "system", c->system,
-			 "messages", "role", "user", "content", c->user.data);
-	q.body = body;
-	r = body ? http_post(&q, &reply, reterr) : -ENOMEM;
-	if (r == 0)
-		r = read_reply(reply, c, reterr);
-	json_decref(reply);
-	json_decref(body);
-	return r;
+	return http_ask(a, &q, body, read_reply, c, reterr);
 }
 
 int main(int argc, char **argv)

@@ -268,3 +268,30 @@ int http_post(const struct http_request *q, json_t **ret, struct err *reterr)
 	buf_release(&x.body);
 	return r;
 }
+
+int http_ask(const struct resolver_args *a, struct http_request *q, json_t *body,
+	     int (*read)(const json_t *reply, struct resolver_call *c, struct err *reterr),
+	     struct resolver_call *c, struct err *reterr)
+{
+	json_t *reply = NULL;
+	int r;
+
+	if (a->url)
+		q->base = a->url;
+	q->key_env = a->key_env;
+	q->timeout_ms = a->timeout_ms;
+	q->body = body;
+	r = !a->model ? err_set(reterr, -EINVAL, "no --model was given")
+	    : !body   ? -ENOMEM
+		      : http_post(q, &reply, reterr);
+	if (r == 0)
+		r = read(reply, c, reterr);
+	json_decref(reply);
+	json_decref(body);
+	return r;
+}
+
+int http_cut_off(struct err *reterr)
+{
+	return err_set(reterr, -EFBIG, "the model's answer was cut off at its limit of tokens");
+}

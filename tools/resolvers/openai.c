@@ -32,8 +32,7 @@ static int read_reply(const json_t *reply, struct resolver_call *c, struct err *
 
 	c->tokens = tokens > 0 ? (uint64_t)tokens : 0;
 	if (why && strcmp(why, "length") == 0)
-		return err_set(reterr, -EFBIG,
-			       "the model's answer was cut off at its limit of tokens");
+		return http_cut_off(reterr);
 	if (!said)
 		return err_set(reterr, -EBADMSG, "the server's answer has no message");
 	return buf_adds(&c->said, said);
@@ -41,24 +40,11 @@ static int read_reply(const json_t *reply, struct resolver_call *c, struct err *
 
 static int ask(const struct resolver_args *a, struct resolver_call *c, struct err *reterr)
 {
-	struct http_request q = {.base = a->url ? a->url : default_url,
+	struct http_request q = {.base = default_url,
 				 .path = "/chat/completions",
-				 .key_header = "Authorization: Bearer ",
-				 .key_env = a->key_env,
-				 .timeout_ms = a->timeout_ms};
-	json_t *body, *reply = NULL;
-	int r;
+				 .key_header = "Authorization: Bearer "};
 
-	if (!a->model)
-		return err_set(reterr, -EINVAL, "no --model was given");
-	body = body_of(a, c);
-	q.body = body;
-	r = body ? http_post(&q, &reply, reterr) : -ENOMEM;
-	if (r == 0)
-		r = read_reply(reply, c, reterr);
-	json_decref(reply);
-	json_decref(body);
-	return r;
+	return http_ask(a, &q, body_of(a, c), read_reply, c, reterr);
 }
 
 int main(int argc, char **argv)
