@@ -38,20 +38,24 @@ static int put_word(struct words *w, struct text word, const char *mark)
 	return r < 0 ? r : buf_addc(&w->lines, '\n');
 }
 
+enum { LINE_MAX_LEN = 500 }; /* of lines that are looked at as a whole */
+
 /* "(3, 1, 0, 'rc1')" where the line is about a version: its length, or 0. */
 static size_t tuple_at(struct text line, size_t at)
 {
-	const char *end = line.p[at] == '(' ? memchr(line.p + at, ')', line.n - at) : NULL;
-	size_t commas = 0;
+	size_t commas = 0, i = at + 1;
 
-	if (!end || (!memmem(line.p, line.n, "VERSION", 7) && !memmem(line.p, line.n, "ersion", 6)))
+	if (line.n > LINE_MAX_LEN || line.p[at] != '(')
 		return 0;
-	for (const char *p = line.p + at + 1; p < end; p++) {
-		if (!isalnum((unsigned char)*p) && !strchr(", '\"", *p))
+	for (; i < line.n && line.p[i] != ')'; i++) {
+		if (!isalnum((unsigned char)line.p[i]) && !memchr(", '\"", line.p[i], 4))
 			return 0;
-		commas += *p == ',';
+		commas += line.p[i] == ',';
 	}
-	return commas ? (size_t)(end - line.p) + 1 - at : 0;
+	if (i == line.n || !commas ||
+	    (!memmem(line.p, line.n, "VERSION", 7) && !memmem(line.p, line.n, "ersion", 6)))
+		return 0;
+	return i + 1 - at;
 }
 
 /* The next word, from what is no white space. */
@@ -86,7 +90,7 @@ static int read_line(struct text line, unsigned int flags, struct words *w)
 		return 0;
 	if (flags & WORDS_INDENT)
 		r = put_word(w, (struct text){line.p, (size_t)(bare.p - line.p)}, ">");
-	while (at < line.n && r == 0) {
+	while (at < line.n && r == 0 && w->n <= WORDS_MAX) {
 		size_t from = at;
 
 		while (at < line.n && space(line.p[at]) && line.p[at] != '\n')

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 
+#include "cleanup.h"
 #include "resolver.h"
 #include "hunk_words.h"
 
@@ -132,12 +133,22 @@ int resolve_behind(const struct conflict *c, struct buf *out)
 	return resolve_contained(c, OURS, THEIRS, PART_ALL, out);
 }
 
+/* What `version` answers is its own. */
+static int resolve_contained_version(const struct conflict *c, enum side part, enum side whole,
+				     struct buf *out)
+{
+	_cleanup_buf_ struct buf other = BUF_INIT;
+	int r = resolve_version(c, &other);
+
+	return r ? (r < 0 ? r : 0) : resolve_contained(c, part, whole, PART_VERSION, out);
+}
+
 int resolve_ahead_version(const struct conflict *c, struct buf *out)
 {
-	return resolve_contained(c, THEIRS, OURS, PART_VERSION, out);
+	return resolve_contained_version(c, THEIRS, OURS, out);
 }
 
 int resolve_behind_version(const struct conflict *c, struct buf *out)
 {
-	return resolve_contained(c, OURS, THEIRS, PART_VERSION, out);
+	return resolve_contained_version(c, OURS, THEIRS, out);
 }

@@ -113,6 +113,9 @@ static const struct resolver_case ahead_version[] = {
 	/* Theirs is the greater, and has less. */
 	{"README.rst", ":Version: 3.0.21 (Slide)\n", ":Version: 3.0.22 (Cipater)\n",
 	 ":Version: 3.1.0 (Slide)\n", NULL},
+	/* Nothing but a version: another's. */
+	{"README.rst", ":Version: 3.0.21 (Slide)\n", ":Version: 3.1.0 (Slide)\n",
+	 ":Version: 3.0.22 (Slide)\n", NULL},
 	/* No version: a place. */
 	{"a.py", "AT = (3, 0, 5)\nN = 1\n", "AT = (3, 1, 0)\nN = 2\n", "AT = (3, 0, 6)\nN = 1\n",
 	 NULL},
@@ -159,6 +162,7 @@ static const struct resolver_case append[] = {
 	/* What both end with may belong to either. */
 	{"a.c", "x\n", "x\nf() {\n}\n", "x\ng() {\n}\n", NULL},
 	{"AUTHORS", "x\n", "x\nb\n", "x\na\n", NULL},
+	{"a.py", "x\n", "x\nimport b\n", "x\nimport a\n", NULL},
 };
 
 static void test_append__lines_that_both_added(void **state)
