@@ -293,21 +293,6 @@ static int read_commute(struct reader *rd, struct text rest)
 	return r;
 }
 
-static int read_list(struct reader *rd, struct text rest)
-{
-	struct text kind = word(&rest), separator = word(&rest);
-	uint16_t id = 0;
-	int r = kind_of(rd, kind, &id);
-
-	if (r < 0)
-		return r;
-	if (separator.n != 1)
-		return wrong(rd, "has no separator of one character behind", kind);
-	rd->p->kinds[id].flags |= KIND_LIST;
-	rd->p->kinds[id].separator = *separator.p;
-	return 0;
-}
-
 static int read_line(struct reader *rd)
 {
 	static const struct {
@@ -325,9 +310,8 @@ static int read_line(struct reader *rd)
 			return flag_kinds(rd, &rest, flags[i].flag);
 	if (text_is(key, "declare"))
 		return read_declare(rd, rest);
-	if (text_is(key, "commute"))
-		return read_commute(rd, rest);
-	return text_is(key, "list") ? read_list(rd, rest) : wrong(rd, "has an unknown word", key);
+	return text_is(key, "commute") ? read_commute(rd, rest)
+				       : wrong(rd, "has an unknown word", key);
 }
 
 int profile_open(struct profile *p, const struct ts_api *ts, const char *grammars,

@@ -23,7 +23,6 @@
  *                             a declaration; LABEL "-" wraps one (decorators, export)
  *   commute KIND: KIND...     in the first, declarations of the others may stand in any order
  *   block KIND...             children are statements or declarations, one after the other
- *   list KIND SEPARATOR       children are separated, and their order means nothing
  *
  * A PATH is steps joined by '/': a field, a field with '*' (again and again), #KIND (the first child of that
  * kind), or '.' (the node itself); several paths joined by '|' are tried in order. params gives the types that
@@ -35,8 +34,7 @@ enum kind_flags {
 	KIND_IDENTIFIER = 1 << 2,
 	KIND_COMMUTE = 1 << 3,
 	KIND_BLOCK = 1 << 4,
-	KIND_LIST = 1 << 5,
-	KIND_IMPORT = 1 << 6,
+	KIND_IMPORT = 1 << 5,
 };
 
 /* A step of a path, or the end of one. */
@@ -62,7 +60,6 @@ struct kind {
 	uint8_t flags;
 	uint16_t declare;  /* index + 1 into profile.declares */
 	uint64_t commutes; /* KIND_COMMUTE: bits of the declarations (by index) that do */
-	char separator;	   /* KIND_LIST */
 };
 
 struct profile {

@@ -6,192 +6,26 @@
  * keeps ours and every conflict that touches it is given up; (3) additions of both at one place are kept only where the
  * profile lets them commute and no two of them declare the same.
  */
-#include "treemerge.h"
+#include "treemerge_parts.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
-#include "items.h"
 
-enum { DEPTH_MAX = 120, ABSENT = -2 };
-
-/* --- what is written, and what is known of it --- */
-
-static bool overlap(struct range c, size_t from, size_t to)
-{
-	if (c.from == c.to || from == to)
-		return c.from <= to && from <= c.to;
-	return c.from < to && from < c.to;
-}
-
-/* Every conflict that touches the place: decided by a decision of that class. */
-static void mark(struct merging *m, enum side side, size_t from, size_t to, enum parser_class class)
-{
-	for (size_t i = 0; i < m->in->n; i++)
-		if (overlap(m->in->conflict[side][i], from, to) && m->class[i] < class)
-			m->class[i] = class;
-}
-
-static void give_up(struct merging *m, enum side side, size_t from, size_t to)
-{
-	for (size_t i = 0; i < m->in->n; i++)
-		if (overlap(m->in->conflict[side][i], from, to))
-			m->failed[i] = true;
-}
-
-static void emit(struct merging *m, enum side side, uint32_t from, uint32_t to)
-{
-	if (m->error || from >= to)
-		return;
-	if (m->n == m->cap) {
-		size_t cap = m->cap ? 2 * m->cap : 64;
-		struct piece *v = realloc(m->pieces, cap * sizeof(*v));
-
-		if (!v) {
-			m->error = -ENOMEM;
-			return;
-		}
-		m->pieces = v;
-		m->cap = cap;
-	}
-	m->pieces[m->n++] = (struct piece){side, from, to, m->out.len};
-	if (buf_add(&m->out, m->in->text[side].p + from, to - from) < 0)
-		m->error = -ENOMEM;
-}
-
-static struct text slice(const struct merging *m, enum side side, uint32_t from, uint32_t to)
-{
-	return (struct text){m->in->text[side].p + from, to - from};
-}
-
-/* Bytes of the three versions: one side's change, or none. Returns false (ours was written, the conflicts there are
- * given up) where both changed them. */
-static bool emit_changed(struct merging *m, const uint32_t from[SIDES], const uint32_t to[SIDES],
-			 enum parser_class class)
-{
-	struct text b = slice(m, BASE, from[BASE], to[BASE]),
-		    o = slice(m, OURS, from[OURS], to[OURS]),
-		    t = slice(m, THEIRS, from[THEIRS], to[THEIRS]);
-	bool same = text_equal(o, t);
-	enum side side = !same && text_equal(b, o) ? THEIRS : OURS;
-
-	emit(m, side, from[side], to[side]);
-	if (same || text_equal(b, o) || text_equal(b, t)) {
-		for (int s = BASE; s < SIDES && !(same && text_equal(b, o)); s++)
-			mark(m, (enum side)s, from[s], to[s], class);
-		return true;
-	}
-	for (int s = BASE; s < SIDES; s++)
-		give_up(m, (enum side)s, from[s], to[s]);
-	return false;
-}
+enum { DEPTH_MAX = 120 };
 
 /* --- one list of items --- */
-
-struct list {
-	uint32_t node[SIDES];
-	struct items items[SIDES];
-	int *of[SIDES];	    /* by base item: the side's, or -1 */
-	size_t next[SIDES]; /* of the sides: the first item that is not yet written */
-	int prev[SIDES];    /* the item written last, as each version has it, or ABSENT */
-	enum parser_class class;
-};
-
-static const struct item *item(const struct list *l, enum side s, int i)
-{
-	return &l->items[s].v[i];
-}
-
-static struct text text_of(const struct merging *m, const struct list *l, enum side s, int i)
-{
-	return slice(m, s, item(l, s, i)->from, item(l, s, i)->to);
-}
-
-static size_t newlines(struct text t)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < t.n; i++)
-		n += t.p[i] == '\n';
-	return n;
-}
-
-static struct text gap_of(const struct merging *m, const struct list *l, enum side s, int i)
-{
-	return slice(m, s, item(l, s, i)->gap, item(l, s, i)->from);
-}
-
-static void emit_gap(struct merging *m, const struct list *l, enum side s, int i)
-{
-	emit(m, s, item(l, s, i)->gap, item(l, s, i)->from);
-}
-
-/* The gap before an item that the versions have: as the side has it that changed it, among those in which the same
- * item stands before. */
-static enum side choose_gap(const struct merging *m, const struct list *l, const int at[SIDES])
-{
-	bool fits[SIDES];
-	struct text t[SIDES];
-	enum side best = at[OURS] >= 0 ? OURS : at[THEIRS] >= 0 ? THEIRS : BASE;
-
-	for (int s = BASE; s < SIDES; s++) {
-		fits[s] = at[s] >= 0 && l->prev[s] == at[s] - 1;
-		t[s] = at[s] >= 0 ? gap_of(m, l, (enum side)s, at[s]) : (struct text){"", 0};
-	}
-	if (fits[OURS] && fits[THEIRS])
-		return fits[BASE] && text_equal(t[BASE], t[OURS]) ? THEIRS : OURS;
-	if (fits[OURS] || fits[THEIRS])
-		return fits[OURS] ? OURS : THEIRS;
-	if (fits[BASE])
-		return BASE;
-	for (int s = BASE; s < SIDES; s++)
-		if (at[s] >= 0 && newlines(t[s]) > newlines(t[best]))
-			best = (enum side)s;
-	return best;
-}
-
-/* The gap before an item that one side added: its own, unless something else stands before it now and the one behind
- * it is the wider. False where the two would run together. */
-static bool emit_gap_added(struct merging *m, const struct list *l, enum side s, int j)
-{
-	struct text own = gap_of(m, l, s, j), behind = {"", 0};
-	int next = j + 1;
-
-	if (l->prev[s] == j - 1) {
-		emit_gap(m, l, s, j);
-		return true;
-	}
-	while ((size_t)next < l->items[s].n && item(l, s, next)->match < 0)
-		next++;
-	if ((size_t)next < l->items[s].n && item(l, s, next)->named)
-		behind = gap_of(m, l, s, next);
-	if (newlines(behind) > newlines(own))
-		emit_gap(m, l, s, next);
-	else
-		emit_gap(m, l, s, j);
-	return newlines(own) || newlines(behind);
-}
-
-static void give_up_item(struct merging *m, const struct list *l, enum side s, int i)
-{
-	give_up(m, s, item(l, s, i)->from, item(l, s, i)->to);
-}
-
-static void mark_item(struct merging *m, const struct list *l, enum side s, int i,
-		      enum parser_class class)
-{
-	mark(m, s, item(l, s, i)->from, item(l, s, i)->to, class);
-}
 
 /* Is it a declaration that may stand in any order with others? */
 static bool commutes(const struct merging *m, const struct list *l, enum side s, int j)
 {
 	const struct kind *parent = syn_kind(&m->s[s], l->node[s]);
-	const struct kind *k = syn_kind(&m->s[s], item(l, s, j)->key);
+	const struct kind *k = syn_kind(&m->s[s], list_item(l, s, j)->key);
 
-	return item(l, s, j)->identity && k->declare && (parent->commutes >> (k->declare - 1) & 1);
+	return list_item(l, s, j)->identity && k->declare &&
+	       (parent->commutes >> (k->declare - 1) & 1);
 }
 
 /* Between declarations that commute there may be statements, which do not. */
@@ -202,7 +36,7 @@ static enum parser_class class_at(const struct merging *m, const struct list *l,
 
 static bool is_import(const struct merging *m, const struct list *l, enum side s, int i)
 {
-	return syn_kind(&m->s[s], item(l, s, i)->key)->flags & KIND_IMPORT;
+	return syn_kind(&m->s[s], list_item(l, s, i)->key)->flags & KIND_IMPORT;
 }
 
 static void merge_nodes(struct merging *m, const uint32_t node[SIDES], enum parser_class class);
@@ -213,7 +47,7 @@ static void merge_item(struct merging *m, const struct list *l, const int at[SID
 	uint32_t key[SIDES], from[SIDES], to[SIDES], start[SIDES], end[SIDES];
 
 	for (int s = BASE; s < SIDES; s++) {
-		const struct item *it = item(l, (enum side)s, at[s]);
+		const struct item *it = list_item(l, (enum side)s, at[s]);
 
 		key[s] = it->key;
 		from[s] = it->from;
@@ -221,31 +55,32 @@ static void merge_item(struct merging *m, const struct list *l, const int at[SID
 		end[s] = items_end(&m->s[s], it->key);
 		to[s] = it->to;
 	}
-	(void)emit_changed(m, from, start, PARSER_BLOCK);
+	(void)merging_emit_changed(m, from, start, PARSER_BLOCK);
 	merge_nodes(m, key, class_at(m, l, OURS, at[OURS]));
-	(void)emit_changed(m, end, to, PARSER_BLOCK);
+	(void)merging_emit_changed(m, end, to, PARSER_BLOCK);
 }
 
 /* An item that all three have, or that one side moved here. */
 static void emit_item(struct merging *m, struct list *l, const int at[SIDES])
 {
-	struct text b = text_of(m, l, BASE, at[BASE]), o = text_of(m, l, OURS, at[OURS]),
-		    t = text_of(m, l, THEIRS, at[THEIRS]);
+	struct text b = list_text(m, l, BASE, at[BASE]), o = list_text(m, l, OURS, at[OURS]),
+		    t = list_text(m, l, THEIRS, at[THEIRS]);
 	bool ours = !text_equal(b, o), theirs = !text_equal(b, t);
-	bool broken = item(l, OURS, at[OURS])->broken || item(l, THEIRS, at[THEIRS])->broken ||
-		      item(l, BASE, at[BASE])->broken;
+	bool broken = list_item(l, OURS, at[OURS])->broken ||
+		      list_item(l, THEIRS, at[THEIRS])->broken ||
+		      list_item(l, BASE, at[BASE])->broken;
 	enum side side = ours ? OURS : THEIRS;
 
 	if (ours && theirs && !text_equal(o, t) && !broken && !is_import(m, l, OURS, at[OURS])) {
 		merge_item(m, l, at);
 		return;
 	}
-	emit(m, side, item(l, side, at[side])->from, item(l, side, at[side])->to);
+	merging_emit(m, side, list_item(l, side, at[side])->from, list_item(l, side, at[side])->to);
 	for (int s = BASE; s < SIDES && (ours || theirs); s++) {
-		mark_item(m, l, (enum side)s, at[s], class_at(m, l, (enum side)s, at[s]));
+		list_mark(m, l, (enum side)s, at[s], class_at(m, l, (enum side)s, at[s]));
 		if ((broken && ours && theirs && !text_equal(o, t)) ||
 		    is_import(m, l, (enum side)s, at[s]))
-			give_up_item(m, l, (enum side)s, at[s]);
+			list_give_up(m, l, (enum side)s, at[s]);
 	}
 }
 
@@ -265,16 +100,16 @@ static void written(struct list *l, int b, int o, int t)
 static void emit_added(struct merging *m, struct list *l, enum side s, int j,
 		       enum parser_class class)
 {
-	const struct item *it = item(l, s, j);
+	const struct item *it = list_item(l, s, j);
 	enum side other = s == OURS ? THEIRS : OURS;
 
-	if (!emit_gap_added(m, l, s, j) && m->out.len)
-		give_up_item(m, l, s, j);
+	if (!list_emit_gap_added(m, l, s, j) && m->out.len)
+		list_give_up(m, l, s, j);
 	if (class_at(m, l, s, j) > class)
 		class = class_at(m, l, s, j);
-	mark(m, s, it->gap, it->to, class);
+	merging_mark(m, s, it->gap, it->to, class);
 	if (it->broken || is_import(m, l, s, j))
-		give_up_item(m, l, s, j);
+		list_give_up(m, l, s, j);
 	if (it->moved && l->of[other][it->match] >= 0) {
 		int at[SIDES];
 
@@ -283,7 +118,7 @@ static void emit_added(struct merging *m, struct list *l, enum side s, int j,
 		at[other] = l->of[other][it->match];
 		emit_item(m, l, at);
 	} else {
-		emit(m, s, it->from, it->to);
+		merging_emit(m, s, it->from, it->to);
 	}
 	written(l, ABSENT, s == OURS ? j : ABSENT, s == THEIRS ? j : ABSENT);
 }
@@ -320,16 +155,16 @@ static bool alike(struct text a, struct text b)
 /* What both added: -1 where they may not stand together. Else whether theirs has to be left out, as ours is it. */
 static int also_ours(const struct merging *m, const struct list *l, size_t jo, size_t jo_end, int j)
 {
-	const struct item *t = item(l, THEIRS, j);
+	const struct item *t = list_item(l, THEIRS, j);
 	int same = 0;
 
 	for (size_t i = jo; i < jo_end; i++) {
-		const struct item *o = item(l, OURS, (int)i);
+		const struct item *o = list_item(l, OURS, (int)i);
 
 		if (o->hash == t->hash && o->identity == t->identity)
 			same = 1;
 		else if ((o->identity && o->identity == t->identity) ||
-			 alike(text_of(m, l, OURS, (int)i), text_of(m, l, THEIRS, j)))
+			 alike(list_text(m, l, OURS, (int)i), list_text(m, l, THEIRS, j)))
 			return -1;
 	}
 	return same;
@@ -339,10 +174,10 @@ static bool may_stand_together(const struct merging *m, const struct list *l, si
 			       size_t jo_end, size_t jt, size_t jt_end)
 {
 	for (size_t j = jo; j < jo_end; j++)
-		if (!commutes(m, l, OURS, (int)j) || item(l, OURS, (int)j)->moved)
+		if (!commutes(m, l, OURS, (int)j) || list_item(l, OURS, (int)j)->moved)
 			return false;
 	for (size_t j = jt; j < jt_end; j++)
-		if (!commutes(m, l, THEIRS, (int)j) || item(l, THEIRS, (int)j)->moved ||
+		if (!commutes(m, l, THEIRS, (int)j) || list_item(l, THEIRS, (int)j)->moved ||
 		    also_ours(m, l, jo, jo_end, (int)j) < 0)
 			return false;
 	return true;
@@ -354,8 +189,8 @@ static bool same_sequence(const struct merging *m, const struct list *l, size_t 
 	if (jo_end - jo != jt_end - jt)
 		return false;
 	for (size_t k = 0; k < jo_end - jo; k++)
-		if (!text_equal(text_of(m, l, OURS, (int)(jo + k)),
-				text_of(m, l, THEIRS, (int)(jt + k))))
+		if (!text_equal(list_text(m, l, OURS, (int)(jo + k)),
+				list_text(m, l, THEIRS, (int)(jt + k))))
 			return false;
 	return true;
 }
@@ -365,7 +200,7 @@ static bool untouched(const struct merging *m, const struct list *l, enum side s
 {
 	return i >= l->items[BASE].n ||
 	       (l->of[s][i] >= 0 &&
-		text_equal(text_of(m, l, BASE, (int)i), text_of(m, l, s, l->of[s][i])));
+		text_equal(list_text(m, l, BASE, (int)i), list_text(m, l, s, l->of[s][i])));
 }
 
 /* Did the other side change or take away what stands beside gap i? Then an addition there may have lost its place or
@@ -386,7 +221,8 @@ static bool place_is_lost(const struct merging *m, const struct list *l, enum si
 static void give_up_run(struct merging *m, const struct list *l, enum side s, size_t j, size_t end)
 {
 	if (j < end)
-		give_up(m, s, item(l, s, (int)j)->gap, item(l, s, (int)end - 1)->to);
+		merging_give_up(m, s, list_item(l, s, (int)j)->gap,
+				list_item(l, s, (int)end - 1)->to);
 }
 
 /* Gap i of the base: what the sides added there. */
@@ -396,9 +232,9 @@ static void emit_additions(struct merging *m, struct list *l, size_t i)
 	enum parser_class class = l->class;
 	bool both, same;
 
-	while (eo < l->items[OURS].n && is_added(item(l, OURS, (int)eo)))
+	while (eo < l->items[OURS].n && is_added(list_item(l, OURS, (int)eo)))
 		eo++;
-	while (et < l->items[THEIRS].n && is_added(item(l, THEIRS, (int)et)))
+	while (et < l->items[THEIRS].n && is_added(list_item(l, THEIRS, (int)et)))
 		et++;
 	l->next[OURS] = eo;
 	l->next[THEIRS] = et;
@@ -434,26 +270,26 @@ static void emit_without(struct merging *m, struct list *l, int i, enum side gon
 	if (moved >= 0) /* it is written where it went */
 		return;
 	/* People take a deletion back more often than a change: no better than a statement. */
-	mark_item(m, l, BASE, i, l->class > PARSER_BLOCK ? l->class : PARSER_BLOCK);
+	list_mark(m, l, BASE, i, l->class > PARSER_BLOCK ? l->class : PARSER_BLOCK);
 	if (is_import(m, l, BASE, i) ||
 	    (!commutes(m, l, BASE, i) && ((i > 0 && !untouched(m, l, other, (size_t)i - 1)) ||
 					  !untouched(m, l, other, (size_t)i + 1))))
-		give_up_item(m, l, BASE, i);
-	if (text_equal(text_of(m, l, BASE, i), text_of(m, l, other, j)))
+		list_give_up(m, l, BASE, i);
+	if (text_equal(list_text(m, l, BASE, i), list_text(m, l, other, j)))
 		return;
-	give_up_item(m, l, BASE, i);
-	give_up_item(m, l, other, j);
+	list_give_up(m, l, BASE, i);
+	list_give_up(m, l, other, j);
 	if (other != OURS)
 		return;
 	at[OURS] = j;
-	emit_gap(m, l, choose_gap(m, l, at), at[choose_gap(m, l, at)]);
-	emit(m, OURS, item(l, OURS, j)->from, item(l, OURS, j)->to);
+	list_emit_gap(m, l, list_choose_gap(m, l, at), at[list_choose_gap(m, l, at)]);
+	merging_emit(m, OURS, list_item(l, OURS, j)->from, list_item(l, OURS, j)->to);
 	written(l, ABSENT, j, ABSENT);
 }
 
 static bool stays(const struct list *l, enum side s, int i)
 {
-	return l->of[s][i] >= 0 && !item(l, s, l->of[s][i])->moved;
+	return l->of[s][i] >= 0 && !list_item(l, s, l->of[s][i])->moved;
 }
 
 /* The base's item i. */
@@ -463,9 +299,9 @@ static void emit_base_item(struct merging *m, struct list *l, int i)
 
 	if (ours && theirs) {
 		const int at[SIDES] = {i, l->of[OURS][i], l->of[THEIRS][i]};
-		enum side gap = choose_gap(m, l, at);
+		enum side gap = list_choose_gap(m, l, at);
 
-		emit_gap(m, l, gap, at[gap]);
+		list_emit_gap(m, l, gap, at[gap]);
 		emit_item(m, l, at);
 		written(l, i, at[OURS], at[THEIRS]);
 	} else if (ours || theirs) {
@@ -474,7 +310,7 @@ static void emit_base_item(struct merging *m, struct list *l, int i)
 		/* Both moved it, or one moved what the other took away. */
 		for (int s = BASE; s < SIDES; s++)
 			if (s == BASE || l->of[s][i] >= 0)
-				give_up_item(m, l, (enum side)s, s == BASE ? i : l->of[s][i]);
+				list_give_up(m, l, (enum side)s, s == BASE ? i : l->of[s][i]);
 	}
 	for (int s = OURS; s < SIDES; s++)
 		if (stays(l, (enum side)s, i))
@@ -495,15 +331,16 @@ static void emit_tail(struct merging *m, const struct list *l)
 		to[s] = l->node[s] ? items_end(&m->s[s], l->node[s]) : (uint32_t)m->in->text[s].n;
 		if (from[s] > to[s])
 			from[s] = to[s];
-		blank = blank && text_blank(slice(m, (enum side)s, from[s], to[s]));
+		blank = blank && text_blank(merging_slice(m, (enum side)s, from[s], to[s]));
 	}
 	if (!blank) {
-		(void)emit_changed(m, from, to, l->class);
+		(void)merging_emit_changed(m, from, to, l->class);
 		return;
 	}
-	if (text_equal(slice(m, BASE, from[BASE], to[BASE]), slice(m, OURS, from[OURS], to[OURS])))
+	if (text_equal(merging_slice(m, BASE, from[BASE], to[BASE]),
+		       merging_slice(m, OURS, from[OURS], to[OURS])))
 		side = THEIRS;
-	emit(m, side, from[side], to[side]);
+	merging_emit(m, side, from[side], to[side]);
 }
 
 static enum parser_class class_of(const struct syntax *s, uint32_t node)
@@ -529,8 +366,8 @@ static int open_list(struct merging *m, struct list *l)
 			l->of[s][i] = -1;
 		r = items_match(&m->s[BASE], &l->items[BASE], &m->s[s], &l->items[s]);
 		for (size_t j = 0; r == 0 && j < l->items[s].n; j++)
-			if (item(l, (enum side)s, (int)j)->match >= 0)
-				l->of[s][item(l, (enum side)s, (int)j)->match] = (int)j;
+			if (list_item(l, (enum side)s, (int)j)->match >= 0)
+				l->of[s][list_item(l, (enum side)s, (int)j)->match] = (int)j;
 	}
 	l->class = class_of(&m->s[BASE], l->node[BASE]);
 	return r;
@@ -577,10 +414,10 @@ static void merge_nodes(struct merging *m, const uint32_t node[SIDES], enum pars
 		kinds = kinds && m->s[s].v[node[s]].kind == m->s[BASE].v[node[BASE]].kind;
 	}
 	for (int s = OURS; s < SIDES; s++)
-		changed = changed && !text_equal(slice(m, BASE, from[BASE], to[BASE]),
-						 slice(m, (enum side)s, from[s], to[s]));
+		changed = changed && !text_equal(merging_slice(m, BASE, from[BASE], to[BASE]),
+						 merging_slice(m, (enum side)s, from[s], to[s]));
 	if (!changed || leaf || !kinds || m->depth == DEPTH_MAX) {
-		(void)emit_changed(m, from, to, class);
+		(void)merging_emit_changed(m, from, to, class);
 		return;
 	}
 	m->depth++;

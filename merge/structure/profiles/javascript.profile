@@ -17,4 +17,3 @@ declare export_statement - name=declaration/name|declaration/#variable_declarato
 commute program: function_declaration generator_function_declaration class_declaration export_statement
 commute class_body: method_definition
 block statement_block
-list named_imports ,

@@ -3,4 +3,3 @@ grammar json
 files *.json *.jsonc *.webmanifest .babelrc .eslintrc
 comment comment
 declare pair key name=key
-list object ,

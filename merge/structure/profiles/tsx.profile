@@ -26,4 +26,3 @@ commute program: function_declaration generator_function_declaration class_decla
 commute class_body: method_definition
 commute interface_body: property_signature method_signature
 block statement_block
-list named_imports ,
