@@ -233,6 +233,7 @@ def test_sync__keeps_them_and_what_a_base_adds_below_comes_to_light(tmp):
 
 
 def test_user__has_them_in_the_overlay_and_doctor_says_so(tmp):
+    need_root()
     import people
     people.fuse_for_everybody()
     s = system_with(tmp, uid=OTHER_UID)

@@ -334,8 +334,8 @@ def test_seed__roles_apply(tmp):
         equal(os.listdir(p + "/node_modules/deep"), [])
         q = s.create("s1", "--role", "scout")
         equal(get(q + "/.env"), "T\n")
-        fails(errno.EROFS, put, q + "/.env", "no\n")
-        fails(errno.EROFS, os.unlink, q + "/node_modules/x")
+        fails(errno.EROFS if ROOT else errno.EACCES, put, q + "/.env", "no\n")  # a user's kernel looks at the mode first
+        fails(errno.EROFS if ROOT else errno.EACCES, os.unlink, q + "/node_modules/x")
         equal(get(q + "/node_modules/deep/my.key"), "K\n")
         r = s.create("b2")  # a hidden file does not appear under another name, looked at or not
         fails(errno.EACCES, os.rename, r + "/node_modules", r + "/src/nm")

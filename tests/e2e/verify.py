@@ -90,6 +90,7 @@ def test_verify__old_output_is_forgotten(tmp):
 
 
 def test_user__verifies_too(tmp):
+    need_root()
     import people
     people.fuse_for_everybody()
     s = with_verify(tmp, "make check; id -u", uid=OTHER_UID)
