@@ -183,12 +183,21 @@ static void print_left(const struct resolve *r, const json_t *conflicts)
 	out_text(stdout, jstr(r->record, "into"));
 	printf(":\n");
 	json_array_foreach (conflicts, i, o) {
+		const char *to_do = merge_to_do(jstr(o, "kind"));
+
 		printf("  %s", out_on(OUT_RED));
 		out_text(stdout, r->view);
 		(void)putchar('/');
 		out_text(stdout, jstr(o, "path"));
 		printf("%s: ", out_off(OUT_RED));
 		out_text(stdout, jstr(o, "kind"));
+		if (to_do && *jstr(o, "reason")) {
+			printf(" (");
+			out_text(stdout, jstr(o, "reason"));
+			printf(")");
+		}
+		if (to_do)
+			printf("\n    to do: %s", to_do);
 		(void)putchar('\n');
 	}
 	printf("Mend them there, git add them and git commit, then: agentfsctl merge resolve %lld "

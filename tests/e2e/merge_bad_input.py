@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files, histories and trees that a merge does not like: what merges is byte for byte what git makes of it, what does not
 is one clear sentence, and no line of either side is lost."""
+import contextlib
 import json
 import os
+import subprocess
 import time
 
 from harness import *
+import daemon
 import repos
 
 BIG = 10 << 20
@@ -196,6 +199,30 @@ def test_history__criss_cross_that_conflicts_in_its_bases(system):
     git("checkout", "-q", "main")
     said = merge(system, "conflict")
     equal([c["kind"] for c in said["conflicts"]], ["content"])
+
+
+def test_target__that_never_holds_still_ends_the_merge_and_loses_nothing(tmp):
+    """While each candidate is verified, somebody commits."""
+    s = daemon.System(tmp, config='verify: {main: {command: "sleep 0.7", timeout: 60}}\n').start()
+    try:
+        s.git("checkout", "-q", "-b", "topic")
+        repos.commit(s.repo, {"theirs": "theirs\n"})
+        s.git("checkout", "-q", "main")
+        asked = subprocess.Popen([program("agentfsctl"), "--socket", s.socket, "--json", "merge", "topic", "--into", "main"],
+                                 cwd=s.repo, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        made = 0
+        while asked.poll() is None and made < 400:
+            made += 1
+            s.git("update-ref", "refs/heads/main", s.git("commit-tree", "-p", "main", "-m", f"person {made}", "main^{tree}"))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                asked.wait(0.1)
+        e = daemon.error_of(subprocess.CompletedProcess([], asked.returncode, *asked.communicate()))
+        equal((asked.returncode, e["id"].rpartition(".")[2]), (1, "Busy"), str(e))
+        assert "the branch 'main' was moved by somebody else meanwhile, 5 times: try again" in e["message"], e
+        equal(s.git("rev-list", "--count", "main"), str(made + 1), "each of the person's commits is there, and nothing else")
+        equal(json.loads(s.ctl("--json", "merge", "topic", "--into", "main").stdout)["merges"][0]["state"], "merged")
+    finally:
+        s.stop()
 
 
 def test_tree__a_symlink_becomes_a_folder(system):
