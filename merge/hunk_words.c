@@ -40,6 +40,11 @@ static int put_word(struct words *w, struct text word, const char *mark)
 
 enum { LINE_MAX_LEN = 500 }; /* of lines that are looked at as a whole */
 
+static bool holds(struct text line, const char *word)
+{
+	return line.p && memmem(line.p, line.n, word, strlen(word));
+}
+
 /* "(3, 1, 0, 'rc1')" where the line is about a version: its length, or 0. */
 static size_t tuple_at(struct text line, size_t at)
 {
@@ -52,8 +57,7 @@ static size_t tuple_at(struct text line, size_t at)
 			return 0;
 		commas += line.p[i] == ',';
 	}
-	if (i == line.n || !commas ||
-	    (!memmem(line.p, line.n, "VERSION", 7) && !memmem(line.p, line.n, "ersion", 6)))
+	if (i == line.n || !commas || (!holds(line, "VERSION") && !holds(line, "ersion")))
 		return 0;
 	return i + 1 - at;
 }
