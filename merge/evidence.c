@@ -19,27 +19,42 @@ double evidence_lower(struct evidence e)
 	       (1 + z * z / n);
 }
 
-struct evidence evidence_of(const char *resolver, const char *language, enum path_class class,
-			    const struct records *own, const struct records *shipped)
+static double threshold(unsigned int cost_of_wrong)
 {
-	struct evidence both = {0};
-
-	for (int scope = RECORD_CELL; scope < RECORD_SCOPES; scope++) {
-		enum record_scope at = (enum record_scope)scope;
-		struct evidence mine = records_sum(own, resolver, language, class, at);
-
-		if (mine.fired >= OWN_ENOUGH)
-			return mine;
-		both = records_sum(shipped, resolver, language, class, at);
-		both.fired += mine.fired;
-		both.right += mine.right;
-		if (both.fired >= CELL_ENOUGH)
-			break;
-	}
-	return both;
+	return (double)cost_of_wrong / (cost_of_wrong + 1);
 }
 
 bool evidence_suffices(struct evidence e, unsigned int cost_of_wrong)
 {
-	return evidence_lower(e) > (double)cost_of_wrong / (cost_of_wrong + 1);
+	return evidence_lower(e) > threshold(cost_of_wrong);
+}
+
+struct evidence evidence_of(const char *resolver, const char *language, enum path_class class,
+			    const struct records *own, const struct records *shipped,
+			    unsigned int cost_of_wrong)
+{
+	struct evidence finest = {0};
+
+	for (int scope = RECORD_CELL; scope < RECORD_SCOPES; scope++) {
+		enum record_scope at = (enum record_scope)scope;
+		struct evidence e = records_sum(own, resolver, language, class, at);
+
+		if (e.fired < OWN_ENOUGH) {
+			struct evidence others =
+				records_sum(shipped, resolver, language, class, at);
+
+			e.fired += others.fired;
+			e.right += others.right;
+		}
+		if (e.fired < CELL_ENOUGH && at != RECORD_ALL)
+			continue;
+		if (evidence_suffices(e, cost_of_wrong))
+			return e;
+		if (!finest.fired)
+			finest = e;
+		/* Too short to tell, or bad? */
+		if (e.fired && (double)e.right / e.fired <= threshold(cost_of_wrong))
+			break;
+	}
+	return finest;
 }

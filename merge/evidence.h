@@ -15,10 +15,13 @@ enum { COST_OF_WRONG = 5, COST_VERIFIED = 2, EVIDENCE_ENOUGH = 30 };
 /* Lower end of Wilson's 95 % interval for right / fired; 0 where nothing is known. */
 double evidence_lower(struct evidence e);
 
-/* The record that counts for a file of that language and class: the finest of which enough is known (the class of
- * paths in the language, the language, the resolver's whole record), in this repository alone if that is enough,
- * else together with the shipped one. Either may be NULL. */
+/* The record that counts for a file of that language and class. Records are looked at from the finest on of which enough is
+ * known (the class of paths in the language, the language, the resolver's whole record), each in this repository alone if
+ * that is enough, else together with the shipped one: the first that suffices at that cost of a wrong merge counts; and
+ * before it one whose answers were right no oftener than would be enough: it knows its files better. Where none does, the
+ * finest counts. Either may be NULL. */
 struct evidence evidence_of(const char *resolver, const char *language, enum path_class class,
-			    const struct records *own, const struct records *shipped);
+			    const struct records *own, const struct records *shipped,
+			    unsigned int cost_of_wrong);
 
 bool evidence_suffices(struct evidence e, unsigned int cost_of_wrong);

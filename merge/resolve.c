@@ -106,7 +106,8 @@ static struct evidence evidence_for(const struct resolver *by, const struct conf
 				    const struct resolve_options *o)
 {
 	const struct records *shipped = o->shipped ? o->shipped : &records_shipped;
-	struct evidence e = evidence_of(by->name, x->lang->name, x->class, o->own, shipped);
+	struct evidence e =
+		evidence_of(by->name, x->lang->name, x->class, o->own, shipped, o->cost_of_wrong);
 
 	if (!o->shipped && !records_sum(shipped, by->name, "", PATH_PLAIN, RECORD_ALL).fired &&
 	    e.fired < EVIDENCE_ENOUGH) {

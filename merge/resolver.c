@@ -48,12 +48,6 @@ const struct resolver resolvers[] = {
 	 .does = "theirs has all that ours changed there but a version, which is greater or gone",
 	 .replaces = true,
 	 .swapped = resolve_ahead_version},
-	{.name = "words",
-	 .fn = resolve_words,
-	 .does = "each side changed its own words of the lines",
-	 .replaces = true,
-	 .wary = true},
-	{.name = "append", .fn = resolve_append, .does = "both sides' new lines, ours first"},
 	{"changelog", resolve_changelog, "both sides' entries, heading by heading", false, 179,
 	 158},
 	{"names", resolve_names, "both sides' entries of a list", false, 15, 13},
@@ -74,6 +68,12 @@ const struct resolver resolvers[] = {
 	 resolve_structured_block, .wary = true},
 	{"structured-token", NULL, "each side changed its own part of a statement", true, 309, 257,
 	 resolve_structured_token},
+	{.name = "words",
+	 .fn = resolve_words,
+	 .does = "each side changed its own words of the lines",
+	 .replaces = true,
+	 .wary = true},
+	{.name = "append", .fn = resolve_append, .does = "both sides' new lines, ours first"},
 };
 const size_t resolvers_n = ARRAY_SIZE(resolvers);
 

@@ -101,7 +101,9 @@ static void make_text(uint64_t *seed, const struct kind *k, const struct lines *
 	assert_int_equal(buf_adds(out, ""), 0);
 }
 
-/* Every resolver may act. */
+/* Every resolver may act, whatever is shipped. */
+static const struct records nothing;
+
 static struct records trusted(void)
 {
 	struct records r = {0};
@@ -115,7 +117,8 @@ static struct records trusted(void)
 
 static unsigned int one_triple(uint64_t seed, const struct records *all)
 {
-	const struct resolve_options o = {.cost_of_wrong = COST_OF_WRONG, .own = all};
+	const struct resolve_options o = {
+		.cost_of_wrong = COST_OF_WRONG, .own = all, .shipped = &nothing};
 	const struct kind *k = &kinds[rnd(&seed, ARRAY_SIZE(kinds))];
 	_cleanup_buf_ struct buf b = BUF_INIT, ours = BUF_INIT, theirs = BUF_INIT;
 	bool crlf = rnd(&seed, 8) == 0;
@@ -280,7 +283,8 @@ static int count_x(void *user, const char *path, struct text t)
 
 static void resolved(const struct records *all, struct resolve *r)
 {
-	const struct resolve_options o = {.cost_of_wrong = COST_OF_WRONG, .own = all};
+	const struct resolve_options o = {
+		.cost_of_wrong = COST_OF_WRONG, .own = all, .shipped = &nothing};
 
 	assert_int_equal(resolve_file("a.c", text("one\ntwo\n"), text("ONE\ntwo\n"),
 				      text("one\nTWO\n"), &o, r),
@@ -290,7 +294,8 @@ static void resolved(const struct records *all, struct resolve *r)
 
 static int check_with(const struct records *all, const char *answer)
 {
-	const struct resolve_options o = {.cost_of_wrong = COST_OF_WRONG, .own = all};
+	const struct resolve_options o = {
+		.cost_of_wrong = COST_OF_WRONG, .own = all, .shipped = &nothing};
 	const struct resolve_checker checker = {count_x, NULL};
 	const char *why = NULL;
 	struct answer mine;
@@ -327,7 +332,8 @@ static void test_invariant__a_file_that_parses_worse_is_found(void **state)
 {
 	const struct resolve_checker checker = {count_x, NULL};
 	struct records all = trusted();
-	const struct resolve_options o = {.cost_of_wrong = COST_OF_WRONG, .own = &all};
+	const struct resolve_options o = {
+		.cost_of_wrong = COST_OF_WRONG, .own = &all, .shipped = &nothing};
 	struct answer mine;
 	struct resolve r;
 	const char *why = NULL;
@@ -355,7 +361,8 @@ static void test_invariant__a_file_that_parses_worse_is_found(void **state)
 static void test_invariant__over_the_time_limit_the_conflict_stays(void **state)
 {
 	struct records all = trusted();
-	struct resolve_options o = {.cost_of_wrong = COST_OF_WRONG, .own = &all};
+	struct resolve_options o = {
+		.cost_of_wrong = COST_OF_WRONG, .own = &all, .shipped = &nothing};
 	_cleanup_buf_ struct buf b = BUF_INIT, ours = BUF_INIT, theirs = BUF_INIT;
 	struct resolve r;
 

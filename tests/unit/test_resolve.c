@@ -369,12 +369,14 @@ static void test_evidence__the_repositorys_own_counts_alone_once_it_is_long(void
 	assert_int_equal(records_add(&shipped, "x", "c", PATH_PLAIN, (struct evidence){100, 99}),
 			 0);
 	assert_int_equal(records_add(&own, "x", "c", PATH_PLAIN, (struct evidence){10, 1}), 0);
-	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, &own, &shipped).fired, 110);
+	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, &own, &shipped, COST_OF_WRONG).fired,
+			 110);
 	assert_int_equal(records_add(&own, "x", "c", PATH_PLAIN, (struct evidence){30, 1}), 0);
 	assert_int_equal(own.n, 1);
-	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, &own, &shipped).fired, 40);
-	assert_int_equal(evidence_of("y", "c", PATH_PLAIN, &own, &shipped).fired, 0);
-	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, NULL, NULL).fired, 0);
+	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, &own, &shipped, COST_OF_WRONG).fired,
+			 40);
+	assert_int_equal(evidence_of("y", "c", PATH_PLAIN, &own, &shipped, COST_OF_WRONG).fired, 0);
+	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, NULL, NULL, COST_OF_WRONG).fired, 0);
 	records_release(&own);
 	records_release(&shipped);
 }
@@ -388,15 +390,41 @@ static void test_evidence__what_is_seldom_goes_by_the_wider_record(void **state)
 	assert_int_equal(records_add(&r, "x", "go", PATH_PLAIN, (struct evidence){40, 4}), 0);
 	assert_int_equal(records_add(&r, "x", "go", PATH_NAMES, (struct evidence){2, 2}), 0);
 	assert_int_equal(records_add(&r, "x", "rust", PATH_PLAIN, (struct evidence){5, 5}), 0);
-	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, NULL, &r).right, 99);
-	assert_int_equal(evidence_of("x", "go", PATH_PLAIN, NULL, &r).right, 4);
-	assert_int_equal(evidence_of("x", "go", PATH_NAMES, NULL, &r).right, 6);
-	assert_int_equal(evidence_of("x", "rust", PATH_PLAIN, NULL, &r).right, 110);
-	assert_int_equal(evidence_of("x", "rust", PATH_PLAIN, NULL, &r).fired, 147);
+	assert_int_equal(evidence_of("x", "c", PATH_PLAIN, NULL, &r, COST_OF_WRONG).right, 99);
+	assert_int_equal(evidence_of("x", "go", PATH_PLAIN, NULL, &r, COST_OF_WRONG).right, 4);
+	assert_int_equal(evidence_of("x", "go", PATH_NAMES, NULL, &r, COST_OF_WRONG).right, 6);
+	assert_int_equal(evidence_of("x", "rust", PATH_PLAIN, NULL, &r, COST_OF_WRONG).right, 110);
+	assert_int_equal(evidence_of("x", "rust", PATH_PLAIN, NULL, &r, COST_OF_WRONG).fired, 147);
 	records_release(&r);
 }
 
-/* Every resolver with that record, in every kind of file. */
+/* A short record does not silence a resolver that the wider one speaks for, unless it is a bad one. */
+static void test_evidence__a_short_record_is_no_bad_one(void **state)
+{
+	struct records r = {0};
+
+	(void)state;
+	assert_int_equal(records_add(&r, "x", "toml", PATH_PLAIN, (struct evidence){37, 35}), 0);
+	assert_int_equal(records_add(&r, "x", "yaml", PATH_PLAIN, (struct evidence){36, 29}), 0);
+	assert_int_equal(records_add(&r, "x", "c", PATH_PLAIN, (struct evidence){400, 385}), 0);
+	assert_int_equal(evidence_of("x", "toml", PATH_PLAIN, NULL, &r, COST_OF_WRONG).fired, 473);
+	assert_int_equal(evidence_of("x", "yaml", PATH_PLAIN, NULL, &r, COST_OF_WRONG).fired, 36);
+	/* At less cost it speaks for itself. */
+	assert_int_equal(evidence_of("x", "toml", PATH_PLAIN, NULL, &r, COST_VERIFIED).fired, 37);
+	/* The repository's own, too. */
+	assert_int_equal(evidence_of("x", "yaml", PATH_PLAIN, &r, NULL, COST_OF_WRONG).fired, 36);
+	records_release(&r);
+	/* Nobody speaks for it: its own is told. */
+	assert_int_equal(records_add(&r, "x", "toml", PATH_PLAIN, (struct evidence){37, 35}), 0);
+	assert_int_equal(records_add(&r, "x", "c", PATH_PLAIN, (struct evidence){40, 30}), 0);
+	assert_int_equal(evidence_of("x", "toml", PATH_PLAIN, NULL, &r, COST_OF_WRONG).fired, 37);
+	assert_int_equal(evidence_of("y", "toml", PATH_PLAIN, NULL, &r, COST_OF_WRONG).fired, 0);
+	records_release(&r);
+}
+
+static const struct records nothing;
+
+/* Every resolver with that record, in every kind of file, if nothing is shipped. */
 static void all_with(struct records *r, struct evidence e)
 {
 	records_release(r);
@@ -407,7 +435,8 @@ static void all_with(struct records *r, struct evidence e)
 static void test_resolve__a_bad_record_leaves_the_conflict_and_a_candidate(void **state)
 {
 	struct records own = {0};
-	struct resolve_options o = {.cost_of_wrong = COST_OF_WRONG, .own = &own};
+	struct resolve_options o = {
+		.cost_of_wrong = COST_OF_WRONG, .own = &own, .shipped = &nothing};
 	struct buf out = BUF_INIT;
 	struct resolve r;
 
@@ -553,6 +582,7 @@ int main(void)
 		cmocka_unit_test(test_evidence__acts_only_where_its_record_allows),
 		cmocka_unit_test(test_evidence__the_repositorys_own_counts_alone_once_it_is_long),
 		cmocka_unit_test(test_evidence__what_is_seldom_goes_by_the_wider_record),
+		cmocka_unit_test(test_evidence__a_short_record_is_no_bad_one),
 		cmocka_unit_test(test_resolve__a_bad_record_leaves_the_conflict_and_a_candidate),
 		cmocka_unit_test(test_resolve__generated_files_are_nobodys),
 		cmocka_unit_test(test_resolve__line_ends_and_the_last_line_stay),

@@ -186,6 +186,7 @@ def verified(repositories, out):
 def sum_up(repositories, options):
     out = {"repositories": [], "resolvers": {}, "languages": {}, "left": Counter(), "broken": Counter(), "refused": Counter(), "differences": [],
            "clean": Counter(), "clean_reasons": [], "times": {}, "errors": Counter(), "kinds": defaultdict(Counter),
+           "kind_merges": defaultdict(Counter),
            "did": {"repository": defaultdict(Counter), "language": defaultdict(Counter)},
            "did_right": defaultdict(Counter)}
     languages, times = defaultdict(Counter), defaultdict(lambda: ([], []))
@@ -247,6 +248,7 @@ def sum_up(repositories, options):
     for c in out["repositories"]:
         total.update({k: v for k, v in c.items() if isinstance(v, int)})
     out["total"] = dict(total)
+    out["kind_merges"] = {k: len(v) for k, v in out["kind_merges"].items()}
     out["cost"], out["without"] = options.cost, options.without
     out["verified"] = verified(repositories, out)
     return out
@@ -256,6 +258,7 @@ def count_did(out, repository, path, f, m, ok):
     if not f:
         at = next(c for c in m["conflicts"] if c[0] == path)
         out["kinds"][at[1]][at[2]] += 1
+        out["kind_merges"][at[1]][m["commit"]] += 1
         return
     what = did(f)
     out["did"]["repository"][repository][what] += 1

@@ -112,6 +112,34 @@ def times(data):
                   for k, text in TIMES if k in data["times"]])
 
 
+def stays(data):
+    """Where the rest goes, and what would reach it."""
+    did_all = {k: data["did_right"].get(k, {}) for k, _ in DID}
+    kept = sum(did_all[k].get("files", 0) for k in ("all", "words"))
+    short = kept - sum(did_all[k].get("answered", 0) for k in ("all", "words"))
+    gone = {k: data["kinds"].get(k, {}) for k in ("delete/modify", "modify/delete", "rename/delete")}
+    folder = data["kinds"].get("folder rename", {})
+    out = ["### What stays", ""] + [f"* {why}: {n:,} files" for why, n in sorted(data["left"].items(), key=lambda i: -i[1])]
+    out += ["", "What would reach more:", "",
+            f"* Of {kept:,} files in which people kept everything, {short:,} have a conflict to which no rule has the right answer. They are two",
+            "  changes of one statement, a block that one side moved or re-indented and the other changed, lines that one side put beside",
+            "  what the other rewrote. Rules for the last were tried: right in 60 %, so they are not there. Who reads the program",
+            "  (tier 3, with a verify command) can answer; a rule on its text cannot.",
+            f"* In {did_all['ours'].get('files', 0):,} files the person took ours alone, in {did_all['theirs'].get('files', 0):,} theirs: in most of them a release branch was merged "
+            "forward, and",
+            "  the other side's change was made anew, or not wanted. Nothing in the three texts says so. What can be known is taken: the",
+            "  change is part of the other (`ahead`), the version is greater, the same conflict was resolved before.",
+            f"* Files that one side deleted and the other changed: in {sum(c.get('removed', 0) for c in gone.values()):,} of {sum(sum(c.values()) for c in gone.values()):,} "
+            "the person let them go. A rule that does so would be",
+            "  right, and would drop work without a word; they stay conflicts. (Changed in white space, versions or years alone: 17 files,",
+            "  too few for a record.)"]
+    if folder:
+        out += [f"* A file added to a folder that the other side renamed: {sum(folder.values()):,} files, but in {data['kind_merges'].get('folder rename', 0):,} merges, "
+                f"which are what is independent. {folder.get('removed', 0)} files did",
+                "  not follow the folder. Too few merges for a record that lets a rule act."]
+    return out
+
+
 def section(data):
     t, clean, k = data["total"], data["clean"], data["cost"]
     broken = sum(data["broken"].values())
@@ -127,7 +155,7 @@ def section(data):
                                  "Answers are counted by conflict, whether they acted or not.", ""]
     out += resolvers(data) + ["", "### By language", ""] + languages(data)
     out += [""] + ceiling(data)
-    out += ["### What stays", ""] + [f"* {why}: {n:,} files" for why, n in sorted(data["left"].items(), key=lambda i: -i[1])]
+    out += stays(data)
     out += ["", "### Clean merges", "",
             f"Clean for both: {both:,}; the same tree in {clean.get('same', 0):,}. Clean only here (one way of comparing lines, or a resolver): "
             f"{clean.get('only ours', 0):,}; only in git's: {clean.get('only git' + chr(39) + 's', 0):,}. Merges that could not be made again: "
