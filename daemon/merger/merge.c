@@ -72,7 +72,7 @@ static int driver_of(struct merging *m, const char *path, enum merge_driver *ret
 	return r;
 }
 
-/* Each file by itself; `second`: git is asked meanwhile. */
+/* Each file by itself; `second`: git is asked about what is not certain. */
 static int merge_files(struct merging *m, bool second, struct err *reterr)
 {
 	struct merge_walk *w = &m->walk;
@@ -85,8 +85,6 @@ static int merge_files(struct merging *m, bool second, struct err *reterr)
 		return -ENOMEM;
 	for (size_t i = 0; r == 0 && i < w->nboth; i++)
 		r = merge_private_add(&m->private, w->both[i].path, reterr);
-	if (r == 0 && second)
-		merge_second_start(&m->second, &m->private, w->both, w->nboth);
 	for (size_t i = 0; r == 0 && i < w->nboth; i++) {
 		enum merge_driver driver = MERGE_DRIVER_TEXT;
 
@@ -94,6 +92,8 @@ static int merge_files(struct merging *m, bool second, struct err *reterr)
 		if (r == 0)
 			r = merge_file(m->git, driver, &w->both[i], &m->files[i], reterr);
 	}
+	if (r == 0 && second)
+		merge_second_start(&m->second, &m->private, w->both, m->files, w->nboth);
 	return r;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "odb.h"
+#include "plain_merge.h"
 
 enum { BINARY_LOOK = 8000 };
 static const size_t line_max = (size_t)1 << 30;
@@ -55,6 +56,8 @@ static int merge_lines(git_repository *git, enum merge_driver driver, git_blob *
 {
 	git_merge_file_options opts = GIT_MERGE_FILE_OPTIONS_INIT;
 	git_merge_file_input base = input_of(b[0]), ours = input_of(b[1]), theirs = input_of(b[2]);
+	const git_merge_file_input *in[] = {&base, &ours, &theirs};
+	struct text t[3];
 	git_merge_file_result out = {0};
 	int r;
 
@@ -66,6 +69,10 @@ static int merge_lines(git_repository *git, enum merge_driver driver, git_blob *
 	ret->by_line = true;
 	if (out.automergeable) {
 		r = git_blob_create_from_buffer(&ret->to.oid, git, out.ptr ? out.ptr : "", out.len);
+		for (int s = 0; s < 3; s++)
+			t[s] = (struct text){in[s]->ptr, in[s]->size};
+		if (r == 0)
+			ret->certain = plain_merge(t, (struct text){out.ptr, out.len}) > 0;
 	} else {
 		ret->to.mode = 0;
 		ret->kind = "content";

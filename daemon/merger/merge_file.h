@@ -22,6 +22,7 @@ struct merge_file {
 	const char *kind;     /* of the conflict: "content" or "binary" */
 	const char *why;      /* end of a sentence that begins with the path */
 	bool by_line;	      /* contents were merged, not taken from one side */
+	bool certain;	      /* … and would be the same by any comparison (plain_merge.h) */
 	bool generated;	      /* no one's to resolve: a program writes it */
 };
 

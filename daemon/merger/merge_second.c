@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guarantees: git is asked once, about as little as it needs (merge_reduced.h), while the caller goes on; where nothing
- * differs in all three versions, not at all. Where no attribute counts for any of the files, their paths mean nothing, and
- * they stand in one folder under their numbers: a folder on the way costs three objects.
+ * Guarantees: git is asked once, about as little as it needs (merge_reduced.h), and not at all where each result is
+ * certain. Where no attribute counts for any of the files, their paths mean nothing, and they stand in one folder under their
+ * numbers: a folder on the way costs three objects.
  */
 #include "merge_second.h"
 
@@ -33,12 +33,9 @@ int merge_note(struct merge_notes *notes, const char *fmt, ...)
 	return 0;
 }
 
-/* Has the file lines to be merged, as merge_file() sees it? */
-static bool needs_lines(const struct merge_both *f)
+static bool is_asked_about(const struct merge_file *mine)
 {
-	return !git_oid_equal(&f->ours.oid, &f->theirs.oid) &&
-	       !git_oid_equal(&f->ours.oid, &f->base.oid) &&
-	       !git_oid_equal(&f->theirs.oid, &f->base.oid);
+	return mine->by_line && !mine->certain;
 }
 
 struct name {
@@ -56,7 +53,7 @@ static const char *name_of(const struct merge_second *s, const struct merge_both
 }
 
 void merge_second_start(struct merge_second *s, struct merge_private *p,
-			const struct merge_both *files, size_t n)
+			const struct merge_both *files, const struct merge_file *mine, size_t n)
 {
 	_cleanup_free_ struct merge_both *some = calloc(n + 1, sizeof(*some));
 	_cleanup_free_ struct name *names = calloc(n + 1, sizeof(*names));
@@ -66,7 +63,7 @@ void merge_second_start(struct merge_second *s, struct merge_private *p,
 
 	s->numbered = p->plain;
 	for (size_t i = 0; i < n && r == 0; i++) {
-		if (!needs_lines(&files[i]))
+		if (!is_asked_about(&mine[i]))
 			continue;
 		some[k] = files[i];
 		some[k++].path = (char *)name_of(s, files, i, &names[i]);
@@ -140,7 +137,7 @@ int merge_second_finish(struct merge_second *s, struct merge_private *p,
 	int r = 0;
 
 	for (size_t i = 0; i < n; i++)
-		any |= mine[i].by_line;
+		any |= is_asked_about(&mine[i]);
 	if (!any)
 		return 0;
 	if (s->asked)
@@ -159,7 +156,7 @@ int merge_second_finish(struct merge_second *s, struct merge_private *p,
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		struct name room;
 
-		if (mine[i].by_line)
+		if (is_asked_about(&mine[i]))
 			r = compare(s, p, files[i].path, name_of(s, files, i, &room), &mine[i],
 				    notes, reterr);
 	}

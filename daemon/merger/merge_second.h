@@ -4,8 +4,8 @@
 #include "merge_file.h"
 #include "merge_git.h"
 
-/* The second opinion: git's own way of comparing lines (histogram), asked about the files that both sides changed while we
- * merge them ours (Myers). */
+/* The second opinion: git's own way of comparing lines (histogram), asked about the files that both sides changed and we
+ * merged our way (Myers), where the two could differ. */
 
 struct merge_notes {
 	char **v;
@@ -24,10 +24,10 @@ struct merge_second {
 	struct err none; /* why there is no opinion */
 };
 
-/* Asks about those of the files whose contents differ in all three versions; their attributes have been gathered. Whatever
- * fails here is told by merge_second_finish(). */
+/* Asks about those of the files that were merged by line, beside what we made of them (`mine`), and not with certainty; their
+ * attributes have been gathered. Whatever fails here is told by merge_second_finish(). */
 void merge_second_start(struct merge_second *s, struct merge_private *p,
-			const struct merge_both *files, size_t n);
+			const struct merge_both *files, const struct merge_file *mine, size_t n);
 
 /* Waits, and puts right what we made of them (`mine`, beside the files): alike is taken, one that is clean alone is taken and
  * noted, two clean ones that differ are a conflict. Without an opinion ours stands, which is noted. Errors: -ENOSPC where the

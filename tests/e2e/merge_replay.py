@@ -109,14 +109,14 @@ def test_replay__what_people_did_with_conflicts_of_kind_is_told(tmp):
 
 
 def test_time__is_told_beside_what_other_commands_wrote(tmp):
-    """A small repository: half of the merges by line, each as git makes it, or the command fails."""
+    """A small repository: two thirds of the merges by line, each as git makes it, or the command fails."""
     out = f"{tmp}/FIGURES.md"
     put(out, "# Figures\n\nothers\n")
     bench("merge_replay", history(f"{tmp}/a", 1, "1.3.0", conflict=False), "--output", out)
     before = get(out)
-    args = ("--files", "60", "--merges", "4", "--structured", "0", "--runs", "1", "--dir", tmp)
+    args = ("--files", "60", "--merges", "6", "--structured", "0", "--runs", "1", "--dir", tmp)
     data = json.loads(bench("merge_time", *args, "--json", "--output", out).stdout)
-    equal({k: t["merges"] for k, t in data["times"].items()}, {"none": 2, "some": 2})
+    equal({k: t["merges"] for k, t in data["times"].items()}, {"none": 2, "some": 2, "asked": 2})
     text = get(out)
     assert text.startswith(before) and text.count("### Time of a merge") == 1, text
     bench("merge_replay", f"{tmp}/a", "--output", out)

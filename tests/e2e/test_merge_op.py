@@ -354,7 +354,7 @@ class Merge(Case):
     def test_what_outgrows_the_memory_is_merged_on_the_disk(self):
         """Files that both sides changed, and a rename for git's own merge; git's folder in a tmpfs with so many files."""
         self.git("branch", "-f", "base", "main")
-        self.commit("lines", "sed -i 's/line 1/X/' a", "base")
+        self.commit("lines", "sed -i 's/line 1/line 0/' a", "base")  # a line that stands elsewhere: git is asked
         self.commit("renamed", "git mv x y; sed -i 's/line 1/X/' a", "base")
         self.on_main("echo more >>x; sed -i 's/line 9/Y/' a")
         want = {name: self.git("merge-tree", "--write-tree", "main", name) for name in ("lines", "renamed")}
