@@ -147,9 +147,11 @@ def section(data):
     out = ["## Merging", "",
            "Historic merges of two parents made again, as the product makes them, beside `git merge-tree --write-tree`; several merge",
            f"bases included. A wrong merge costs {k} conflicts: a resolver acts alone where the lower bound of its record beats {k / (k + 1):.2f}",
-           "(where it costs 2: 0.67), and that record is from the *other* repositories and from older merges of the same one. A file is resolved when all its conflicts",
-           "are, and right when all of them are what the person kept, but for order and white space, or are contained in it (docs/MERGING.md).",
-           "Files that conflict by kind (deleted and changed, renamed twice, …) count as conflicted files.", ""]
+           "(where it costs 2: 0.67), and that record is from the *other* repositories and from older merges of the same one.",
+           "A file is resolved when all its conflicts are, and right when all of them are what the person kept, but for order and white",
+           "space, or are contained in it (docs/MERGING.md).",
+           "Files that conflict by kind (deleted and changed, renamed twice, …) count as conflicted files. The rules were written with",
+           "conflicts of these histories at hand: what judges a history knows nothing of it, who wrote the rules did.", ""]
     out += costs(data) + ["", f"By repository, where it costs {k}:", ""]
     out += repositories(data) + ["", f"Conflicts of lines: {t.get('conflicts', 0):,}.", "", "### By resolver", "",
                                  "Answers are counted by conflict, whether they acted or not.", ""]
