@@ -155,7 +155,7 @@ static int fill(struct merge_private *p, const char *objects)
 		r = io_mkdir(p->fd, folders[i], 0700);
 	if (r == 0)
 		r = buf_adds(&config, "[core]\n\trepositoryformatversion = 0\n\tbare = false\n"
-				      "\tlogallrefupdates = false\n");
+				      "\tlogallrefupdates = false\n\twarnAmbiguousRefs = false\n");
 	if (r == 0)
 		r = config_line(p, &config, "core.autocrlf");
 	if (r == 0)

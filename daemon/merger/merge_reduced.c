@@ -126,7 +126,7 @@ int merge_reduced(struct merge_private *p, const struct merge_both *files, size_
 
 	if (r < 0)
 		return r;
-	x.deflate = libdeflate_alloc_compressor(1);
+	x.deflate = libdeflate_alloc_compressor(0);
 	r = x.deflate ? 0 : -ENOMEM;
 	for (int s = BASE; s < SIDES && r == 0; s++) {
 		x.side = s;
