@@ -202,8 +202,11 @@ def test_history__criss_cross_that_conflicts_in_its_bases(system):
 
 
 def test_target__that_never_holds_still_ends_the_merge_and_loses_nothing(tmp):
-    """While each candidate is verified, somebody commits."""
-    s = daemon.System(tmp, config='verify: {main: {command: "sleep 0.7", timeout: 60}}\n').start()
+    """While each candidate is verified, somebody commits. (A candidate whose files are those of the last one would land at once.)"""
+    script = """old=$(git rev-parse main); blob=$(echo $1 | git hash-object -w --stdin)
+        tree=$( (git ls-tree main | grep -v '\tclock$'; printf '100644 blob %s\tclock\n' $blob) | git mktree)
+        git update-ref refs/heads/main $(git commit-tree -p $old -m "person $1" $tree) $old"""
+    s = daemon.System(tmp, config='verify: {main: {command: "sleep 1", timeout: 60}}\n').start()
     try:
         s.git("checkout", "-q", "-b", "topic")
         repos.commit(s.repo, {"theirs": "theirs\n"})
@@ -213,7 +216,7 @@ def test_target__that_never_holds_still_ends_the_merge_and_loses_nothing(tmp):
         made = 0
         while asked.poll() is None and made < 400:
             made += 1
-            s.git("update-ref", "refs/heads/main", s.git("commit-tree", "-p", "main", "-m", f"person {made}", "main^{tree}"))
+            run("bash", "-euc", script, "person", str(made), cwd=s.repo)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 asked.wait(0.1)
         e = daemon.error_of(subprocess.CompletedProcess([], asked.returncode, *asked.communicate()))

@@ -108,6 +108,17 @@ def test_replay__what_people_did_with_conflicts_of_kind_is_told(tmp):
     assert "| modify/delete | 2 | 1 | 0 | 0 | 1 |" in text, text
 
 
+def test_report__lists_each_resolution_that_is_not_the_persons(tmp):
+    sys.path.insert(0, os.path.join(SOURCE, "tools/lib"))
+    import merge_report
+    one = {"repository": "r", "path": "a.toml", "resolver": "version", "why": "the person kept ours"}
+    text = "\n".join(merge_report.differences({"differences": [dict(one, commit="1" * 40), dict(one, commit="2" * 40),
+                                                              dict(one, commit="3" * 40, resolver="json")]}))
+    assert f"| r | `a.toml` | {'1' * 12}, {'2' * 12} | version | the person kept ours |" in text, text
+    assert f"| r | `a.toml` | {'3' * 12} | json | the person kept ours |" in text, text
+    equal(merge_report.differences({"differences": []}), [])
+
+
 def test_time__is_told_beside_what_other_commands_wrote(tmp):
     """A small repository: two thirds of the merges by line, each as git makes it, or the command fails."""
     out = f"{tmp}/FIGURES.md"

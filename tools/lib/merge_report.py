@@ -140,6 +140,21 @@ def stays(data):
     return out
 
 
+def differences(data):
+    """Every resolution that was not the person's, those of one file alike in one row."""
+    alike = {}
+    for d in data["differences"]:
+        key = (d["repository"], d["path"], d["resolver"], d["why"])
+        alike.setdefault(key, []).append(d["commit"][:12])
+    if not alike:
+        return []
+    rows = [(r, f"`{path}`", ", ".join(dict.fromkeys(commits)), by, why)
+            for (r, path, by, why), commits in sorted(alike.items())]
+    return ["", "### Where the person kept something else", "",
+            "Every resolution that was counted as wrong. `--differences FILE` writes their texts side by side.", "",
+            *table(("repository", "file", "merge", "resolver", "instead"), rows, 5)]
+
+
 def section(data):
     t, clean, k = data["total"], data["clean"], data["cost"]
     broken = sum(data["broken"].values())
@@ -158,6 +173,7 @@ def section(data):
     out += resolvers(data) + ["", "### By language", ""] + languages(data)
     out += [""] + ceiling(data)
     out += stays(data)
+    out += differences(data)
     out += ["", "### Clean merges", "",
             f"Clean for both: {both:,}; the same tree in {clean.get('same', 0):,}. Clean only here (one way of comparing lines, or a resolver): "
             f"{clean.get('only ours', 0):,}; only in git's: {clean.get('only git' + chr(39) + 's', 0):,}. Merges that could not be made again: "
