@@ -11,6 +11,9 @@
  *      │                                          │ TIMER: as START; STOP                       │ LOST
  *      └──────────────────────────────────────────┴─────────────────────────────────────────────┘
  *
+ * STOP in a phase without a connection takes the mount away, which ends a server that nobody knows of (an
+ * earlier daemon started it, or it is hung). Until it is gone the view is ENDING, then IDLE.
+ *
  * Guarantees:
  * 1. A server that answers for the view is adopted, never replaced; a new one is started only after
  *    nobody listens on the view's socket, our own child is gone and the dead mount was taken away.
@@ -18,7 +21,8 @@
  *    (50 ms doubling to 30 s), for ever.
  * 3. The servers are in sessions of their own and hold no descriptor of the daemon's: they outlive it.
  * 4. The inside of a mount is never touched from here.
- * 5. started and stopped are each called once for each view_start() and view_stop().
+ * 5. started and stopped are each called once for each view_start() and view_stop(). When stopped is, no
+ *    server of the view writes its files any more.
  */
 #include "views.h"
 
@@ -43,6 +47,7 @@
 enum {
 	START_TIMEOUT_MS = 120000,
 	STOP_TIMEOUT_MS = 30000,
+	ENDING_POLL_MS = 20,
 	BACKOFF_FIRST_MS = 50,
 	BACKOFF_MAX_MS = 30000,
 	BUSY_TRIES = 10,
@@ -269,7 +274,7 @@ static int spawn_server(struct view *v, int ready, int log)
 
 /* The server's log, which it inherits together with an flock: while any server of this view lives,
  * one that an earlier daemon started and that does not listen yet included, no second is started. */
-static int open_log(struct view *v)
+static int open_log(const struct view *v)
 {
 	char dir[4096], path[4200];
 	int r = view_dir_path(v, dir, sizeof(dir)), fd;
@@ -459,6 +464,20 @@ static void act_start_timeout(struct view *v)
 
 /* ---- stopping ---- */
 
+static void act_ending(struct view *v)
+{
+	int log = open_log(v);
+
+	(void)safe_close(log);
+	if (log == -EBUSY && v->stop_tries++ < STOP_TIMEOUT_MS / ENDING_POLL_MS) {
+		v->phase = PHASE_ENDING;
+		set_timer(v, ENDING_POLL_MS);
+		return;
+	}
+	v->phase = PHASE_IDLE;
+	report_stopped(v, 0, v->why);
+}
+
 static void act_stopped(struct view *v)
 {
 	int r;
@@ -469,9 +488,13 @@ static void act_stopped(struct view *v)
 	}
 	act_idle(v);
 	r = mountpoint_detach(v->row.mount, v->views->opt.system);
-	if (r < 0)
+	if (r < 0) {
 		set_why(v, "cannot unmount '%s': %s", v->row.mount, strerror(-r));
-	report_stopped(v, r, v->why);
+		report_stopped(v, r, v->why);
+		return;
+	}
+	v->stop_tries = 0;
+	act_ending(v);
 }
 
 static void on_stop_answer(int r, const struct record *rec, const char *text, void *user)
@@ -535,6 +558,7 @@ static void (*const table[PHASE_MAX][EVENT_MAX])(struct view *v) = {
 	[PHASE_LIVE] = {act_none, act_none, act_none, act_live_lost, act_ask_stop, act_none},
 	[PHASE_STALE] = {act_begin, act_none, act_none, act_none, act_begin, act_stop_now},
 	[PHASE_STOPPING] = {act_none, act_none, act_none, act_stopped, act_stop_now, act_none},
+	[PHASE_ENDING] = {act_none, act_none, act_none, act_none, act_ending, act_none},
 };
 
 static void view_event(struct view *v, enum view_event e)
@@ -566,7 +590,7 @@ void views_end(struct views *vs)
 
 void view_stop(struct view *v, bool force, view_fn stopped, void *user)
 {
-	if (v->stopped || v->phase == PHASE_STOPPING) {
+	if (v->stopped || v->phase == PHASE_STOPPING || v->phase == PHASE_ENDING) {
 		stopped(v, -EBUSY, "the view is being stopped already", user);
 		return;
 	}

@@ -23,6 +23,7 @@ enum view_phase {
 	PHASE_LIVE,
 	PHASE_STALE,
 	PHASE_STOPPING,
+	PHASE_ENDING,
 	PHASE_MAX
 };
 

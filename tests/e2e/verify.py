@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Verify commands: in a scratch view and a sandbox, incremental, whatever the last one left."""
+import contextlib
+import subprocess
+
 from daemon import System
 from harness import *
 from verifying import *
@@ -85,6 +88,31 @@ def test_verify__old_output_is_forgotten(tmp):
         os.utime(first, (0, 0))
         verify(s)
         assert not os.path.exists(first) and os.path.exists(second)
+    finally:
+        s.stop()
+
+
+def test_daemon__takes_a_scratch_view_away_when_its_server_is_gone(tmp):
+    """A server of the daemon before still wrote its last checkpoint while the files were removed."""
+    need_program("strace")
+    s = with_verify(tmp, "make check")
+    try:
+        assert verify(s)["ok"]
+        name, = (n for n in os.listdir(os.path.join(s.state, "views")) if n.startswith(".verify-"))
+        pid, files = s.server_pid(name), os.path.join(s.state, "views", name)
+        slow = subprocess.Popen(["strace", "-f", "-p", str(pid), "-o", "/dev/null", "-e", "trace=exit_group",
+                                 "-e", "inject=exit_group:delay_enter=2000000"], stderr=subprocess.DEVNULL)
+        traced = lambda: all("TracerPid:\t0" not in get(f"/proc/{pid}/task/{t}/status") for t in os.listdir(f"/proc/{pid}/task"))
+        try:
+            wait_for(traced, 30, "each of its threads is traced")
+            s.kill()
+            s.start(mounted=False)
+            wait_for(lambda: not os.path.exists(files), 30, "its files are removed")
+            with contextlib.suppress(FileNotFoundError):
+                equal(get(f"/proc/{pid}/stat").rpartition(") ")[2][0], "Z", "the state of its server")
+        finally:
+            slow.kill()
+            slow.wait()
     finally:
         s.stop()
 

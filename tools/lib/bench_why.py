@@ -30,9 +30,9 @@ answer.) A round trip takes 7 to 10 µs, of which the server's own code is less 
 the kernel's part; ext4 takes 11 µs for all. What would reach it: a kernel that keeps a folder's permissions when its times change, or
 takes attributes with the reply to UNLINK.""",
     "materialize-1000": """\
-Four fifths of the worker's time is deflate, at its fastest level, on all processors; SHA-1 takes a twentieth. The rest is six
-waits for the disk: pack, its index, folder, reference, the view's index. What would reach it: fewer processors' worth of other work (two do
-it here), or storing small files undeflated, which makes packs several times as large.""",
+Two fifths of the worker's time are deflate, at its fastest level, on all processors; a fifth is SHA-1 with its search for collisions, as
+git's own; a fifth is the kernel: reading what changed, and six waits for the disk (pack, its index, folder, reference, the view's index).
+What would reach it: more processors (two do it here), or storing small files undeflated, which makes packs several times as large.""",
     "fair": """\
 Four processes want two processors: the reader and its server, who are hardly ever idle, and the caller and its server, who
 change hands ten times an operation. Servers ask for short turns, so that they go before whoever computes; the caller does not, and may wait for
