@@ -142,15 +142,30 @@ def test_replay__what_is_no_repository_is_one_sentence(tmp):
 
 
 def test_cases__each_is_judged(tmp):
+    marked = "<<<<<<< ours\ny\n=======\nz\n>>>>>>> theirs\n"
     for name, ext, texts in (("good", ".toml", ('v = "1.2.3"\n', 'v = "1.2.4"\n', 'v = "1.3.0"\n', 'v = "1.3.0"\n')),
                              ("left", "", ("x\n", "y\n", "z\n", "z\n")),
+                             ("meant", "", ("x\n", "y\n", "z\n", marked)),
+                             ("other", "", ("a\nb\nc\n", "A\nb\nc\n", "a\nb\nC\n", "a\nb\nC\n")),
+                             ("greater", ".toml", ('v = "1.2.3"\n', 'v = "1.2.4"\n', 'v = "1.3.0"\n', 'v = "1.2.4"\n')),
                              ("clean", "", ("a\nb\nc\n", "A\nb\nc\n", "a\nb\nC\n", "A\nb\nC\n"))):
         for part, text in zip(("base", "ours", "theirs", "expected"), texts):
             os.makedirs(f"{tmp}/cases/{name}", exist_ok=True)
             put(f"{tmp}/cases/{name}/{part}{ext}", text)
-    data = json.loads(bench("merge_cases", f"{tmp}/cases", "--json").stdout)
-    equal({c["case"]: c["agentfs-merge"] for c in data["cases"]}, {"good": "right", "left": "conflict", "clean": "right"})
-    equal(data["git merge-file"], {"conflict": 2, "right": 1})
+    data = json.loads(bench("merge_cases", f"{tmp}/cases", "--json").stdout)[f"{tmp}/cases"]
+    equal({c["case"]: c["agentfs-merge, a wrong merge costs 5"] for c in data},
+          {"good": "right", "left": "conflict", "meant": "right", "other": "different", "greater": "different",
+           "clean": "right"})
+    equal({c["case"]: c["git merge-file"] for c in data},
+          {"good": "conflict", "left": "conflict", "meant": "right", "other": "different", "greater": "conflict",
+           "clean": "right"})
+    out = f"{tmp}/FIGURES.md"
+    put(out, "# Figures\n")
+    for _ in range(2):
+        bench("merge_cases", f"{tmp}/cases", "--title", "made here", "--cost-of-wrong", "1", "--cost-of-wrong", "5", "--output", out)
+    text = get(out)
+    equal(text.count("### Cases: made here"), 1)
+    assert "| agentfs-merge, a wrong merge costs 1 | 3 | 0 | 1 | 2 |" in text and "* `greater` (5)" in text and "`other`" not in text, text
     done = bench("merge_cases", f"{tmp}/nothing", check=False)
     equal((done.returncode, done.stderr.count("\n")), (1, 1))
 

@@ -4,6 +4,7 @@ import os
 
 # The parts of a file that commands of tools/bench write, in this order: name → the marks around it.
 SECTIONS = {"merging": ("<!-- merging: written by tools/bench merge-replay --output -->", "<!-- end of merging -->"),
+            "cases": ("<!-- cases: written by tools/bench merge-cases --output -->", "<!-- end of cases -->"),
             "time": ("<!-- time of a merge: written by tools/bench merge-time --output -->", "<!-- end of time of a merge -->"),
             "queue": ("<!-- merge queue: written by tools/bench merge-queue --output -->", "<!-- end of merge queue -->")}
 TIMES = (("none", "no file changed on both sides"), ("some", "some changed on both sides"),
