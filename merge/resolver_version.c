@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Lines that are equal but for dotted version numbers: the greater. All that differ have to be greater
- * on one and the same side; order as semver's for what looks like it (1.2.0-rc1 before 1.2.0).
+ * on one and the same side; order as semver's for what looks like it (1.2.0-rc1 before 1.2.0). Not where both
+ * sides put one into a list of versions.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -121,12 +122,32 @@ int version_compare_lines(struct text o, struct text t)
 	return i == o.n && k == t.n ? which : 2;
 }
 
+/* "- v1.2.3", "1.2.3,": nothing but versions, in a list of them. */
+static bool names_nothing(struct text line)
+{
+	for (size_t i = 0; i < line.n;) {
+		size_t v = line.p[i] == 'v' || line.p[i] == 'V' ? 1 : 0;
+		size_t n = i + v < line.n && digit(line.p[i + v]) ? version_at(line, i + v) : 0;
+
+		if (!n && word(line.p[i]))
+			return false;
+		i += n ? n + v : 1;
+	}
+	return true;
+}
+
+/* Each side put another version into a list: neither was raised to the other. */
+static bool both_listed(const struct conflict *c)
+{
+	return !c->lines[BASE].n && names_nothing(c->lines[OURS].v[0]);
+}
+
 int resolve_version(const struct conflict *c, struct buf *out)
 {
 	int which = 0;
 
 	if (c->class == PATH_LOCK || c->class == PATH_GENERATED || !c->lines[OURS].n ||
-	    c->lines[OURS].n != c->lines[THEIRS].n)
+	    c->lines[OURS].n != c->lines[THEIRS].n || both_listed(c))
 		return 0;
 	for (size_t i = 0; i < c->lines[OURS].n; i++) {
 		int d = version_compare_lines(c->lines[OURS].v[i], c->lines[THEIRS].v[i]);

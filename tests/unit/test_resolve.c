@@ -294,6 +294,9 @@ static void test_resolver__version(void **state)
 	declines("version", "a", "n = 3\n", "n = 4\n", "n = 5\n");
 	declines("version", "yarn.lock", "v 1.2.3\n", "v 1.2.4\n", "v 1.3.0\n");
 	declines("version", "a", "at 1.2.3\n", "at 1.2.4\n", "at 1.3.0 now\n");
+	/* Put into a list of versions, each its own; a dependency is one. */
+	declines("version", "a", "", "    v1.0.1\n", "    v1.0.2\n");
+	says("version", "a", "", "x==1.0.1\n", "x==1.0.2\n", "x==1.0.2\n");
 }
 
 static void test_resolver__changelog(void **state)
