@@ -83,24 +83,6 @@ int view_socket_path(const struct view *v, char *ret, size_t size)
 	return n < (int)size ? 0 : -ENAMETOOLONG;
 }
 
-const char *view_status(const struct view *v)
-{
-	switch (v->row.state) {
-	case VIEW_CREATING:
-		return "creating";
-	case VIEW_CLOSING:
-	case VIEW_CLOSED:
-		return "closed";
-	case VIEW_FROZEN:
-	case VIEW_LIVE:
-	case VIEW_STATE_MAX:
-		break;
-	}
-	if (v->phase != PHASE_LIVE)
-		return "stale";
-	return v->row.state == VIEW_FROZEN ? "frozen" : "live";
-}
-
 static void tell(struct view *v, const char *what)
 {
 	if (v->views->opt.changed)

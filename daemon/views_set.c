@@ -11,6 +11,24 @@
 
 enum { STATUS_TIMEOUT_MS = 3000 };
 
+const char *view_status(const struct view *v)
+{
+	switch (v->row.state) {
+	case VIEW_CREATING:
+		return "creating";
+	case VIEW_CLOSING:
+	case VIEW_CLOSED:
+		return "closed";
+	case VIEW_FROZEN:
+	case VIEW_LIVE:
+	case VIEW_STATE_MAX:
+		break;
+	}
+	if (v->phase != PHASE_LIVE)
+		return "stale";
+	return v->row.state == VIEW_FROZEN ? "frozen" : "live";
+}
+
 int views_new(const struct views_options *opt, struct views **ret)
 {
 	struct views *vs = sys_calloc(1, sizeof(*vs));
