@@ -22,7 +22,7 @@
  * 3. The servers are in sessions of their own and hold no descriptor of the daemon's: they outlive it.
  * 4. The inside of a mount is never touched from here.
  * 5. started and stopped are each called once for each view_start() and view_stop(). When stopped is, no
- *    server of the view writes its files any more.
+ *    server of the view writes its files any more, or it has not ended in STOP_TIMEOUT_MS.
  */
 #include "views.h"
 

@@ -7,8 +7,8 @@
  *     Loose objects are read by odb_loose.c, packs by libgit2.
  *  2. What odb_read() and odb_get() return hashes to the id that was asked for. The hash is ours:
  *     libgit2's looks for collision attacks too, which is for whoever takes objects in, and takes
- *     longer than inflating (half of the time of a first reading; this one, by the processor's own
- *     instructions, a twentieth of it). A header is not verified.
+ *     longer than inflating (24 % against 19 % of the time of a worker that reads a thousand files);
+ *     this one is done by the processor's own instructions. A header is not verified.
  *  3. An object that others move while we look (repack, gc, a new pack) is found: after a failure
  *     the handle's view of the folder is refreshed, then a handle is opened anew; only then is the
  *     object missing or damaged.
