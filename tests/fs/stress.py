@@ -73,14 +73,17 @@ def sizes_below(folder):
 
 
 def test_fs_mark__every_way_to_sync(view, tmp):
-    """Not at all, fsync of each, of all afterwards, in reverse; with --long those with sync(2) too."""
+    """Not at all, fsync of each, of all afterwards, in reverse; with --long those with sync(2) too. A folder for each of
+    the two processes: fs_mark makes its names from the second and a seed that is the microsecond at which the process
+    begins, so that two which begin in the same one write the same files."""
     need_program("fs_mark")
     count = 500 if LONG else 50
     ways = range(7) if LONG else (0, 1, 3, 5)
     for way in ways:
         folder = view.path(f"mark{way}")
-        done = run("fs_mark", "-d", f"mark{way}", "-n", count, "-s", 10240, "-t", 2, "-L", 2, "-S", way, "-k",
-                   "-l", os.path.join(tmp, "log"), cwd=view.mnt)
+        os.mkdir(folder)
+        done = run("fs_mark", "-d", f"mark{way}/0", "-d", f"mark{way}/1", "-n", count, "-s", 10240, "-t", 2, "-L", 2,
+                   "-S", way, "-k", "-l", os.path.join(tmp, "log"), cwd=view.mnt)
         assert "Files/sec" in done.stdout, done.stdout
         equal(sizes_below(folder), [10240] * (count * 4), f"sizes, fs_mark -S {way}")
     view.restart()
