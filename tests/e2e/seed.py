@@ -136,19 +136,21 @@ def journal_seeds(s, agent):
 
 
 def calls_of_create(s, agent):
-    """System calls on names that worker and server make while a view is created."""
+    """System calls that daemon, worker and server make on the ignored folder while a view is created. Others are not
+    counted: the daemon looks after its views now and then, too."""
     trace = os.path.join(s.folder, "trace-" + agent)
-    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", trace, "-e",
-                               "trace=openat2,newfstatat,statx,readlinkat,getdents64", "-p", str(s.process.pid)],
-                              stderr=subprocess.DEVNULL)
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-y", "-o", trace, "-e", "trace=%file,getdents64",
+                               "-p", str(s.process.pid)], stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: "TracerPid:\t0" not in get(f"/proc/{s.process.pid}/status"), 20, "strace is attached")
         s.create(agent)
     finally:
         tracer.terminate()
         tracer.wait()
-    with open(trace) as f:
-        return sum(1 for _ in f)
+    with open(trace, errors="replace") as f:
+        lines = f.readlines()
+    assert any(s.repo in x for x in lines), "nothing was traced"
+    return [x for x in lines if s.repo + "/big" in x or f'{s.repo}>, "big' in x]
 
 
 def test_seed__creation_costs_the_same_for_many_files(tmp):
@@ -159,13 +161,13 @@ def test_seed__creation_costs_the_same_for_many_files(tmp):
     try:
         traced = ROOT and run("which", "strace", check=False).returncode == 0
         s.create("warm")
-        few = calls_of_create(s, "few") if traced else s.create("few") and 0
+        few = calls_of_create(s, "few") if traced else s.create("few") and []
         for d in range(count // 100):
             os.makedirs(f"{s.repo}/big/d{d}", exist_ok=True)
             for f in range(100):
                 os.close(os.open(f"{s.repo}/big/d{d}/f{f}", os.O_CREAT | os.O_WRONLY))
-        many = calls_of_create(s, "many") if traced else s.create("many") and 0
-        assert many <= few + 50, f"{few} calls for one file, {many} for {count}"
+        many = calls_of_create(s, "many") if traced else s.create("many") and []
+        assert not traced or 0 < len(many) <= len(few), f"for one file: {few}, for {count}: {many}"
         equal(len(journal_seeds(s, "many")), len(journal_seeds(s, "few")), "records of seeds at creation")
         p = s.path("many")
         equal(len(os.listdir(p + "/big")), count // 100)
