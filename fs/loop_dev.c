@@ -4,22 +4,17 @@
  *
  * One thread leads: it reads a request and serves it by itself, so that a caller who waits for one
  * answer after the other is served without waking anyone. Before work that may take long the handler
- * lets the lead go (loop_yield()) and a waiting thread takes it. After a request the leader reads again
- * without blocking for up to SPIN_NS before it polls: the next request of a busy caller comes within
- * microseconds, and waking from poll() costs more than that. Spinning stops when it does not pay.
+ * lets the lead go (loop_yield()) and a waiting thread takes it. After a request the leader waits for the
+ * next one spinning or in poll(2), whichever is faster with the caller at hand (waiting.c).
  *
- * Between two reads the leader yields its CPU. The kernel may have woken the caller on the very CPU
- * that we spin on (waking an idle one costs an interrupt and, in a virtual machine, an exit), and
- * there it would wait for us to stop. Where yields find nobody they are left out. When one comes back
- * late, somebody computes beside us: then poll() is better, whose wake-up goes before such a one, the
- * sooner the shorter our turns are (want_short_turns()).
+ * Between two reads of a spin the leader yields its CPU: the kernel may have woken the caller on it. Where
+ * yields find nobody they are left out. When one comes back late, somebody computes beside us: then poll() is
+ * better, whose wake-up goes before such a one, the sooner the shorter our turns are (want_short_turns()).
  *
- * Measured on a 6.18 kernel with 2 cores in a virtual machine, one round trip (GETXATTR): stock loop
- * 31-60 µs, spinning 10.4 µs, spinning and yielding 7.1 µs; beside two processes that compute 38 and
- * 20 µs. The caller on another CPU that idles: 10 µs with and without. Where the time of the 7.1 µs goes:
- * two switches between caller and server 3 µs, the kernel's part of request and reply 3 µs, this program
- * less than 0.5 µs. Following the caller to its CPU does not pay: the kernel moves it to the idle one at
- * the next reply.
+ * Measured on a 6.18 kernel with 2 cores in a virtual machine, one round trip (GETXATTR): stock loop 31-60
+ * µs; ours 6 to 9 µs on one CPU and where the caller's has not fallen asleep, 25 to 35 µs where it has: then
+ * all of it but 2 µs is the kernel waking that CPU. Where the time of 7 µs goes: two switches between caller
+ * and server 3 µs, the kernel's part of request and reply 3 µs, this program less than 0.5 µs.
  *
  * Requests that no answer of ours spares: a tar unpacked by root makes 9.2 a file, by a user 6.1: LOOKUP,
  * GETATTR of the folder (the kernel drops a folder's attributes at each change in it), MKNOD, GETXATTR
@@ -56,16 +51,14 @@
 #include "helper.h"
 #include "log.h"
 #include "notify.h"
+#include "waiting.h"
 
 enum { THREADS = 4, BUFFER = (1 << 20) + 65536, POLL_MS = 1000, JOIN_MAX = 256 };
-#define SPIN_NS		50000
-#define SPIN_MISSES_MAX 8
-#define SLICE_NS	100000	/* the shortest that the kernel takes */
-#define HOGGED_NS	1000000 /* whoever ran that long after a yield is no caller of ours */
-#define HOGGED_REQUESTS 256	/* so many are then waited for in poll() at once */
-#define ALONE_NS	1500	/* a yield that is over sooner found nobody */
-#define ALONE_MAX	8
-#define ALONE_RETRY	16
+#define HOGGED_NS   1000000 /* whoever ran that long after a yield is no caller of ours */
+#define SLICE_NS    100000  /* the shortest that the kernel takes */
+#define ALONE_NS    1500    /* a yield that is over sooner found nobody */
+#define ALONE_MAX   8
+#define ALONE_RETRY 16
 
 __thread struct request request;
 static __thread bool leading;
@@ -238,14 +231,11 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* What the leader has learnt about waiting; guarded by the lead. */
-static struct {
-	unsigned int misses; /* spinning was in vain that often in a row */
-	unsigned int alone;  /* yields in a row after which nobody else had run */
-	unsigned int hogged; /* requests still to be waited for in poll() at once */
-	unsigned int served;
-	unsigned int rested; /* served, when memory was last given back */
-} waiting;
+/* Guarded by the lead. */
+static struct waiting waiting = WAITING_INIT;
+static unsigned int alone;  /* yields in a row after which nobody else had run */
+static unsigned int served; /* requests */
+static unsigned int rested; /* served, when memory was last given back */
 
 /* Whoever was just answered may have been put on this CPU and wait for us to leave it. Where that is not
  * so time after time, a yield only makes us late; it is tried again now and then. */
@@ -253,13 +243,13 @@ static void let_caller_run(uint64_t since)
 {
 	uint64_t took;
 
-	if (waiting.alone >= ALONE_MAX && waiting.served % ALONE_RETRY)
+	if (alone >= ALONE_MAX && served % ALONE_RETRY)
 		return;
 	(void)sched_yield();
 	took = now_ns() - since;
-	waiting.alone = took >= ALONE_NS ? 0 : waiting.alone + 1;
+	alone = took >= ALONE_NS ? 0 : alone + 1;
 	if (took >= HOGGED_NS)
-		waiting.hogged = HOGGED_REQUESTS;
+		waiting_hogged(&waiting);
 }
 
 /* Have we been told to stop, and does nobody wait for an answer of ours on our own behalf? */
@@ -282,23 +272,24 @@ static void rest(void)
 			(void)madvise((void *)from, to - from, MADV_DONTNEED);
 	}
 	(void)malloc_trim(0);
-	waiting.rested = waiting.served;
+	rested = served;
 }
 
 /* Bytes read, 0 when the view is unmounted or we stop, or -errno. The lead is held. */
 static ssize_t next_request(struct fs *fs, char *p)
 {
-	uint64_t spin_until = 0;
+	enum way way = BLOCK;
+	uint64_t since = 0;
 
 	for (;;) {
 		struct pollfd pfd = {.fd = fs->dev, .events = POLLIN};
 		ssize_t n = read(fs->dev, p, BUFFER);
+		uint64_t t;
 
 		if (n >= 0) {
-			if (spin_until)
-				waiting.misses = 0;
-			waiting.hogged -= waiting.hogged > 0;
-			waiting.served++;
+			if (since)
+				waiting_learn(&waiting, way, now_ns() - since);
+			served++;
 			return n;
 		}
 		if (errno == ENODEV)
@@ -309,24 +300,15 @@ static ssize_t next_request(struct fs *fs, char *p)
 			return -errno;
 		if (may_end(fs))
 			return 0;
-		if (waiting.misses < SPIN_MISSES_MAX && !waiting.hogged) {
-			uint64_t t = now_ns();
-
-			if (!spin_until)
-				spin_until = t + SPIN_NS;
-			if (t < spin_until) {
-				let_caller_run(t);
-				continue;
-			}
-			waiting.misses++;
+		t = now_ns();
+		if (!since) {
+			since = t;
+			way = waiting_choose(&waiting);
 		}
-		spin_until = 0;
-		if (poll(&pfd, 1, POLL_MS) > 0) {
-			if (waiting.misses >= SPIN_MISSES_MAX)
-				waiting.misses--; /* try again before long */
-		} else if (waiting.served != waiting.rested && !atomic_load(&serving)) {
+		if (way == SPIN && t - since < WAITING_SPIN_NS)
+			let_caller_run(t);
+		else if (poll(&pfd, 1, POLL_MS) <= 0 && served != rested && !atomic_load(&serving))
 			rest();
-		}
 	}
 }
 
