@@ -35,12 +35,15 @@ while all processors deflate and hash, a quarter in writing the pack, its sum, t
 Of the processors' time two fifths are deflate, at its fastest level, a fifth is SHA-1 with its search for collisions, as git's own, a
 fifth the kernel. What would reach it: more processors (two do it here), a worker that is there already, or storing small files
 undeflated, which makes packs several times as large.""",
-    "fair": """\
-Beside a grep whose files are in memory it is 1.1 times; this row is the first reading, from the disk. Four processes want two processors then:
-the reader and its server, who are hardly ever idle, and the caller and its server, who change hands ten times an operation. Servers ask for
-short turns, so that they go before whoever computes; the caller does not, and waits for turns to end. Each server has a session, so that none
-pays for another's time. What would reach it: a server that gives way while it is busy. With the reader's server at nice 10 in its session's
-group (/proc/PID/autogroup) it was 1.8 times, in turn with 2.4 as it is (medians of 4).""",
+    "fair-first": """\
+Beside a grep whose files are in memory it is 1.1 times (the row before). This one reads from the disk: the reader and its server are busy in turn,
+the processors are never all busy (a third of their time is idle), and never idle for long. What a small operation waits for, by perf sched: two fifths
+of what is added are processors that wake up (the kernel puts whoever is woken on one that idles; in a virtual machine that takes 40 to 60 µs each time;
+alone, caller and server stay on one processor and nobody is woken from sleep), two fifths are the turns of the other server, up to 100 µs each, a tenth
+those of grep. The ratio is as large as it is since the operation alone became faster (fs/waiting.c): beside the reader it takes what it took.
+Tried: the reader's server at nice 10 in its session's group (/proc/PID/autogroup) 0.8 to 0.95 of the time, and that costs its own agent
+beside a build far more; turns of 100 ms for it: nothing. What would reach it: a kernel that wakes the caller of FUSE where its
+server runs, processors that wake up in 5 µs as those of a machine of its own do, or one processor more.""",
     "status-first": """\
 The prepared index says what is tracked and that nothing is untracked, so no folder is opened and no file looked at (git 2.39; where
 it does not believe that, it reads every folder once). What remains is loading git and a 4 MiB index from the disk, the question to the view,
