@@ -262,7 +262,7 @@ def test_trap10__sync_is_bounded_by_a_timer(view):
         if child.poll() is not None:
             raise Skip("SKIP-KERNEL: strace cannot attach here", kernel=True)
         put(view.path("f"), "not synced by anybody")
-        wait_for(lambda: re.search(r"f(data)?sync\(|io_uring_enter\(", get_or(trace, "")), 8,
+        wait_for(lambda: re.search(r"f(data)?sync\(|io_uring_enter\(", get_or(trace, "")), 20,
                  "a sync after at most 5 s")
     finally:
         child.send_signal(signal.SIGINT)
