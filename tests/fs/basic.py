@@ -320,7 +320,7 @@ def test_restart__keeps_everything(view):
 def test_owner__view_of_another_user(tmp):
     need_root()
     import views
-    os.chmod(TMP, 0o755)
+    open_to_others(TMP)
     os.chmod(tmp, 0o755)
     v = views.View(tmp, uid=OTHER_UID).start()
     try:

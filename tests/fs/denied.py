@@ -85,7 +85,7 @@ def attempt_all(v, uid, want):
 
 
 def start(tmp, **kw):
-    os.chmod(TMP, 0o755)
+    open_to_others(TMP)
     return views.View(tmp, **kw).start()
 
 

@@ -87,7 +87,7 @@ def test_inotify__opens_and_reads_are_seen(view):
 
 def test_inotify__another_user_and_process(tmp):
     need_root()
-    os.chmod(TMP, 0o755)
+    open_to_others(TMP)
     v = views.View(tmp).start()
     try:
         os.mkdir(v.path("shared"))

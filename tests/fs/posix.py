@@ -59,7 +59,7 @@ def test_view__passes_completely(view):
 
 def test_view__passes_completely_as_a_user(tmp):
     need_root()
-    os.chmod(TMP, 0o755)
+    open_to_others(TMP)
     v = views.View(tmp).start()
     try:
         os.mkdir(v.path("posix"))
@@ -87,7 +87,7 @@ def pool_repo(folder):
 
 def test_view__passes_completely_on_files_of_the_base(tmp):
     """The same with files, folders and symlinks that the commit brought: copied up, moved, whited out."""
-    os.chmod(TMP, 0o755)
+    open_to_others(TMP)
     v = views.View(tmp, repo=pool_repo(tmp)).start()
     try:
         os.mkdir(v.path("posix"))

@@ -60,7 +60,7 @@ def test_stress_ng__filesystem_class_runs_clean(view):
 
 def test_stress_ng__filesystem_class_as_a_user(tmp):
     need_root()
-    os.chmod(TMP, 0o755)
+    open_to_others(TMP)
     v = views.View(tmp).start()
     try:
         stress(v, OTHER_UID)

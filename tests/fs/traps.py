@@ -90,7 +90,8 @@ def test_trap2__own_writes_cost_no_getattr_and_no_read(view):
             os.pread(fd, 100, i * 100)
     n = requests(view, work)
     os.close(fd)
-    assert n <= 60, f"{n} requests for 50 writes and reads of what is cached"
+    # One more for each write or each read would make 100.
+    assert 50 <= n < 80, f"{n} requests for 50 writes and reads of what is cached"
 
 
 def test_trap3__a_write_does_not_ask_for_capabilities(view):
@@ -98,12 +99,12 @@ def test_trap3__a_write_does_not_ask_for_capabilities(view):
     os.write(fd, b"first")
     n = requests(view, lambda: [os.pwrite(fd, b"z" * 100, i) for i in range(100)])
     os.close(fd)
-    assert 100 <= n <= 110, f"{n} requests for 100 writes"
+    assert 100 <= n < 150, f"{n} requests for 100 writes"  # one more for each would make 200
 
 
 def test_trap3__suid_goes_on_write_truncate_chown(tmp):
     need_root()
-    os.chmod(TMP, 0o755)
+    open_to_others(TMP)
     v = views.View(tmp, uid=OTHER_UID).start()
     try:
         def allocate(p):

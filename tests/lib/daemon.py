@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 
-from harness import OTHER_UID, ROOT, TMP, as_user, program, run, wait_for
+from harness import OTHER_UID, ROOT, TMP, as_user, open_to_others, program, run, wait_for
 import repos
 
 
@@ -23,7 +23,7 @@ class System:
         for d in (self.state, self.run_dir, self.mounts):
             os.makedirs(d, exist_ok=True)
         for d in (TMP, folder):
-            os.chmod(d, 0o755)
+            open_to_others(d)
         if ROOT and uid:
             for d in (folder, self.state, self.run_dir, self.mounts):
                 os.chown(d, uid, uid)

@@ -14,6 +14,7 @@ import inspect
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,13 @@ def fuse_for_all():
     import people
     people.fuse_for_everybody()
     yield
+
+
+def open_to_others(folder):
+    """Everybody may enter and list it. Takes nothing away: it may be /tmp itself, and somebody else's."""
+    mode = stat.S_IMODE(os.stat(folder).st_mode)
+    if mode | 0o755 != mode:
+        os.chmod(folder, mode | 0o755)
 
 
 def program(name):
@@ -181,7 +189,7 @@ def expect_log(pattern):
 
 def new_tmp():
     folder = tempfile.mkdtemp(prefix="t", dir=TMP)
-    os.chmod(TMP, 0o755)  # other users of a test must reach theirs
+    open_to_others(TMP)  # other users of a test must reach theirs
     os.chmod(folder, 0o755)
     return folder
 
