@@ -5,6 +5,7 @@
 Requests are counted through the kernel's own counter of the connection or, where it has none, by strace
 on the server: a promise about requests that are not made needs that.
 """
+# alone: it counts requests and waits for timers, and what other tests do on the machine adds to both
 import errno
 import fcntl
 import mmap
@@ -90,8 +91,7 @@ def test_trap2__own_writes_cost_no_getattr_and_no_read(view):
             os.pread(fd, 100, i * 100)
     n = requests(view, work)
     os.close(fd)
-    # One more for each write or each read would make 100.
-    assert 50 <= n < 80, f"{n} requests for 50 writes and reads of what is cached"
+    assert 50 <= n <= 60, f"{n} requests for 50 writes and reads of what is cached"
 
 
 def test_trap3__a_write_does_not_ask_for_capabilities(view):
@@ -99,7 +99,7 @@ def test_trap3__a_write_does_not_ask_for_capabilities(view):
     os.write(fd, b"first")
     n = requests(view, lambda: [os.pwrite(fd, b"z" * 100, i) for i in range(100)])
     os.close(fd)
-    assert 100 <= n < 150, f"{n} requests for 100 writes"  # one more for each would make 200
+    assert 100 <= n <= 110, f"{n} requests for 100 writes"
 
 
 def test_trap3__suid_goes_on_write_truncate_chown(tmp):
@@ -263,7 +263,7 @@ def test_trap10__sync_is_bounded_by_a_timer(view):
         if child.poll() is not None:
             raise Skip("SKIP-KERNEL: strace cannot attach here", kernel=True)
         put(view.path("f"), "not synced by anybody")
-        wait_for(lambda: re.search(r"f(data)?sync\(|io_uring_enter\(", get_or(trace, "")), 20,
+        wait_for(lambda: re.search(r"f(data)?sync\(|io_uring_enter\(", get_or(trace, "")), 8,
                  "a sync after at most 5 s")
     finally:
         child.send_signal(signal.SIGINT)

@@ -94,7 +94,7 @@ def test_stop__while_the_server_waits_for_its_own_kernel(tmp):
             p.kill()
             p.wait()
         puts.stdout.close()
-        assert took < 9, f"{took:.1f} s from SIGTERM to the end"
+        assert took < 5, f"{took:.1f} s from SIGTERM to the end"
 
 
 DIRTY = """

@@ -18,28 +18,22 @@ static void setting(const struct path_op *op)
 	put("rename-source", "rename-source");
 }
 
-/* Any mount on the machine may have the kernel begin its walk along a path anew, and it counts on then: of 40
- * symlinks it may have followed some twice. */
-static long walk(const struct path_op *op, const char *path)
-{
-	long r = op->call(path);
-
-	for (int i = 0; i < 10 && r < 0 && errno == ELOOP; i++)
-		r = op->call(path);
-	return r;
-}
-
-/* The call succeeds on `path`. What makes a name has made it, what removes one has removed it. */
-static void works(const struct path_op *op, const char *path)
+/* The call on `path` succeeded. What makes a name has made it, what removes one has removed it. */
+static void worked(const struct path_op *op, const char *path, long result)
 {
 	struct stat st;
 
-	if (!OK(walk(op, path)))
+	if (!OK(result))
 		return;
 	if (op->flags & OP_MAKES)
 		OK(fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW));
 	else if ((op->flags & OP_REMOVES) && strncmp(op->name, "rename EX", 9) != 0)
 		FAILS(ENOENT, fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW));
+}
+
+static void works(const struct path_op *op, const char *path)
+{
+	worked(op, path, op->call(path));
 }
 
 static void plain(const struct path_op *op)
@@ -126,6 +120,17 @@ static void chain(unsigned int n)
 	}
 }
 
+/* Any mount on the machine may have the kernel begin its walk along a path anew, and it counts on then: of 40
+ * symlinks it may have followed some twice. */
+static long through_forty(const struct path_op *op, const char *path)
+{
+	long r = op->call(path);
+
+	for (int i = 0; i < 10 && r < 0 && errno == ELOOP; i++)
+		r = op->call(path);
+	return r;
+}
+
 static void loops(const struct path_op *op)
 {
 	setting(op);
@@ -141,7 +146,7 @@ static void loops(const struct path_op *op)
 	FAILS(ELOOP, op->call("c41/x"));
 	when("40 symlinks on the way");
 	make(op->kind, "c0/x");
-	works(op, "c40/x");
+	worked(op, "c40/x", through_forty(op, "c40/x"));
 	if (!(op->flags & OP_FOLLOWS))
 		return;
 	when("the last name is a symlink to itself");
