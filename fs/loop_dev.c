@@ -12,8 +12,8 @@
  * better, whose wake-up goes before such a one, the sooner the shorter our turns are (want_short_turns()).
  *
  * Measured on a 6.18 kernel with 2 cores in a virtual machine, one round trip (GETXATTR): stock loop 31-60
- * µs; ours 6 to 9 µs on one CPU and where the caller's has not fallen asleep, 25 to 35 µs where it has: then
- * all of it but 2 µs is the kernel waking that CPU. Where the time of 7 µs goes: two switches between caller
+ * µs; ours 6 to 9 µs on one CPU and where the caller's has not fallen asleep, 25 to 35 µs where it has: most
+ * of it is the kernel waking that CPU. Where the time of 7 µs goes: two switches between caller
  * and server 3 µs, the kernel's part of request and reply 3 µs, this program less than 0.5 µs.
  *
  * Requests that no answer of ours spares: a tar unpacked by root makes 9.2 a file, by a user 6.1: LOOKUP,

@@ -3,18 +3,19 @@
  * Which way of waiting is faster is measured, not guessed.
  *
  * A caller on another CPU is served soonest by a server that spins: waking a CPU that idles costs 30 to 60 µs in
- * a virtual machine. A caller on our own CPU cannot go on before we leave it. sched_yield() does not see to
- * that: where caller and server are of different sessions (daemon/views.c starts each server in one) each has a scheduling group,
- * and a yield is one within the group; the caller then waited for all the time that we spun, three times in ten
- * system calls. Which of the two it is the kernel decides at each reply and tells nobody. So it is taken for
- * what it is, two ways of unknown worth: an average of what each took lately, the better one is taken, the other
- * is tried now and then. (Going after the caller to its CPU does not help: the kernel moves it to the idle one.)
+ * a virtual machine. A caller on our own CPU cannot go on before we leave it. sched_yield() does not see to that:
+ * where caller and server are of different sessions (daemon/views.c starts each server in one) each has a scheduling
+ * group, and a yield is one within the group; the caller then waited for all the time that we spun, three times in ten
+ * system calls. Which of the two it is the kernel decides at each reply and tells nobody. So it is taken for what it
+ * is, two ways of unknown worth: an average of what each took lately, the better one is taken, the other is tried now
+ * and then. (Going after the caller to its CPU does not help: the kernel moves it to the idle one.)
  *
  * Measured in turn with spinning always (50 µs) and yielding, on a 6.18 kernel with 2 cores in a virtual machine,
- * medians of 5 in three runs: a file made, written, looked at, renamed and removed, then 2 ms of rest: 177 to 220 µs
- * instead of 243 to 358; unpacking 5,000 small files beside two processes that compute: 0.5 to 1.1 s instead of 1.4 to
- * 3.1; a caller that comes every 0.6 ms costs the server 3 % of a CPU instead of 8; unpacking, deleting and round
- * trips alone the same within the noise. Spinning for 20 µs: unpacking takes twice as long, for 10 µs three times.
+ * medians of 4 and 5 in three runs: a file made, written, looked at, renamed and removed, then 2 ms of rest: 191 to
+ * 238 µs instead of 289 to 358; unpacking 5,000 small files beside two processes that compute (two runs): 0.5 and 1.1 s
+ * instead of 1.4 and 2.7; a caller that comes every 0.6 ms costs the server 3 % of a CPU instead of 8; unpacking alone
+ * 1.03 to 1.14, deleting 0.92 to 1.19 of the time, where passes of one version differ by as much. Spinning always,
+ * but for 20 µs: unpacking takes twice as long, for 10 µs three times.
  */
 #include "waiting.h"
 

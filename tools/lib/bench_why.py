@@ -41,7 +41,7 @@ compile; not profiled on this machine.""",
     "make-nothing": """\
 1.02 times on the machine of FIGURES-EPYC.md; a millisecond of 23, not profiled on this machine.""",
     "materialize-100": """\
-A fixed part: to find that there is nothing to commit takes 27 ms here with 800 files changed since the base, 8 of them until the worker
+A fixed part: to find that there is nothing to commit takes 27 ms here with 800 files changed since the base, 4 of them until the worker
 runs (libgit2 and the libraries that it brings). What would reach it: a worker that is started ahead, and finding what changed since the last
 commit without going through all that changed since the base.""",
     "materialize-1000": """\
@@ -56,8 +56,8 @@ the processors are never all busy (a third of their time is idle), and never idl
 of what is added are processors that wake up (the kernel puts whoever is woken on one that idles; in a virtual machine that takes 40 to 60 µs each time;
 alone, caller and server stay on one processor and nobody is woken from sleep), two fifths are the turns of the other server, up to 100 µs each, a tenth
 those of grep. The ratio is as large as it is since the operation alone became faster (fs/waiting.c): beside the reader it takes what it took.
-Tried: the reader's server at nice 10 in its session's group (/proc/PID/autogroup) 0.8 to 0.95 of the time, and that costs its own agent
-beside a build far more; turns of 100 ms for it: nothing. What would reach it: a kernel that wakes the caller of FUSE where its
+Tried: the reader's server at nice 10 in its session's group (/proc/PID/autogroup) 0.75 to 1.0 of the time in five runs, for a tenth of the weight against
+whoever computes; turns of 100 ms for it: 0.9 to 1.1. What would reach it: a kernel that wakes the caller of FUSE where its
 server runs, processors that wake up in 5 µs as those of a machine of its own do, or one processor more.""",
     "status-first": """\
 The prepared index says what is tracked and that nothing is untracked, so no folder is opened and no file looked at (git 2.39; where
